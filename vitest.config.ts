@@ -1,0 +1,27 @@
+import { defineConfig } from 'vitest/config';
+
+// `check` needs neither the addon nor a built tree; `native` loads the addon, one process at a time.
+export default defineConfig({
+  test: {
+    projects: [
+      {
+        test: {
+          name: 'check',
+          include: ['test/**/*.test.ts'],
+          exclude: ['test/native/**', 'test/end-to-end/**'],
+          pool: 'forks',
+        },
+      },
+      {
+        test: {
+          name: 'native',
+          include: ['test/native/**/*.test.ts', 'test/end-to-end/**/*.test.ts'],
+          pool: 'forks',
+          maxWorkers: 1,
+          testTimeout: 120_000,
+          hookTimeout: 120_000,
+        },
+      },
+    ],
+  },
+});

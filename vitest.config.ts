@@ -1,7 +1,7 @@
-import { defineConfig } from 'vitest/config';
+import { defineConfig, type ViteUserConfig } from 'vitest/config';
 
 // `check` needs neither the addon nor a built tree; `native` loads the addon, one process at a time.
-export default defineConfig({
+const config: ViteUserConfig = defineConfig({
   test: {
     projects: [
       {
@@ -25,3 +25,5 @@ export default defineConfig({
     ],
   },
 });
+
+export default config;

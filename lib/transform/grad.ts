@@ -1,0 +1,59 @@
+import { at, type Graph, type Node, type Value } from '../graph/graph.js';
+import { ShapeError } from '../errors.js';
+import { add } from '../ops/add.js';
+
+/** Marks every value that depends on one of `leaves`: only these carry gradients. */
+function reachedFrom(graph: Graph, leaves: readonly Value[]): Set<Value> {
+  const reached = new Set<Value>(leaves);
+  for (const node of graph.nodes) {
+    if (!node.inputs.some((v) => v !== null && reached.has(v))) continue;
+    for (const out of node.outputs) if (out !== null) reached.add(out);
+  }
+  return reached;
+}
+
+function accumulate(grads: Map<Value, Value>, value: Value, gradient: Value): void {
+  const sum = grads.get(value);
+  grads.set(value, sum === undefined ? gradient : add(sum, gradient));
+}
+
+function differentiate(node: Node, reached: Set<Value>, grads: Map<Value, Value>): void {
+  const outputs = node.outputs.map((v) => (v === null ? null : (grads.get(v) ?? null)));
+  const needs = node.inputs.map((v) => v !== null && reached.has(v));
+  if (outputs.every((g) => g === null) || !needs.includes(true)) return;
+  const { vjp, name } = node.op;
+  if (!vjp) throw new ShapeError(`[${name}] has no gradient rule (at ${node.path})`);
+  at(nodeGraph(node), node.path, 'backward', () => {
+    const inputs = vjp(node, outputs, needs);
+    node.inputs.forEach((value, i) => {
+      const gradient = inputs[i] ?? null;
+      if (value !== null && needs[i] && gradient !== null) accumulate(grads, value, gradient);
+    });
+    for (const v of node.outputs) if (v !== null) grads.delete(v);
+  });
+}
+
+function nodeGraph(node: Node): Graph {
+  return (node.outputs.find((v) => v !== null) ?? node.inputs.find((v) => v !== null))!.graph;
+}
+
+/**
+ * Appends the backward pass of `loss` ([1], f32) to its graph: reverse-mode, one gradient rule per op, only what `leaves` need.
+ * @param seed the gradient of the loss itself, [1]
+ * @returns the gradient of each leaf, or null for a leaf that does not reach the loss
+ */
+export function grad(loss: Value, seed: Value, leaves: readonly Value[]): (Value | null)[] {
+  const { graph } = loss;
+  const reached = reachedFrom(graph, leaves);
+  const grads = new Map<Value, Value>([[loss, seed]]);
+  const wanted = new Set(leaves);
+  const forward = graph.nodes.slice();
+  const kept = new Map<Value, Value>();
+  for (const node of forward.reverse()) differentiate(node, reached, grads);
+  for (const leaf of wanted) {
+    const gradient = grads.get(leaf);
+    if (gradient) kept.set(leaf, gradient);
+  }
+  return leaves.map((leaf) => kept.get(leaf) ?? null);
+}
+

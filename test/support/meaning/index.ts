@@ -1,0 +1,9 @@
+import type { Meaning } from '../interpreter.js';
+import { meanings as add } from './add.js';
+import { meanings as linear } from './linear.js';
+
+/** The float64 meaning of every op, one file an op. */
+export const meanings: Record<string, Meaning> = {
+  ...add,
+  ...linear,
+};

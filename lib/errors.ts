@@ -35,6 +35,13 @@ export class FileFormatError extends TloraError {
   }
 }
 
+/** The system refused to write a file: full disk, no permission, no such folder. */
+export class FileWriteError extends TloraError {
+  constructor(message: string, options?: TloraErrorOptions) {
+    super('ERR_TLORA_FILE_WRITE', message, options);
+  }
+}
+
 /** An op was given shapes or dtypes that it cannot take. Thrown while tracing, never while running. */
 export class ShapeError extends TloraError {
   constructor(message: string, options?: TloraErrorOptions) {

@@ -1,5 +1,5 @@
-import { at, type Graph, type Node, type Value } from '../graph/graph.js';
 import { ShapeError } from '../errors.js';
+import { at, type Graph, type Node, type Value } from '../graph/graph.js';
 import { add } from '../ops/add.js';
 
 /** Marks every value that depends on one of `leaves`: only these carry gradients. */
@@ -56,4 +56,3 @@ export function grad(loss: Value, seed: Value, leaves: readonly Value[]): (Value
   }
   return leaves.map((leaf) => kept.get(leaf) ?? null);
 }
-

@@ -44,7 +44,11 @@ export function checkGradients(testCase: GradientCase, seed = 1): void {
   const forwardNodes = graph.nodes.length;
   const seedValue = input(graph, 'seed of the gradient', y.shape);
   const differentiable = Object.keys(testCase.inputs);
-  const gradients = grad(y, seedValue, differentiable.map((name) => values[name]!));
+  const gradients = grad(
+    y,
+    seedValue,
+    differentiable.map((name) => values[name]!),
+  );
   const all = interpret(graph, new Map([...leaves, [seedValue, c]]));
   const forward: Graph = { ...graph, nodes: graph.nodes.slice(0, forwardNodes) };
   differentiable.forEach((name, i) => {
@@ -67,6 +71,9 @@ function compare(name: string, got: Float64Array, difference: (j: number, h: num
   const expected = got.map((_, j) => difference(j, 1e-5));
   const size = expected.reduce((m, v) => Math.max(m, Math.abs(v)), 1e-3);
   got.forEach((g, j) => {
-    expect(Math.abs(g - expected[j]!) / size, `d ${name}[${j}]: got ${g}, differences give ${expected[j]}`).toBeLessThan(1e-6);
+    expect(
+      Math.abs(g - expected[j]!) / size,
+      `d ${name}[${j}]: got ${g}, differences give ${expected[j]}`,
+    ).toBeLessThan(1e-6);
   });
 }

@@ -17,7 +17,8 @@ export type Meaning = (
 
 export function tensor64(shape: readonly number[], data: ArrayLike<number>): Tensor64 {
   const copy = Float64Array.from(data);
-  if (copy.length !== elements(shape)) throw new Error(`[${shape}] needs ${elements(shape)} values, got ${copy.length}`);
+  if (copy.length !== elements(shape))
+    throw new Error(`[${shape}] needs ${elements(shape)} values, got ${copy.length}`);
   return { shape, data: copy };
 }
 

@@ -1,0 +1,79 @@
+import { addNode, elements, type Node, type Op, type Value } from '../graph/graph.js';
+import { expectShape, expectThat } from '../graph/shapes.js';
+
+export interface GroupNormOptions {
+  /** Number of groups of neighbouring channels; divides c. */
+  groups: number;
+  eps: number;
+  /** Applies SiLU to the result in the same pass (default false). */
+  silu?: boolean;
+}
+
+/**
+ * y = act(x̂ · w + b), x̂ = (x − mean) · rstd over the positions and channels of one group of one sample, rstd = 1/√(var + eps),
+ * act SiLU or nothing. x [n, ..., c], w and b [c]; mean and rstd [n, groups] f32 are kept for the gradient.
+ */
+export const groupNormOp: Op = {
+  name: 'groupNorm',
+  attrs: ['groups', 'eps', 'silu'],
+  overwrites: [0],
+  scratchBytes: (node) => momentBytes(node.inputs[0]!, node.attrs.groups!),
+  vjp: (node, [dy], needs) => groupNormVjp(node, dy!, needs),
+};
+
+/** Gradients of groupNorm; x̂ and the activation are computed again from x, mean and rstd. dw and db are f32. */
+export const groupNormVjpOp: Op = {
+  name: 'groupNormVjp',
+  attrs: ['groups', 'eps', 'silu'],
+  overwrites: [0, 5],
+  scratchBytes: (node) => {
+    const x = node.inputs[0]!;
+    const channelSums = 2 * 4 * x.shape[0]! * chunks(x) * x.shape.at(-1)!;
+    return momentBytes(x, node.attrs.groups!) + (node.outputs[1] || node.outputs[2] ? channelSums : 0);
+  },
+};
+
+/** Positions are cut into chunks of this many rows, as in native/cpu/groupNorm.cpp: 64 KiB of x, from 8 to 256 rows. */
+function chunks(x: Value): number {
+  const channels = x.shape.at(-1)!;
+  const rows = Math.min(256, Math.max(8, Math.floor(16384 / channels)));
+  return Math.ceil(elements(x.shape.slice(1, -1)) / rows);
+}
+
+/** Two float64 sums per sample, chunk and group, and two results per sample and group. */
+function momentBytes(x: Value, groups: number): number {
+  return 2 * 8 * x.shape[0]! * groups * (chunks(x) + 1);
+}
+
+export function groupNorm(x: Value, w: Value, b: Value, options: GroupNormOptions): Value {
+  const { groups, eps, silu = false } = options;
+  expectThat(x.shape.length >= 2, 'groupNorm', 'dimensions of x', '2 or more', `[${x.shape}]`, x);
+  const c = x.shape.at(-1)!;
+  expectThat(groups >= 1 && c % groups === 0, 'groupNorm', 'channels of x', `a multiple of ${groups}`, `${c}`, x);
+  expectShape('groupNorm', 'w', w, [c]);
+  expectShape('groupNorm', 'b', b, [c]);
+  const kept = [x.shape[0]!, groups];
+  const outputs = [
+    { name: 'y', shape: x.shape, dtype: x.dtype },
+    { name: 'mean', shape: kept, dtype: 'f32' as const },
+    { name: 'rstd', shape: kept, dtype: 'f32' as const },
+  ];
+  return addNode(x.graph, groupNormOp, [x, w, b], outputs, { groups, eps, silu: silu ? 1 : 0 }).outputs[0]!;
+}
+
+function groupNormVjp(node: Node, dy: Value, [needX, needW, needB]: readonly boolean[]): (Value | null)[] {
+  const [x, w, b] = node.inputs as [Value, Value, Value];
+  const [, mean, rstd] = node.outputs;
+  const made = addNode(
+    dy.graph,
+    groupNormVjpOp,
+    [x, w, b, mean!, rstd!, dy],
+    [
+      needX ? { name: 'dx', shape: x.shape, dtype: dy.dtype } : null,
+      needW ? { name: 'dw', shape: w.shape, dtype: 'f32' } : null,
+      needB ? { name: 'db', shape: b.shape, dtype: 'f32' } : null,
+    ],
+    node.attrs,
+  );
+  return [...made.outputs];
+}

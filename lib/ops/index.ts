@@ -1,0 +1,102 @@
+import type { Op } from '../graph/graph.js';
+import { accumulateOp } from './accumulate.js';
+import { adamwOp } from './adamw.js';
+import { addOp } from './add.js';
+import { addPerSampleOp } from './addPerSample.js';
+import { addRowsOp } from './addRows.js';
+import { attentionOp, attentionVjpOp } from './attention.js';
+import { concatOp } from './concat.js';
+import { embeddingOp, embeddingVjpOp } from './embedding.js';
+import { gatherRowsOp, gatherRowsVjpOp } from './gatherRows.js';
+import { gegluOp, gegluVjpOp } from './geglu.js';
+import { geluOp, geluVjpOp } from './gelu.js';
+import { gradNormOp } from './gradNorm.js';
+import { groupNormOp, groupNormVjpOp } from './groupNorm.js';
+import { layerNormOp, layerNormVjpOp } from './layerNorm.js';
+import { linearOp, linearVjpOp } from './linear.js';
+import { lowRankOp, lowRankVjpOp } from './lowRank.js';
+import { mixPerSampleOp, mixPerSampleVjpOp } from './mixPerSample.js';
+import { mseOp, mseVjpOp } from './mse.js';
+import { multiplyAddOp, multiplyAddVjpOp } from './multiplyAdd.js';
+import { reshapeOp } from './reshape.js';
+import { scaleOp } from './scale.js';
+import { siluOp, siluVjpOp } from './silu.js';
+import { sliceOp, sliceVjpOp } from './slice.js';
+import { sumPerSampleOp } from './sumPerSample.js';
+import { sumSamplesOp } from './sumSamples.js';
+import { timestepFeaturesOp } from './timestepFeatures.js';
+import { upsampleNearestOp, upsampleNearestVjpOp } from './upsampleNearest.js';
+
+export * from './accumulate.js';
+export * from './adamw.js';
+export * from './add.js';
+export * from './addPerSample.js';
+export * from './addRows.js';
+export * from './attention.js';
+export * from './concat.js';
+export * from './embedding.js';
+export * from './gatherRows.js';
+export * from './geglu.js';
+export * from './gelu.js';
+export * from './gradNorm.js';
+export * from './groupNorm.js';
+export * from './layerNorm.js';
+export * from './linear.js';
+export * from './lowRank.js';
+export * from './mixPerSample.js';
+export * from './mse.js';
+export * from './multiplyAdd.js';
+export * from './reshape.js';
+export * from './scale.js';
+export * from './silu.js';
+export * from './slice.js';
+export * from './sumPerSample.js';
+export * from './sumSamples.js';
+export * from './timestepFeatures.js';
+export * from './upsampleNearest.js';
+
+/** Every op: what a program may hold, and what each backend must have a kernel for (unless `kernel` is false). */
+export const ops: readonly Op[] = [
+  accumulateOp,
+  adamwOp,
+  addOp,
+  addPerSampleOp,
+  addRowsOp,
+  attentionOp,
+  attentionVjpOp,
+  concatOp,
+  embeddingOp,
+  embeddingVjpOp,
+  gatherRowsOp,
+  gatherRowsVjpOp,
+  gegluOp,
+  gegluVjpOp,
+  geluOp,
+  geluVjpOp,
+  gradNormOp,
+  groupNormOp,
+  groupNormVjpOp,
+  layerNormOp,
+  layerNormVjpOp,
+  linearOp,
+  linearVjpOp,
+  lowRankOp,
+  lowRankVjpOp,
+  mixPerSampleOp,
+  mixPerSampleVjpOp,
+  mseOp,
+  mseVjpOp,
+  multiplyAddOp,
+  multiplyAddVjpOp,
+  reshapeOp,
+  scaleOp,
+  siluOp,
+  siluVjpOp,
+  sliceOp,
+  sliceVjpOp,
+  sumPerSampleOp,
+  sumSamplesOp,
+  timestepFeaturesOp,
+  upsampleNearestOp,
+  upsampleNearestVjpOp,
+];

@@ -1,0 +1,218 @@
+// Vector code without build flags: one source, compiled for each kind of CPU, chosen at run time.
+//
+// A kernel's inner loop is a struct with one static template `run<W>` (W = lanes: 16 AVX-512, 8 AVX2 + FMA, 4 otherwise):
+//
+//   struct SiluRow {
+//     template <int W> TLORA_INLINE static void run(const float* x, float* y, int64_t n) {
+//       eachVec<W>(n, [&](int64_t i, auto part) TLORA_INLINE_LAMBDA {
+//         Vec<W> v = load<W>(x + i, part);
+//         store(y + i, v * sigmoid(v), part);
+//       });
+//     }
+//   };
+//   simd<SiluRow>(x, y, n);
+//
+// Rules: everything that run<W> calls is TLORA_INLINE (otherwise it is compiled for the plain CPU); a call covers a row
+// or a chunk, not one element; no intrinsics (vector types, their operators and `cond ? a : b` do the work).
+// Lanes differ between paths, so sums over lanes may differ in the last bits from one kind of CPU to another; on one
+// machine they are always the same.
+#pragma once
+#include <cstdint>
+#include <cstdlib>
+#include <cstring>
+#include <type_traits>
+
+#pragma GCC diagnostic ignored "-Wpsabi"  // vectors never cross a call: all is inlined
+
+#define TLORA_INLINE inline __attribute__((always_inline))
+#define TLORA_INLINE_LAMBDA __attribute__((always_inline))
+
+namespace tlora {
+
+enum class CpuPath { portable, avx2, avx512 };
+
+// The best path of this machine, or the one that TLORA_CPU=portable|avx2|avx512 asks for if the machine has it.
+inline CpuPath cpuPath() {
+  static const CpuPath chosen = [] {
+    CpuPath best = CpuPath::portable;
+#if defined(__x86_64__)
+    __builtin_cpu_init();
+    if (__builtin_cpu_supports("avx2") && __builtin_cpu_supports("fma")) best = CpuPath::avx2;  // f16c came before both
+    if (best == CpuPath::avx2 && __builtin_cpu_supports("avx512f") && __builtin_cpu_supports("avx512vl") &&
+        __builtin_cpu_supports("avx512bw") && __builtin_cpu_supports("avx512dq"))
+      best = CpuPath::avx512;
+#endif
+    const char* asked = std::getenv("TLORA_CPU");
+    if (asked == nullptr) return best;
+    if (std::strcmp(asked, "portable") == 0) return CpuPath::portable;
+    if (std::strcmp(asked, "avx2") == 0 && best == CpuPath::avx512) return CpuPath::avx2;
+    return best;
+  }();
+  return chosen;
+}
+
+inline const char* cpuPathName() {
+  const char* const names[] = {"portable", "avx2", "avx512"};
+  return names[static_cast<int>(cpuPath())];
+}
+
+#if defined(__x86_64__)
+#define TLORA_TARGET_AVX2 __attribute__((target("avx2,fma,f16c"), noinline))
+#define TLORA_TARGET_AVX512 \
+  __attribute__((target("avx512f,avx512vl,avx512bw,avx512dq,avx2,fma,f16c,prefer-vector-width=512"), noinline))
+#else
+#define TLORA_TARGET_AVX2
+#define TLORA_TARGET_AVX512
+#endif
+
+template <class Body, class... Args>
+TLORA_TARGET_AVX512 void onAvx512(Args... args) { Body::template run<16>(args...); }
+template <class Body, class... Args>
+TLORA_TARGET_AVX2 void onAvx2(Args... args) { Body::template run<8>(args...); }
+template <class Body, class... Args>
+__attribute__((noinline)) void onPortable(Args... args) { Body::template run<4>(args...); }
+
+// Runs Body::run<W>(args...) for this CPU. Results are passed back through pointers.
+template <class Body, class... Args>
+void simd(Args... args) {
+#if defined(__x86_64__)
+  if (cpuPath() == CpuPath::avx512) return onAvx512<Body, Args...>(args...);
+  if (cpuPath() == CpuPath::avx2) return onAvx2<Body, Args...>(args...);
+#endif
+  onPortable<Body, Args...>(args...);
+}
+
+template <class T, int W>
+struct VecOf {
+  typedef T type __attribute__((vector_size(W * sizeof(T))));
+};
+template <int W> using Vec = typename VecOf<float, W>::type;
+template <int W> using VecI = typename VecOf<int32_t, W>::type;
+template <int W> using VecD = typename VecOf<double, W>::type;  // twice as wide as a register: for sums, not for speed
+
+template <class V> constexpr int lanesOf = sizeof(V) / 4;
+
+template <int W> TLORA_INLINE Vec<W> fill(float x) { return x - Vec<W>{}; }
+template <int W> TLORA_INLINE VecI<W> fillI(int32_t x) { return x - VecI<W>{}; }
+
+// `part` says how many lanes count: Whole for all of them, or an int for a row's end. Lanes not loaded are zero.
+struct Whole {};
+template <int W> TLORA_INLINE Vec<W> load(const float* p, Whole = {}) {
+  Vec<W> v;
+  std::memcpy(&v, p, sizeof v);
+  return v;
+}
+template <int W> TLORA_INLINE Vec<W> load(const float* p, int part) {
+  float lanes[W] = {};
+  for (int i = 0; i < part; i++) lanes[i] = p[i];
+  return load<W>(lanes);
+}
+template <class V> TLORA_INLINE void store(float* p, V v, Whole = {}) { std::memcpy(p, &v, sizeof v); }
+template <class V> TLORA_INLINE void store(float* p, V v, int part) {
+  float lanes[lanesOf<V>];
+  store(lanes, v);
+  for (int i = 0; i < part; i++) p[i] = lanes[i];
+}
+
+// body(i, part) for i = 0, W, 2W ... below n; `part` is Whole{} except for a shorter last piece, where it is an int.
+template <int W, class Body>
+TLORA_INLINE void eachVec(int64_t n, Body body) {
+  int64_t i = 0;
+  for (; i + W <= n; i += W) body(i, Whole{});
+  if (i < n) body(i, static_cast<int>(n - i));
+}
+
+// Sum and maximum over lanes, by halves: a fixed order.
+template <class V> TLORA_INLINE float sumLanes(V v) {
+  float lanes[lanesOf<V>];
+  store(lanes, v);
+  for (int half = lanesOf<V> / 2; half > 0; half /= 2)
+    for (int i = 0; i < half; i++) lanes[i] += lanes[i + half];
+  return lanes[0];
+}
+template <class V> TLORA_INLINE V maxOf(V a, V b) { return a > b ? a : b; }
+template <class V> TLORA_INLINE V minOf(V a, V b) { return a < b ? a : b; }
+template <class V> TLORA_INLINE float maxLanes(V v) {
+  float lanes[lanesOf<V>];
+  store(lanes, v);
+  float most = lanes[0];
+  for (int i = 1; i < lanesOf<V>; i++) most = lanes[i] > most ? lanes[i] : most;
+  return most;
+}
+template <class V> TLORA_INLINE V absOf(V v) { return v < 0 ? -v : v; }
+
+// exp, error under 2 ulp; overflows to infinity, underflows to zero, keeps NaN.
+// x = n ln 2 + r; e^r by a polynomial (Cephes expf); 2^n in two factors, so that results near the ends are right.
+template <class V> TLORA_INLINE V exp(V x) {
+  constexpr int W = lanesOf<V>;
+  x = x > 89.0f ? fill<W>(89.0f) : x;
+  x = x < -104.0f ? fill<W>(-104.0f) : x;
+  V shifted = x * 1.44269504088896341f + 12582912.0f;  // 1.5 * 2^23: rounds to an integer in the low bits
+  V n = shifted - 12582912.0f;
+  V r = x - n * 0.693359375f;
+  r = r - n * -2.12194440e-4f;
+  V p = fill<W>(1.9875691500e-4f);
+  p = p * r + 1.3981999507e-3f;
+  p = p * r + 8.3334519073e-3f;
+  p = p * r + 4.1665795894e-2f;
+  p = p * r + 1.6666665459e-1f;
+  p = p * r + 5.0000001201e-1f;
+  p = p * (r * r) + r + 1.0f;
+  VecI<W> exponent = __builtin_convertvector(n, VecI<W>);
+  VecI<W> half = exponent >> 1;
+  V first = reinterpret_cast<V>((half + 127) << 23);
+  V second = reinterpret_cast<V>((exponent - half + 127) << 23);
+  return p * first * second;
+}
+
+template <class V> TLORA_INLINE V sigmoid(V x) { return 1.0f / (1.0f + exp(-x)); }
+
+// tanh, error under 3 ulp (Cephes tanhf: a polynomial below 0.625, exp above).
+template <class V> TLORA_INLINE V tanh(V x) {
+  V a = absOf(x);
+  V z = x * x;
+  V p = z * -5.70498872745e-3f + 2.06390887954e-2f;
+  p = p * z - 5.37397155531e-2f;
+  p = p * z + 1.33314422036e-1f;
+  p = p * z - 3.33332819422e-1f;
+  V low = x + x * z * p;
+  V high = 1.0f - 2.0f / (exp(a + a) + 1.0f);
+  high = x < 0 ? -high : high;
+  return a < 0.625f ? low : high;
+}
+
+// erf, error under 2e-7 (Cephes erff, erfcf: odd polynomial below 1, exp(-x^2)/x times a polynomial in 1/x^2 above).
+template <class V> TLORA_INLINE V erf(V x) {
+  constexpr int W = lanesOf<V>;
+  V a = absOf(x);
+  V z = x * x;
+  V p = z * 7.853861353153693e-5f - 8.010193625184903e-4f;
+  p = p * z + 5.188327685732524e-3f;
+  p = p * z - 2.685381193529856e-2f;
+  p = p * z + 1.128358514861418e-1f;
+  p = p * z - 3.761262582423300e-1f;
+  V low = x * (p * z + 1.128379165726710f);
+  V bounded = a > 10.0f ? fill<W>(10.0f) : (a < 1.0f ? fill<W>(1.0f) : a);
+  V q = 1.0f / bounded;
+  V y = q * q;
+  V m = y * 2.326819970068386e-2f - 1.387039388740657e-1f;  // 1 .. 2
+  m = m * y + 3.687424674597105e-1f;
+  m = m * y - 5.824733027278666e-1f;
+  m = m * y + 6.210004621745983e-1f;
+  m = m * y - 4.944515323274145e-1f;
+  m = m * y + 3.404879937665872e-1f;
+  m = m * y - 2.741127028184656e-1f;
+  m = m * y + 5.638259427386472e-1f;
+  V f = y * -1.047766399936249e+1f + 1.297719955372516e+1f;  // above 2
+  f = f * y - 7.495518717768503e+0f;
+  f = f * y + 2.921019019210786e+0f;
+  f = f * y - 1.015265279202700e+0f;
+  f = f * y + 4.218463358204948e-1f;
+  f = f * y - 2.820767439740514e-1f;
+  f = f * y + 5.641895067754075e-1f;
+  V high = 1.0f - exp(-(bounded * bounded)) * q * (bounded < 2.0f ? m : f);
+  high = x < 0 ? -high : high;
+  return a < 1.0f ? low : (x == x ? high : x);
+}
+
+}  // namespace tlora

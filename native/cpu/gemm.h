@@ -1,0 +1,72 @@
+// Matrix products in float32 for every kernel: C [m, n] (+)= scale * A [m, k] * B [k, n] (+ bias), one packed
+// micro-kernel family, chosen for the CPU at run time (simd.h).
+//
+// An operand is described, not copied: plain rows or columns, a frozen packed weight read in either direction, a plain
+// convolution weight, or the patches of a picture. A matrix factory below makes each.
+//
+// Order of sums: each element of C adds its k products in blocks of kBlockK, in order of k inside a block; k is never
+// shared by threads, and tiles do not change the order. So C has the same bits for any number of threads.
+#pragma once
+#include "../core/kernel.h"
+
+namespace tlora {
+
+// Where the elements of a convolution's patches lie. Patch (image, y, x) holds, for each tap (ky, kx) in order, the
+// `channels` values of source pixel ((y * step - padTop + ky) / divide, the same for x); a pixel outside the picture, or
+// one that `divide` does not hit evenly, is zero. Forward: step = stride, divide = 1. Data gradient: step = 1,
+// divide = stride, taps flipped (see conv2d.cpp).
+struct Patches {
+  const float* picture;               // [images, height, width, channels]
+  int64_t height, width, channels;    // of the source
+  int64_t patchRows, patchColumns;    // patches per image: [images, patchRows, patchColumns]
+  int64_t tapRows, tapColumns;
+  int64_t padTop, padLeft;
+  int64_t step = 1, divide = 1;
+};
+
+// A matrix [rows, columns] as gemm reads it. Make one with the functions below.
+struct GemmMatrix {
+  enum class Kind { rows, columns, weight, weightTransposed, weightTaps, patches };
+  Kind kind;
+  const float* data = nullptr;
+  int64_t stride = 0;
+  PackedMatrix packed;      // weight*
+  int64_t outs = 0, width = 0;  // weightTaps: k = (tap, out), column = channel, of a weight [outs, taps, width]
+  Patches patches{};
+};
+
+// Element (i, j) is at p[i * stride + j].
+GemmMatrix rowsOf(const float* p, int64_t stride);
+// Element (i, j) is at p[j * stride + i]: the transpose of a row-major matrix.
+GemmMatrix columnsOf(const float* p, int64_t stride);
+// B only. Element (i, j) is W(j, i): y = x * W^T. The weight is the tensor of an op's weight input, packed or plain f32.
+GemmMatrix weightTransposed(const Tensor& w);
+// B only. Element (i, j) is W(i, j): dx = dy * W.
+GemmMatrix weightOf(const Tensor& w);
+// B only. w [outs, taps, width]: element ((tap, out), channel) is w[out, taps - 1 - tap, channel]: the data gradient of a convolution.
+GemmMatrix weightTaps(const Tensor& w, int64_t outs, int64_t taps, int64_t width);
+// As A: row = patch, column = (tap, channel). As B: the same matrix (k = patch), for weight gradients.
+GemmMatrix patchesOf(const Patches& patches);
+
+// C = [accumulate] * C + scale * columnScale[j] * (A B)[i, j] + bias[j]
+struct GemmOptions {
+  bool accumulate = false;
+  float scale = 1;
+  const float* columnScale = nullptr;  // [n]
+  const float* bias = nullptr;         // [n]
+};
+
+// C is row-major with `stride` floats between rows. Uses all threads of the pool and their workspaces.
+void gemm(Context& context, int64_t m, int64_t n, int64_t k, const GemmMatrix& a, const GemmMatrix& b, float* c,
+          int64_t stride, const GemmOptions& options = {});
+
+// The same on the calling thread alone, for kernels that share out work themselves (attention: one head, one block of
+// rows). `workspace` is kGemmWorkspaceBytes, 64-byte aligned; a kernel may use the first bytes of its thread's workspace
+// and keep its own blocks in the rest.
+constexpr size_t kGemmWorkspaceBytes = size_t{1} << 20;
+void gemmTile(void* workspace, int64_t m, int64_t n, int64_t k, const GemmMatrix& a, const GemmMatrix& b, float* c,
+              int64_t stride, const GemmOptions& options = {});
+
+constexpr int64_t kBlockK = 256;
+
+}  // namespace tlora

@@ -1,0 +1,46 @@
+import { addNode, type Node, type Op, type Value } from '../graph/graph.js';
+import { expectThat } from '../graph/shapes.js';
+
+/**
+ * The orthonormal frame Q of the thin QR factorization G = Q·R with a positive diagonal of R, by Householder reflectors in float64.
+ * Of a Gaussian G it is Haar-distributed (Mezzadri, "How to generate random matrices from the classical compact groups", 2007).
+ * Where a column depends on those before it, Q is still orthonormal. Several matrices are shared out among the threads.
+ */
+export const qrFrameOp: Op = {
+  name: 'qrFrame',
+  attrs: ['transposed'],
+  flops: (node) => {
+    const [count, m, r] = batchOf(node.inputs[0]!);
+    return count * 4 * r * r * (m - r / 3);
+  },
+  scratchBytes: (node: Node, threads) => {
+    const [, m, r] = batchOf(node.inputs[0]!);
+    return threads * frameScratchBytes(m, r);
+  },
+};
+
+/** Float64 working memory of one QR: the matrix, one coefficient and one product a column; in whole cache lines. */
+export function frameScratchBytes(rows: number, columns: number): number {
+  return 64 * Math.ceil((8 * (rows + 2) * columns) / 64);
+}
+
+function batchOf(g: Value): [count: number, m: number, r: number] {
+  const [m, r] = g.shape.slice(-2) as [number, number];
+  return [g.shape.length === 3 ? g.shape[0]! : 1, m, r];
+}
+
+/**
+ * @param g [m, r] or [layers, m, r], m ≥ r
+ * @param options transposed: give the frames as rows, [r, m]
+ * @returns q [(layers,) m, r], or [(layers,) r, m]
+ * @throws ShapeError
+ */
+export function qrFrame(g: Value, { transposed = false }: { transposed?: boolean } = {}): Value {
+  const dimensions = g.shape.length;
+  expectThat(dimensions === 2 || dimensions === 3, 'qrFrame', 'dimensions of g', '2 or 3', `[${g.shape}]`, g);
+  const [, m, r] = batchOf(g);
+  expectThat(m >= r, 'qrFrame', 'rows of g', `at least ${r}`, `${m}`, g);
+  const shape = [...g.shape.slice(0, -2), ...(transposed ? [r, m] : [m, r])];
+  return addNode(g.graph, qrFrameOp, [g], [{ name: 'q', shape, dtype: 'f32' }], { transposed: Number(transposed) })
+    .outputs[0]!;
+}

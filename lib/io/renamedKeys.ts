@@ -1,0 +1,37 @@
+import type { TensorRef } from './safetensorsHeader.js';
+
+export type ComponentName = 'unet' | 'vae' | 'text_encoder' | 'text_encoder_2';
+
+/** How the VAE's attention was spelt in folders saved by early diffusers, and how it is now. */
+const VAE_ATTENTION: Readonly<Record<string, string>> = {
+  query: 'to_q',
+  key: 'to_k',
+  value: 'to_v',
+  proj_attn: 'to_out.0',
+};
+const OLD_VAE_ATTENTION = /(\.attentions\.\d+\.)(query|key|value|proj_attn)(?=\.(weight|bias)$)/;
+const VAE_ATTENTION_WEIGHT = /\.attentions\.\d+\.(to_q|to_k|to_v|to_out\.0)\.weight$/;
+const BARE_TEXT_KEY = /^(embeddings|encoder|final_layer_norm)\./;
+
+/** The key that today's diffusers and transformers give a stored tensor; undefined for one that no model reads (a text encoder's position_ids). */
+export function canonicalKey(component: ComponentName, key: string): string | undefined {
+  switch (component) {
+    case 'unet':
+      return key;
+    case 'vae':
+      return key.replace(OLD_VAE_ATTENTION, (_, path: string, name: string) => path + VAE_ATTENTION[name]);
+    case 'text_encoder':
+    case 'text_encoder_2': {
+      const prefixed = BARE_TEXT_KEY.test(key) ? `text_model.${key}` : key;
+      return prefixed === 'text_model.embeddings.position_ids' ? undefined : prefixed;
+    }
+  }
+}
+
+/** The tensor under its canonical key: a VAE attention weight stored as a 1×1 convolution [c, c, 1, 1] becomes the linear [c, c]. */
+export function canonicalTensor(component: ComponentName, key: string, ref: TensorRef): TensorRef {
+  const [rows, columns, height, width] = ref.shape;
+  const isConvolution = ref.shape.length === 4 && height === 1 && width === 1;
+  if (component !== 'vae' || !isConvolution || !VAE_ATTENTION_WEIGHT.test(key)) return ref;
+  return { ...ref, shape: [rows!, columns!] };
+}

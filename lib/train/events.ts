@@ -1,0 +1,51 @@
+/** The device that computes. */
+export interface DeviceInfo {
+  readonly kind: 'cpu' | 'cuda';
+  /** Such as `AMD EPYC, 2 threads, AVX-512`. */
+  readonly name: string;
+}
+
+/** What a run needs and has, in bytes. */
+export interface MemoryInfo {
+  readonly used: number;
+  readonly peak: number;
+}
+
+/** What a training run tells while it goes on. */
+export type TrainEvent =
+  | {
+      readonly type: 'phase';
+      readonly phase: 'load' | 'encode' | 'start' | 'train' | 'save';
+      readonly done?: number;
+      readonly total?: number;
+    }
+  | { readonly type: 'device'; readonly device: DeviceInfo; readonly reason: string }
+  | {
+      readonly type: 'forecast';
+      /** Bytes of memory the run will need. */
+      readonly memory: number;
+      /** Seconds the whole run will take; known after the third step. */
+      readonly seconds?: number;
+    }
+  | StepEvent
+  | { readonly type: 'sample'; readonly step: number; readonly prompt: string; readonly path: string }
+  | { readonly type: 'checkpoint'; readonly step: number; readonly path: string }
+  | { readonly type: 'warning'; readonly code: string; readonly message: string };
+
+/** One finished optimizer step. */
+export interface StepEvent {
+  readonly type: 'step';
+  /** 1 for the first step. */
+  readonly step: number;
+  readonly steps: number;
+  /** Mean squared error of the step's samples. */
+  readonly loss: number;
+  /** Timesteps of the step's samples. */
+  readonly timesteps: readonly number[];
+  /** Active rank of each sample. */
+  readonly activeRanks: readonly number[];
+  readonly learningRate: number;
+  readonly stepMs: number;
+  readonly etaMs: number;
+  readonly memory: MemoryInfo;
+}

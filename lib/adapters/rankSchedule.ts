@@ -35,8 +35,8 @@ export function validateRankSchedule(schedule: RankSchedule): void {
 }
 
 /**
- * r(t) = int(((T − t)/T)^alpha · (maxRank − minRank)) + minRank, in float64 and in this order: another order gives another integer
- * at some t (arXiv 2507.05964 and its released code).
+ * r(t) = int(((T − t)/T)^alpha · (maxRank − minRank)) + minRank, in float64 and in this order: another order gives
+ * another integer at some t (arXiv 2507.05964 and its released code).
  * @param t timestep in [0, T], fractional where a sampler's is
  * @throws ConfigError if t is outside
  */

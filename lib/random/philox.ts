@@ -17,8 +17,8 @@ function mulHigh(a: number, b: number): number {
 }
 
 /**
- * Philox4x32 with 10 rounds: a bijection of the counter for every key (Salmon et al., "Parallel random numbers: as easy as 1, 2, 3",
- * SC 2011). All words are unsigned 32-bit.
+ * Philox4x32 with 10 rounds: a bijection of the counter for every key (Salmon et al., "Parallel random numbers: as
+ * easy as 1, 2, 3", SC 2011). All words are unsigned 32-bit.
  */
 export function philox4x32(counter: Words4, key: Words2): [number, number, number, number] {
   let [c0, c1, c2, c3] = counter;
@@ -41,8 +41,8 @@ export function philox4x32(counter: Words4, key: Words2): [number, number, numbe
 // Layout, to be kept by every other implementation:
 //   key     = (seed low, seed high)
 //   counter = (block low, block high, stream low, stream high)
-// low is the value mod 2^32, high its quotient. Seeds, streams and blocks are integers below 2^53, so bits 21…31 of stream high are free
-// for the purpose of the draw; draws for different purposes therefore never share a counter.
+// low is the value mod 2^32, high its quotient. Seeds, streams and blocks are integers below 2^53, so bits 21…31 of
+// stream high are free for the purpose of the draw; draws for different purposes therefore never share a counter.
 const purpose = { normals: 0, timesteps: 0x8000_0000, seeds: 0x4000_0000 } as const;
 
 const twoTo32 = 2 ** 32;
@@ -63,9 +63,9 @@ function blocks(use: keyof typeof purpose, seed: number, stream: number): (block
 }
 
 /**
- * n independent standard normals, float32. Block b gives values 4b … 4b+3: with u = (word + ½)·2⁻³², the word pairs (0, 1) and (2, 3)
- * each give sqrt(−2 ln u)·cos(2πu') and sqrt(−2 ln u)·sin(2πu') (Box–Muller), in float64, then rounded.
- * The first values do not depend on n.
+ * n independent standard normals, float32. Block b gives values 4b … 4b+3: with u = (word + ½)·2⁻³², the word pairs
+ * (0, 1) and (2, 3) each give sqrt(−2 ln u)·cos(2πu') and sqrt(−2 ln u)·sin(2πu') (Box–Muller), in float64, then
+ * rounded. The first values do not depend on n.
  * @param stream a number for what the draw is for: other streams of a seed are independent
  */
 export function standardNormals(seed: number, stream: number, n: number): Float32Array {
@@ -83,8 +83,9 @@ export function standardNormals(seed: number, stream: number, n: number): Float3
 }
 
 /**
- * n uniform integers in [0, T), the timesteps of training step `step`. Value i is ⌊w·T / 2⁶⁴⌋ with the 64-bit w = (word 0: high, word 1: low) of
- * block ⌊i/2⌋ for even i and (word 2: high, word 3: low) for odd i; no value's probability is off 1/T by more than 2⁻⁶⁴.
+ * n uniform integers in [0, T), the timesteps of training step `step`. Value i is ⌊w·T / 2⁶⁴⌋ with the 64-bit w =
+ * (word 0: high, word 1: low) of block ⌊i/2⌋ for even i and (word 2: high, word 3: low) for odd i; no value's
+ * probability is off 1/T by more than 2⁻⁶⁴.
  * @param T at most 2²⁰, so that every product is exact
  */
 export function randomTimesteps(seed: number, step: number, n: number, T: number): Int32Array {

@@ -13,9 +13,10 @@ const constructors: Readonly<
 export const samplerKinds: readonly SamplerKind[] = ['euler', 'ddim', 'dpmpp2m'];
 
 /**
- * A sampler for a model's noise schedule, with the same timesteps, noise levels and states as diffusers 0.40's EulerDiscreteScheduler,
- * DDIMScheduler (η = 0) or DPMSolverMultistepScheduler (order 2, midpoint, dpmsolver++).
- * @throws ConfigError for an unknown name, a number of steps that does not fit, or a field of the model's config that is not implemented
+ * A sampler for a model's noise schedule, with the same timesteps, noise levels and states as diffusers 0.40's
+ * EulerDiscreteScheduler, DDIMScheduler (η = 0) or DPMSolverMultistepScheduler (order 2, midpoint, dpmsolver++).
+ * @throws ConfigError for an unknown name, a number of steps that does not fit, or a field of the model's config that
+ * is not implemented
  */
 export function createSampler(kind: SamplerKind, schedule: NoiseSchedule, options: SamplerOptions): Sampler {
   if (!samplerKinds.includes(kind)) {

@@ -10,7 +10,9 @@ function previousAlpha(schedule: NoiseSchedule, t: number, steps: number): numbe
   return schedule.setAlphaToOne ? 1 : schedule.alphasCumprod[0]!;
 }
 
-/** DDIM with η = 0 (arXiv 2010.02502, eq. 12): x' = sqrt(a')·x_0 + sqrt(1 − a')·ε, x_0 and ε from the prediction at a. */
+/**
+ * DDIM with η = 0 (arXiv 2010.02502, eq. 12): x' = sqrt(a')·x_0 + sqrt(1 − a')·ε, x_0 and ε from the prediction at a.
+ */
 export function ddimSampler(schedule: NoiseSchedule, options: Required<SamplerOptions>): Sampler {
   const { steps, spacing } = options;
   requireFields(schedule.config, { thresholding: [false] });

@@ -15,13 +15,19 @@ function alphaAt(schedule: NoiseSchedule, t: number): number {
   return a;
 }
 
-/** Forward process, x_t = signal·x_0 + noise·ε, with signal = sqrt(a_t) and noise = sqrt(1 − a_t) (arXiv 2006.11239, eq. 4). */
+/**
+ * Forward process, x_t = signal·x_0 + noise·ε, with signal = sqrt(a_t) and noise = sqrt(1 − a_t) (arXiv 2006.11239,
+ * eq. 4).
+ */
 export function addNoiseCoefficients(schedule: NoiseSchedule, timesteps: ArrayLike<number>): MixCoefficients {
   const alphas = Float64Array.from(timesteps, (t) => alphaAt(schedule, t));
   return { signal: alphas.map(Math.sqrt), noise: alphas.map((a) => Math.sqrt(1 - a)) };
 }
 
-/** Velocity, v = signal·x_0 + noise·ε, with signal = −sqrt(1 − a_t) and noise = sqrt(a_t) (arXiv 2202.00512, appendix D). */
+/**
+ * Velocity, v = signal·x_0 + noise·ε, with signal = −sqrt(1 − a_t) and noise = sqrt(a_t) (arXiv 2202.00512, appendix
+ * D).
+ */
 export function velocityCoefficients(schedule: NoiseSchedule, timesteps: ArrayLike<number>): MixCoefficients {
   const alphas = Float64Array.from(timesteps, (t) => alphaAt(schedule, t));
   return { signal: alphas.map((a) => -Math.sqrt(1 - a)), noise: alphas.map(Math.sqrt) };

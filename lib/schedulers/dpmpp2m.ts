@@ -5,8 +5,8 @@ import type { NoiseSchedule, TimestepSpacing } from './noiseSchedule.js';
 import { mix, type Sampler, type SamplerOptions } from './sampler.js';
 import { interpolate, roundHalfEven, spacedTimesteps } from './timesteps.js';
 
-// algorithm_type, solver_order and solver_type are what the name of this sampler says; lower_order_final and euler_at_final have no
-// effect, since a step to σ = 0 is always of first order.
+// algorithm_type, solver_order and solver_type are what the name of this sampler says; lower_order_final and
+// euler_at_final have no effect, since a step to σ = 0 is always of first order.
 function checkFields(schedule: NoiseSchedule): void {
   requireFields(schedule.config, {
     thresholding: [false],
@@ -42,9 +42,9 @@ function levelsOf(schedule: NoiseSchedule, options: Required<SamplerOptions>): [
 }
 
 /**
- * Coefficients of x' = x·prior + x_0·now − x_0(previous)·past for the step from level s to level next, where before is the level of the
- * step before (undefined: first order). With α = 1/sqrt(σ²+1), λ = −ln σ, h = λ' − λ, r = h_before/h and g = α'(1 − e^−h):
- * prior = σ'α'/(σα), now = g + g/2r, past = g/2r (arXiv 2211.01095, algorithm 2, midpoint).
+ * Coefficients of x' = x·prior + x_0·now − x_0(previous)·past for the step from level s to level next, where before is
+ * the level of the step before (undefined: first order). With α = 1/sqrt(σ²+1), λ = −ln σ, h = λ' − λ, r = h_before/h
+ * and g = α'(1 − e^−h): prior = σ'α'/(σα), now = g + g/2r, past = g/2r (arXiv 2211.01095, algorithm 2, midpoint).
  */
 function stepCoefficients(
   s: number,

@@ -5,8 +5,8 @@ import { mix, type Sampler, type SamplerOptions } from './sampler.js';
 import { interpolate, spacedTimesteps } from './timesteps.js';
 
 /**
- * Euler steps of dx/dσ = ε on x = x_0 + σ·ε (Karras et al. 2022, algorithm 1 without churn). Karras levels run between the first
- * and last level of the spaced timesteps.
+ * Euler steps of dx/dσ = ε on x = x_0 + σ·ε (Karras et al. 2022, algorithm 1 without churn). Karras levels run between
+ * the first and last level of the spaced timesteps.
  */
 export function eulerSampler(schedule: NoiseSchedule, options: Required<SamplerOptions>): Sampler {
   const { steps, karras, spacing } = options;

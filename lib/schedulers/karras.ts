@@ -1,6 +1,6 @@
 /**
- * Noise levels of Karras et al. 2022 (arXiv 2206.00364, eq. 5, ρ = 7): n falling values, (σmax^⅐ + i/(n−1)·(σmin^⅐ − σmax^⅐))⁷.
- * Both ends are exact, so that the last step's timestep is not a rounding error above a training timestep.
+ * Noise levels of Karras et al. 2022 (arXiv 2206.00364, eq. 5, ρ = 7): n falling values, (σmax^⅐ + i/(n−1)·(σmin^⅐ −
+ * σmax^⅐))⁷. Both ends are exact, so that the last step's timestep is not a rounding error above a training timestep.
  */
 export function karrasSigmas(sigmaMax: number, sigmaMin: number, n: number): Float64Array {
   const rho = 7;
@@ -13,7 +13,10 @@ export function karrasSigmas(sigmaMax: number, sigmaMin: number, n: number): Flo
   });
 }
 
-/** Fractional index of `sigma` in the rising table, linear in log σ, clamped to the table. Inverse of its interpolation. */
+/**
+ * Fractional index of `sigma` in the rising table, linear in log σ, clamped to the table. Inverse of its
+ * interpolation.
+ */
 export function sigmaToTimestep(sigma: number, table: Float64Array): number {
   const position = table.findLastIndex((value) => value <= sigma);
   const low = Math.max(0, Math.min(position, table.length - 2));

@@ -33,7 +33,8 @@ export interface NoiseSchedule {
   readonly config: SchedulerConfig;
 }
 
-// Every class here describes the same training process. The value is the timestep_spacing it has when the file names none.
+// Every class here describes the same training process. The value is the timestep_spacing it has when the file names
+// none.
 const classSpacing: Readonly<Record<string, TimestepSpacing>> = {
   DDPMScheduler: 'leading',
   DDPMParallelScheduler: 'leading',
@@ -70,8 +71,8 @@ function sigmasOf(alphasCumprod: Float64Array): Float64Array {
 
 /**
  * Reads a diffusers `scheduler_config.json`.
- * Absent fields have diffusers' defaults. A field that would change the result and has a value that is not implemented is
- * refused; a field without effect is accepted.
+ * Absent fields have diffusers' defaults. A field that would change the result and has a value that is not implemented
+ * is refused; a field without effect is accepted.
  * @throws ConfigError naming the field
  */
 export function noiseSchedule(config: SchedulerConfig): NoiseSchedule {

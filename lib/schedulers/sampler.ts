@@ -12,20 +12,26 @@ export interface SamplerOptions {
 }
 
 /**
- * A deterministic solver of the reverse process. Start from initNoiseSigma · (unit normals), then for i = 0, 1, … evaluate the model on
- * scaleModelInput(x, i) at timesteps[i] and replace x by step(output, i, x). Coefficients are float64, each result is rounded once
- * to float32. Arguments are never written to.
+ * A deterministic solver of the reverse process. Start from initNoiseSigma · (unit normals), then for i = 0, 1, …
+ * evaluate the model on scaleModelInput(x, i) at timesteps[i] and replace x by step(output, i, x). Coefficients are
+ * float64, each result is rounded once to float32. Arguments are never written to.
  */
 export interface Sampler {
   readonly kind: SamplerKind;
-  /** `steps` values, falling: the time given to the model and to the rank schedule at step i. Fractional for Euler with Karras levels. */
+  /**
+   * `steps` values, falling: the time given to the model and to the rank schedule at step i. Fractional for Euler with
+   * Karras levels.
+   */
   readonly timesteps: Float64Array;
   /** `steps` + 1 noise levels; entry i belongs to step i, the last one to the result. */
   readonly sigmas: Float64Array;
   readonly initNoiseSigma: number;
   /** May return `x` itself when there is nothing to scale. */
   scaleModelInput(x: Float32Array, i: number): Float32Array;
-  /** `modelOutput` is the guided prediction (noise or velocity). A multistep solver must be called for i = 0, 1, 2, … in turn; i = 0 starts anew. */
+  /**
+   * `modelOutput` is the guided prediction (noise or velocity). A multistep solver must be called for i = 0, 1, 2, …
+   * in turn; i = 0 starts anew.
+   */
   step(modelOutput: Float32Array, i: number, x: Float32Array): Float32Array;
 }
 

@@ -21,8 +21,8 @@ function linspace(n: number, T: number): Float64Array {
 }
 
 /**
- * `points` falling timesteps (table 2 of arXiv 2305.08891). leading: multiples of ⌊T/points⌋ plus steps_offset, from the largest down to
- * steps_offset; trailing: from T − 1 in steps of T/points; linspace: T − 1 … 0, fractional.
+ * `points` falling timesteps (table 2 of arXiv 2305.08891). leading: multiples of ⌊T/points⌋ plus steps_offset, from
+ * the largest down to steps_offset; trailing: from T − 1 in steps of T/points; linspace: T − 1 … 0, fractional.
  * @throws ConfigError if they are not distinct values in [0, T − 1]: too many steps
  */
 export function spacedTimesteps(schedule: NoiseSchedule, spacing: TimestepSpacing, points: number): Float64Array {

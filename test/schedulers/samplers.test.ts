@@ -16,7 +16,10 @@ const stableDiffusion: SchedulerConfig = {
 const schedule = noiseSchedule(stableDiffusion);
 const velocity = noiseSchedule({ ...stableDiffusion, prediction_type: 'v_prediction' });
 
-/** The right prediction when the data is the single point `x0`: input = signal·x0 + noise·ε at the sampler's own noise level. */
+/**
+ * The right prediction when the data is the single point `x0`: input = signal·x0 + noise·ε at the sampler's own noise
+ * level.
+ */
 function exactModel(sampler: Sampler, model: NoiseSchedule, x0: Float32Array) {
   return (input: Float32Array, i: number): Float32Array => {
     const signal = 1 / Math.sqrt(sampler.sigmas[i]! ** 2 + 1);

@@ -1,0 +1,92 @@
+import { addNode, elements, type Node, type Op, type OutputSpec, type Value } from '../graph/graph.js';
+import { expectRank, expectShape, expectSize, expectThat } from '../graph/shapes.js';
+
+export interface Conv2dOptions {
+  /** Step of the window in both directions (default 1). */
+  stride?: number;
+  /** Zeros around the picture: the same on all sides, or [top, left, bottom, right] (default 0). */
+  pad?: number | readonly [number, number, number, number];
+}
+
+const WINDOW = ['stride', 'padTop', 'padLeft', 'padBottom', 'padRight'] as const;
+
+/**
+ * y [n, oh, ow, o] = cross-correlation of x [n, h, w, c] with w [o, kh, kw, c], plus b [o] or nothing.
+ * oh = floor((h + padTop + padBottom - kh) / stride) + 1, ow alike. Sums in float32.
+ */
+export const conv2dOp: Op = {
+  name: 'conv2d',
+  attrs: WINDOW,
+  matrices: [1],
+  flops: (node) => 2 * elements(node.outputs[0]!.shape) * patchLength(node.inputs[1]!),
+  vjp: (node, [dy], [needX, needW, needB]) => conv2dVjp(node, dy!, [needX!, needW!, needB!]),
+};
+
+/** Gradients dx, dw, db of conv2d. x is absent unless dw is wanted; what is not wanted is null; height and width are x's. */
+export const conv2dVjpOp: Op = {
+  name: 'conv2dVjp',
+  attrs: [...WINDOW, 'height', 'width'],
+  matrices: [1],
+  flops: (node) => {
+    const products = (node.outputs[0] ? 1 : 0) + (node.outputs[1] ? 1 : 0);
+    return 2 * products * elements(node.inputs[2]!.shape) * patchLength(node.inputs[1]!);
+  },
+};
+
+/** Throws ShapeError unless channels, window and bias fit. */
+export function conv2d(x: Value, w: Value, b: Value | null, options: Conv2dOptions = {}): Value {
+  expectRank('conv2d', 'x', x, 4);
+  expectRank('conv2d', 'w', w, 4);
+  const [n, height, width, channels] = x.shape as [number, number, number, number];
+  const [out, tapRows, tapColumns, inner] = w.shape as [number, number, number, number];
+  expectSize('conv2d', 'channels of x', x, channels, inner);
+  if (b) expectShape('conv2d', 'b', b, [out]);
+  const attrs = windowAttrs(x, options);
+  const { stride, padTop, padLeft, padBottom, padRight } = attrs;
+  const paddedHeight = height + padTop + padBottom;
+  const paddedWidth = width + padLeft + padRight;
+  const fits = paddedHeight >= tapRows && paddedWidth >= tapColumns;
+  expectThat(
+    fits,
+    'conv2d',
+    'padded picture',
+    `at least ${tapRows}x${tapColumns}`,
+    `${paddedHeight}x${paddedWidth}`,
+    x,
+  );
+  const rows = Math.floor((paddedHeight - tapRows) / stride) + 1;
+  const columns = Math.floor((paddedWidth - tapColumns) / stride) + 1;
+  const y: OutputSpec = { name: 'y', shape: [n, rows, columns, out], dtype: x.dtype };
+  return addNode(x.graph, conv2dOp, [x, w, b], [y], attrs).outputs[0]!;
+}
+
+function windowAttrs(x: Value, { stride = 1, pad = 0 }: Conv2dOptions): Record<(typeof WINDOW)[number], number> {
+  const sides = typeof pad === 'number' ? ([pad, pad, pad, pad] as const) : pad;
+  expectThat(Number.isInteger(stride) && stride >= 1, 'conv2d', 'stride', 'an integer >= 1', `${stride}`, x);
+  const whole = sides.every((side) => Number.isInteger(side) && side >= 0);
+  expectThat(whole, 'conv2d', 'pad', 'integers >= 0', `[${sides}]`, x);
+  const [padTop, padLeft, padBottom, padRight] = sides;
+  return { stride, padTop, padLeft, padBottom, padRight };
+}
+
+function patchLength(w: Value): number {
+  return elements(w.shape.slice(1));
+}
+
+function conv2dVjp(forward: Node, dy: Value, needs: readonly [boolean, boolean, boolean]): (Value | null)[] {
+  const [x, w] = forward.inputs as [Value, Value];
+  const [needX, needW, needB] = needs;
+  const [, height, width] = x.shape as [number, number, number, number];
+  const node = addNode(
+    dy.graph,
+    conv2dVjpOp,
+    [needW ? x : null, w, dy],
+    [
+      needX ? { name: 'dx', shape: x.shape, dtype: dy.dtype } : null,
+      needW ? { name: 'dw', shape: w.shape, dtype: 'f32' } : null,
+      needB ? { name: 'db', shape: [w.shape[0]!], dtype: 'f32' } : null,
+    ],
+    { ...forward.attrs, height, width },
+  );
+  return [...node.outputs];
+}

@@ -1,15 +1,59 @@
 import type { Meaning } from '../interpreter.js';
+import { meanings as accumulate } from './accumulate.js';
+import { meanings as adamw } from './adamw.js';
 import { meanings as add } from './add.js';
+import { meanings as addPerSample } from './addPerSample.js';
+import { meanings as addRows } from './addRows.js';
 import { meanings as attention } from './attention.js';
+import { meanings as concat } from './concat.js';
 import { meanings as conv2d } from './conv2d.js';
+import { meanings as embedding } from './embedding.js';
+import { meanings as gatherRows } from './gatherRows.js';
+import { meanings as geglu } from './geglu.js';
+import { meanings as gelu } from './gelu.js';
+import { meanings as gradNorm } from './gradNorm.js';
+import { meanings as groupNorm } from './groupNorm.js';
+import { meanings as layerNorm } from './layerNorm.js';
 import { meanings as linear } from './linear.js';
 import { meanings as lowRank } from './lowRank.js';
+import { meanings as mixPerSample } from './mixPerSample.js';
+import { meanings as mse } from './mse.js';
+import { meanings as multiplyAdd } from './multiplyAdd.js';
+import { meanings as scale } from './scale.js';
+import { meanings as silu } from './silu.js';
+import { meanings as slice } from './slice.js';
+import { meanings as sumPerSample } from './sumPerSample.js';
+import { meanings as sumSamples } from './sumSamples.js';
+import { meanings as timestepFeatures } from './timestepFeatures.js';
+import { meanings as upsampleNearest } from './upsampleNearest.js';
 
 /** The float64 meaning of every op, one file an op. */
 export const meanings: Record<string, Meaning> = {
+  ...accumulate,
+  ...adamw,
   ...add,
+  ...addPerSample,
+  ...addRows,
   ...attention,
+  ...concat,
   ...conv2d,
+  ...embedding,
+  ...gatherRows,
+  ...geglu,
+  ...gelu,
+  ...gradNorm,
+  ...groupNorm,
+  ...layerNorm,
   ...linear,
   ...lowRank,
+  ...mixPerSample,
+  ...mse,
+  ...multiplyAdd,
+  ...scale,
+  ...silu,
+  ...slice,
+  ...sumPerSample,
+  ...sumSamples,
+  ...timestepFeatures,
+  ...upsampleNearest,
 };

@@ -1,0 +1,110 @@
+import { z } from 'zod';
+import { checkOptions } from '../options/checkOptions.js';
+import { atLeast, flag, oneOf, signal, text, whole } from '../options/fields.js';
+import { parseByteSize } from '../plan/byteSize.js';
+
+/** What `generate` tells while it goes on. */
+export type GenerateEvent =
+  | { readonly type: 'phase'; readonly phase: 'load' | 'encode' | 'sample' | 'decode' | 'save' }
+  | {
+      readonly type: 'step';
+      /** 0 for the first picture. */
+      readonly picture: number;
+      readonly pictures: number;
+      /** 1 for the first sampler step. */
+      readonly step: number;
+      readonly steps: number;
+      readonly stepMs: number;
+      readonly etaMs: number;
+    }
+  | { readonly type: 'picture'; readonly picture: number; readonly path: string }
+  | { readonly type: 'warning'; readonly code: string; readonly message: string };
+
+/** Options of `generate`; only `model` and `prompt` are required. */
+export interface GenerateOptions {
+  /** Model folder in diffusers layout. */
+  model: string;
+  /** `adapter.safetensors` of a run, or an adapter file in the authors' layouts; none: the model alone. */
+  adapter?: string | undefined;
+  /** `{0}` stands for the adapter's "token class". */
+  prompt: string;
+  negativePrompt?: string | undefined;
+  /** Number of pictures; default 1. Picture i uses seed + i. */
+  count?: number | undefined;
+  /** Sampler steps; default 25. */
+  steps?: number | undefined;
+  /** Classifier-free guidance scale; default 5; 1 switches guidance off. */
+  guidance?: number | undefined;
+  /** A whole number below 2⁵³; default 0. */
+  seed?: number | undefined;
+  /** Side in pixels, or both sides; default as the adapter was trained, else the model's own. */
+  size?: number | { width: number; height: number } | undefined;
+  /** Factor on the adapter's change; default 1. */
+  strength?: number | undefined;
+  sampler?: 'euler' | 'ddim' | 'dpmpp2m' | undefined;
+  /** Noise levels of Karras et al.; default false. */
+  karras?: boolean | undefined;
+  threads?: number | undefined;
+  device?: 'auto' | 'cpu' | 'cuda' | undefined;
+  /** Everything tlora may allocate, such as '9GB'. */
+  memory?: string | number | undefined;
+  /** Folder for the PNG files; default `pictures`. */
+  outputDir?: string | undefined;
+  /** Uses an adapter although it was trained on another base model. */
+  force?: boolean | undefined;
+  signal?: AbortSignal | undefined;
+  onEvent?: ((event: GenerateEvent) => void) | undefined;
+}
+
+type Optional = 'adapter' | 'negativePrompt' | 'threads' | 'signal' | 'onEvent';
+type Settled = Omit<GenerateOptions, Optional | 'size' | 'memory'>;
+
+/** Options with every default filled in. */
+export type ResolvedGenerateOptions = { [K in keyof Settled]-?: Exclude<Settled[K], undefined> } & Pick<
+  GenerateOptions,
+  Optional
+> & { size: { width: number; height: number } | undefined; memory: number | undefined };
+
+const side = whole(8);
+
+const schema = z.strictObject({
+  model: text,
+  adapter: text.optional(),
+  prompt: z.string({ error: 'expected a text' }),
+  negativePrompt: z.string({ error: 'expected a text' }).optional(),
+  count: whole(1).default(1),
+  steps: whole(1).default(25),
+  guidance: atLeast(1).default(5),
+  seed: whole(0).default(0),
+  size: z
+    .union([side, z.strictObject({ width: side, height: side })], {
+      error: 'expected a side in pixels, or width and height',
+    })
+    .optional(),
+  strength: z.number({ error: 'expected a number' }).default(1),
+  sampler: oneOf(['euler', 'ddim', 'dpmpp2m']).default('euler'),
+  karras: flag.default(false),
+  threads: whole(1).optional(),
+  device: oneOf(['auto', 'cpu', 'cuda']).default('auto'),
+  memory: z.union([text, atLeast(1)]).optional(),
+  outputDir: text.default('pictures'),
+  force: flag.default(false),
+  signal: signal.optional(),
+  onEvent: z.custom<(event: GenerateEvent) => void>((v) => typeof v === 'function', 'expected a function').optional(),
+});
+
+/** Names of all options, for the command line. */
+export const generateOptionNames: readonly string[] = Object.keys(schema.shape);
+
+/**
+ * Checks options and fills in defaults.
+ * @throws ConfigError
+ */
+export function resolveGenerateOptions(given: GenerateOptions): ResolvedGenerateOptions {
+  const { size, memory, ...rest } = checkOptions('generate', schema, given);
+  return {
+    ...rest,
+    size: typeof size === 'number' ? { width: size, height: size } : size,
+    memory: memory === undefined ? undefined : parseByteSize(memory, 'memory'),
+  };
+}

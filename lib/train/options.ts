@@ -1,0 +1,196 @@
+import { z } from 'zod';
+import { ConfigError } from '../errors.js';
+import { checkOptions } from '../options/checkOptions.js';
+import { atLeast, flag, oneOf, positive, signal, text, whole } from '../options/fields.js';
+import { parseByteSize } from '../plan/byteSize.js';
+import type { StepEvent, TrainEvent } from './events.js';
+
+const picture = z.union([z.string().min(1), z.instanceof(URL), z.instanceof(Uint8Array)], {
+  error: 'expected a path, a file URL or the bytes of a picture',
+});
+
+const schema = z.strictObject({
+  model: text,
+  image: picture.optional(),
+  images: z.array(picture).min(1, 'expected at least one picture').optional(),
+  captions: z.array(text).optional(),
+  className: text,
+  token: text.default('sks'),
+  prompt: text.default('a photo of {0}'),
+  variant: oneOf(['lora', 'vanilla', 'ortho', 'tlora']).default('tlora'),
+  start: oneOf(['random', 'weight']).default('random'),
+  components: oneOf(['last', 'middle', 'principal']).default('last'),
+  frames: oneOf(['haar', 'reference']).default('haar'),
+  orthogonal: oneOf(['init', 'retract']).default('init'),
+  rank: whole(1).default(64),
+  minRank: whole(0).optional(),
+  alpha: positive.default(1),
+  steps: whole(1).optional(),
+  learningRate: positive.default(1e-4),
+  weightDecay: atLeast(0).default(1e-4),
+  batch: whole(1).default(1),
+  accumulate: whole(1).default(1),
+  clip: positive.optional(),
+  seed: whole(0).default(0),
+  resolution: whole(64).optional(),
+  threads: whole(1).optional(),
+  device: oneOf(['auto', 'cpu', 'cuda']).default('auto'),
+  memory: z.union([text, positive]).optional(),
+  saveEvery: whole(1).optional(),
+  sample: z.strictObject({ every: whole(1), prompts: z.array(text).min(1, 'expected at least one prompt') }).optional(),
+  outputDir: text.default('runs/tlora'),
+  compact: flag.default(false),
+  dtype: oneOf(['float32', 'float16', 'bfloat16']).default('float32'),
+  resume: flag.default(false),
+  overwrite: flag.default(false),
+  signal: signal.optional(),
+  onStep: z.custom<(event: StepEvent) => void>((v) => typeof v === 'function', 'expected a function').optional(),
+  onEvent: z.custom<(event: TrainEvent) => void>((v) => typeof v === 'function', 'expected a function').optional(),
+});
+
+/** A picture: a path, a file URL, or the bytes of a PNG, JPEG, WebP or AVIF file. */
+export type PictureSource = string | URL | Uint8Array;
+
+/** Options of `train`; only `model`, `className` and one of `image` and `images` are required. */
+export interface TrainOptions {
+  /** Model folder in diffusers layout. */
+  model: string;
+  image?: PictureSource | undefined;
+  images?: PictureSource[] | undefined;
+  /** One prompt for each picture instead of `prompt`. */
+  captions?: string[] | undefined;
+  /** What the picture shows, such as `dog`. */
+  className: string;
+  /** The rare word that will stand for the subject; default `sks`. */
+  token?: string | undefined;
+  /** `{0}` stands for "token class"; default `a photo of {0}`. */
+  prompt?: string | undefined;
+  /** lora: no mask; vanilla: masked LoRA; ortho: orthogonal start, no mask; tlora: both, the default. */
+  variant?: 'lora' | 'vanilla' | 'ortho' | 'tlora' | undefined;
+  /** Where an orthogonal start comes from: a random matrix (default) or the layer's weight. */
+  start?: 'random' | 'weight' | undefined;
+  /** Which singular components an orthogonal start takes; default last. */
+  components?: 'last' | 'middle' | 'principal' | undefined;
+  /** Distribution of random frames: Haar (default), or what the authors' code draws for rectangular layers. */
+  frames?: 'haar' | 'reference' | undefined;
+  /** init: only the start is orthogonal (default); retract: QR after each optimizer step. */
+  orthogonal?: 'init' | 'retract' | undefined;
+  /** Components of each adapter; default 64. */
+  rank?: number | undefined;
+  /** Components that are active at the highest noise; default half the rank. */
+  minRank?: number | undefined;
+  /** Exponent of the rank schedule; default 1. */
+  alpha?: number | undefined;
+  /** Optimizer steps; default 800 for tlora and ortho, 500 for lora and vanilla. */
+  steps?: number | undefined;
+  /** Default 1e-4. */
+  learningRate?: number | undefined;
+  /** Default 1e-4. */
+  weightDecay?: number | undefined;
+  /** Samples a step; default 1. */
+  batch?: number | undefined;
+  /** Batches summed into one optimizer step; default 1. */
+  accumulate?: number | undefined;
+  /** Largest norm of the gradient; default: no clipping. */
+  clip?: number | undefined;
+  /** A whole number below 2⁵³; default 0. */
+  seed?: number | undefined;
+  /** Side of the square training picture in pixels; default the model's own. */
+  resolution?: number | undefined;
+  /** CPU threads; default all cores. */
+  threads?: number | undefined;
+  device?: 'auto' | 'cpu' | 'cuda' | undefined;
+  /** Everything tlora may allocate, such as '9GB' or '8GiB', or bytes; less than needed is met by recomputing. */
+  memory?: string | number | undefined;
+  /** Saves a checkpoint every so many steps. */
+  saveEvery?: number | undefined;
+  /** Pictures made during training. */
+  sample?: { every: number; prompts: string[] } | undefined;
+  /** Default `runs/tlora`. */
+  outputDir?: string | undefined;
+  /** Writes only the seed of an orthogonal start into the adapter file, not the start itself. */
+  compact?: boolean | undefined;
+  /** Type of the adapter file; default float32. */
+  dtype?: 'float32' | 'float16' | 'bfloat16' | undefined;
+  /** Goes on from the checkpoint in `outputDir`. */
+  resume?: boolean | undefined;
+  /** Allows an `outputDir` that holds an earlier run of tlora, and replaces that run's files. */
+  overwrite?: boolean | undefined;
+  signal?: AbortSignal | undefined;
+  onStep?: ((event: StepEvent) => void) | undefined;
+  onEvent?: ((event: TrainEvent) => void) | undefined;
+}
+
+type Optional =
+  | 'captions'
+  | 'clip'
+  | 'resolution'
+  | 'threads'
+  | 'saveEvery'
+  | 'sample'
+  | 'signal'
+  | 'onStep'
+  | 'onEvent';
+type Settled = Omit<TrainOptions, Optional | 'image' | 'images' | 'memory'>;
+
+/** Options with every default filled in. `image` has become `images`, `memory` bytes. */
+export type ResolvedTrainOptions = { [K in keyof Settled]-?: Exclude<Settled[K], undefined> } & Pick<
+  TrainOptions,
+  Optional
+> & { images: PictureSource[]; memory: number | undefined };
+
+/** Names of all options, for the command line. */
+export const trainOptionNames: readonly string[] = Object.keys(schema.shape);
+
+const isMasked = (variant: ResolvedTrainOptions['variant']): boolean => variant === 'vanilla' || variant === 'tlora';
+
+/**
+ * Checks options and fills in defaults: minRank is half the rank for masked variants and the rank for others; steps are 800 for
+ * orthogonal starts and 500 for others (arXiv 2507.05964).
+ * @throws ConfigError
+ */
+export function resolveTrainOptions(given: TrainOptions): ResolvedTrainOptions {
+  const { image, images, memory, minRank, steps, ...rest } = checkOptions('train', schema, given);
+  if ((image === undefined) === (images === undefined)) {
+    throw new ConfigError(`image: expected one of image and images, got ${image === undefined ? 'neither' : 'both'}`);
+  }
+  const all = images ?? [image!];
+  if (rest.captions && rest.captions.length !== all.length) {
+    throw new ConfigError(`captions: expected one for each of ${all.length} pictures, got ${rest.captions.length}`);
+  }
+  const resolved = {
+    ...rest,
+    images: all,
+    minRank: isMasked(rest.variant) ? (minRank ?? Math.floor(rest.rank / 2)) : rest.rank,
+    steps: steps ?? (rest.variant === 'tlora' || rest.variant === 'ortho' ? 800 : 500),
+    memory: memory === undefined ? undefined : parseByteSize(memory, 'memory'),
+  };
+  checkRelations(resolved, minRank);
+  return resolved;
+}
+
+function checkRelations(options: ResolvedTrainOptions, givenMinRank: number | undefined): void {
+  const { variant, rank, start, frames, orthogonal } = options;
+  if (givenMinRank !== undefined && givenMinRank > rank) {
+    throw new ConfigError(`minRank: expected at most the rank, ${rank}, got ${givenMinRank}`);
+  }
+  if (givenMinRank !== undefined && !isMasked(variant) && givenMinRank !== rank) {
+    throw new ConfigError(`minRank: expected none, as the variant '${variant}' has no mask, got ${givenMinRank}`, {
+      hint: "Use the variant 'vanilla' or 'tlora'.",
+    });
+  }
+  const plain = variant === 'lora' || variant === 'vanilla';
+  if (plain && (start !== 'random' || orthogonal === 'retract' || frames !== 'haar')) {
+    throw new ConfigError(`variant: expected 'ortho' or 'tlora' with an orthogonal start, got '${variant}'`);
+  }
+  if (!options.prompt.includes('{0}') && !options.captions) {
+    throw new ConfigError(
+      `prompt: expected a text with {0}, which stands for token and class, got '${options.prompt}'`,
+    );
+  }
+}
+
+/** A prompt with `{0}` replaced by "token class". */
+export function fillPrompt(prompt: string, token: string, className: string): string {
+  return prompt.replaceAll('{0}', `${token} ${className}`);
+}

@@ -1,0 +1,99 @@
+import { describe, expect, it } from 'vitest';
+import { resolveGenerateOptions } from '../lib/generate/options.js';
+import { editDistance, nearest } from '../lib/options/nearest.js';
+import { fillPrompt, resolveTrainOptions, type TrainOptions } from '../lib/train/options.js';
+
+const least: TrainOptions = { model: 'model', image: 'dog.jpg', className: 'dog' };
+
+function refuses(more: object, message: string): void {
+  expect(() => resolveTrainOptions({ ...least, ...more })).toThrow(message);
+}
+
+describe('train options', () => {
+  it('have the paper’s defaults', () => {
+    expect(resolveTrainOptions(least)).toMatchObject({
+      images: ['dog.jpg'],
+      token: 'sks',
+      prompt: 'a photo of {0}',
+      variant: 'tlora',
+      rank: 64,
+      minRank: 32,
+      alpha: 1,
+      steps: 800,
+      learningRate: 1e-4,
+      weightDecay: 1e-4,
+      batch: 1,
+      accumulate: 1,
+      seed: 0,
+    });
+    expect(resolveTrainOptions({ ...least, variant: 'vanilla' })).toMatchObject({ steps: 500, minRank: 32 });
+    expect(resolveTrainOptions({ ...least, variant: 'lora' })).toMatchObject({ steps: 500, minRank: 64 });
+    expect(resolveTrainOptions({ ...least, rank: 5 }).minRank).toBe(2);
+  });
+
+  it('name what is wrong, what was expected and what was given', () => {
+    refuses({ rank: 2.5 }, 'rank: expected a whole number of at least 1, got 2.5');
+    refuses({ rank: -4 }, 'rank: expected a whole number of at least 1, got -4');
+    refuses({ steps: 0 }, 'steps: expected a whole number of at least 1, got 0');
+    refuses({ seed: -1 }, 'seed: expected a whole number of at least 0, got -1');
+    refuses({ learningRate: 0 }, 'learningRate: expected a number above 0, got 0');
+    refuses({ learningRate: Number.NaN }, 'learningRate: expected a number above 0, got NaN');
+    refuses({ alpha: '1' }, "alpha: expected a number above 0, got '1'");
+    refuses({ variant: 'dora' }, "variant: expected one of lora, vanilla, ortho, tlora, got 'dora'");
+    refuses({ minRank: 65 }, 'minRank: expected at most the rank, 64, got 65');
+    refuses({ variant: 'lora', minRank: 3 }, "minRank: expected none, as the variant 'lora' has no mask, got 3");
+    refuses({ variant: 'lora', start: 'weight' }, "variant: expected 'ortho' or 'tlora' with an orthogonal start");
+    refuses({ memory: 'lots' }, "memory: expected a size such as 9GB or 8.5GiB, got 'lots'");
+    refuses({ images: ['a.jpg'] }, 'image: expected one of image and images, got both');
+    refuses({ image: undefined }, 'image: expected one of image and images, got neither');
+    refuses({ captions: ['a', 'b'] }, 'captions: expected one for each of 1 pictures, got 2');
+    refuses({ prompt: 'a dog' }, "prompt: expected a text with {0}, which stands for token and class, got 'a dog'");
+    refuses({ className: '' }, "className: expected a text that is not empty, got ''");
+    refuses({ sample: { every: 0, prompts: ['x'] } }, 'sample.every: expected a whole number of at least 1, got 0');
+  });
+
+  it('give the right name for a misspelt one', () => {
+    refuses({ learningrate: 1 }, "train: there is no option 'learningrate'\nDid you mean 'learningRate'?");
+    refuses({ min_rank: 1 }, "Did you mean 'minRank'?");
+    refuses({ zzzzzz: 1 }, 'Options: model, image');
+  });
+
+  it('fill prompts', () => {
+    expect(fillPrompt('{0} and {0}', 'sks', 'dog')).toBe('sks dog and sks dog');
+  });
+});
+
+describe('generate options', () => {
+  it('have defaults', () => {
+    expect(resolveGenerateOptions({ model: 'm', prompt: 'x', size: 64 })).toMatchObject({
+      steps: 25,
+      guidance: 5,
+      count: 1,
+      seed: 0,
+      strength: 1,
+      sampler: 'euler',
+      size: { width: 64, height: 64 },
+    });
+  });
+
+  it('refuse what makes no sense', () => {
+    expect(() => resolveGenerateOptions({ model: 'm', prompt: 'x', count: 0 })).toThrow(
+      'count: expected a whole number',
+    );
+    expect(() => resolveGenerateOptions({ model: 'm', prompt: 'x', guidance: 0.5 })).toThrow(
+      'guidance: expected a number of at least 1',
+    );
+    expect(() => resolveGenerateOptions({ model: 'm', prompt: 'x', promt: 1 } as never)).toThrow(
+      "Did you mean 'prompt'?",
+    );
+  });
+});
+
+describe('nearest', () => {
+  it('counts edits and swaps', () => {
+    expect(editDistance('kitten', 'sitting')).toBe(3);
+    expect(editDistance('rnak', 'rank')).toBe(1);
+    expect(nearest('stpes', ['steps', 'seed'])).toBe('steps');
+    expect(nearest('qqqq', ['steps', 'seed'])).toBeUndefined();
+  });
+});

@@ -19,7 +19,9 @@ export const complementFrameOp: Op = {
   },
   scratchBytes: (node, threads) => {
     const [, r, m] = node.outputs[0]!.shape as [number, number, number];
-    return threads * 64 * Math.ceil((8 * (r * m + r * r + r + m + 8)) / 64);
+    const padded = 8 * Math.ceil(r / 8);
+    // In float64: the frame's transpose, two reflectors, two products, L.
+    return threads * 8 * ((m + 2 + r) * padded + 2 * (m + 8));
   },
 };
 

@@ -27,7 +27,7 @@ export interface GaussianMatrix {
  * Edelman 2002). Bisection on the sign count of BᵀB − x² gives the wanted ones, each with small relative error. Keys as in randomNormal.
  *
  * χ_k² / 2 is Gamma(k/2) by Marsaglia and Tsang (2000). Entry j (diagonal 0 … n−1, then superdiagonal) takes its attempt a from block
- * (a, j): words 0 and 1 give the normal, word 2 the uniform of the test, and word 3 of attempt 0 the uniform of the boost that k = 1 needs.
+ * (a, j): words 0 and 1 give the normal (cosine), word 2 the uniform of the test. χ_1 is the size of attempt 0's normal.
  */
 export const gaussianSingularValuesOp: Op = {
   name: 'gaussianSingularValues',

@@ -5,9 +5,11 @@ import { addOp } from './add.js';
 import { addPerSampleOp } from './addPerSample.js';
 import { addRowsOp } from './addRows.js';
 import { attentionOp, attentionVjpOp } from './attention.js';
+import { complementFrameOp } from './complementFrame.js';
 import { concatOp } from './concat.js';
 import { embeddingOp, embeddingVjpOp } from './embedding.js';
 import { gatherRowsOp, gatherRowsVjpOp } from './gatherRows.js';
+import { gaussianSingularValuesOp } from './gaussianSingularValues.js';
 import { gegluOp, gegluVjpOp } from './geglu.js';
 import { geluOp, geluVjpOp } from './gelu.js';
 import { gradNormOp } from './gradNorm.js';
@@ -18,12 +20,17 @@ import { lowRankOp, lowRankVjpOp } from './lowRank.js';
 import { mixPerSampleOp, mixPerSampleVjpOp } from './mixPerSample.js';
 import { mseOp, mseVjpOp } from './mse.js';
 import { multiplyAddOp, multiplyAddVjpOp } from './multiplyAdd.js';
+import { qrFrameOp } from './qrFrame.js';
+import { randomNormalOp } from './randomNormal.js';
+import { randomUniformOp } from './randomUniform.js';
 import { reshapeOp } from './reshape.js';
+import { retractOp } from './retract.js';
 import { scaleOp } from './scale.js';
 import { siluOp, siluVjpOp } from './silu.js';
 import { sliceOp, sliceVjpOp } from './slice.js';
 import { sumPerSampleOp } from './sumPerSample.js';
 import { sumSamplesOp } from './sumSamples.js';
+import { svdComponentsOp } from './svdComponents.js';
 import { timestepFeaturesOp } from './timestepFeatures.js';
 import { upsampleNearestOp, upsampleNearestVjpOp } from './upsampleNearest.js';
 
@@ -33,9 +40,11 @@ export * from './add.js';
 export * from './addPerSample.js';
 export * from './addRows.js';
 export * from './attention.js';
+export * from './complementFrame.js';
 export * from './concat.js';
 export * from './embedding.js';
 export * from './gatherRows.js';
+export * from './gaussianSingularValues.js';
 export * from './geglu.js';
 export * from './gelu.js';
 export * from './gradNorm.js';
@@ -46,12 +55,17 @@ export * from './lowRank.js';
 export * from './mixPerSample.js';
 export * from './mse.js';
 export * from './multiplyAdd.js';
+export * from './qrFrame.js';
+export * from './randomNormal.js';
+export * from './randomUniform.js';
 export * from './reshape.js';
+export * from './retract.js';
 export * from './scale.js';
 export * from './silu.js';
 export * from './slice.js';
 export * from './sumPerSample.js';
 export * from './sumSamples.js';
+export * from './svdComponents.js';
 export * from './timestepFeatures.js';
 export * from './upsampleNearest.js';
 
@@ -64,11 +78,13 @@ export const ops: readonly Op[] = [
   addRowsOp,
   attentionOp,
   attentionVjpOp,
+  complementFrameOp,
   concatOp,
   embeddingOp,
   embeddingVjpOp,
   gatherRowsOp,
   gatherRowsVjpOp,
+  gaussianSingularValuesOp,
   gegluOp,
   gegluVjpOp,
   geluOp,
@@ -88,7 +104,11 @@ export const ops: readonly Op[] = [
   mseVjpOp,
   multiplyAddOp,
   multiplyAddVjpOp,
+  qrFrameOp,
+  randomNormalOp,
+  randomUniformOp,
   reshapeOp,
+  retractOp,
   scaleOp,
   siluOp,
   siluVjpOp,
@@ -96,6 +116,7 @@ export const ops: readonly Op[] = [
   sliceVjpOp,
   sumPerSampleOp,
   sumSamplesOp,
+  svdComponentsOp,
   timestepFeaturesOp,
   upsampleNearestOp,
   upsampleNearestVjpOp,

@@ -19,9 +19,9 @@ export const qrFrameOp: Op = {
   },
 };
 
-/** Float64 working memory of one QR: the matrix, one coefficient and one product a column; in whole cache lines. */
+/** Float64 working memory of one QR: columns padded to 8, and six rows more for coefficients and products. */
 export function frameScratchBytes(rows: number, columns: number): number {
-  return 64 * Math.ceil((8 * (rows + 2) * columns) / 64);
+  return 8 * (rows + 6) * 8 * Math.ceil(columns / 8);
 }
 
 function batchOf(g: Value): [count: number, m: number, r: number] {

@@ -15,11 +15,12 @@ export const svdComponentsOp: Op = {
     const [n, m] = [...node.inputs[0]!.shape].sort((a, b) => a - b) as [number, number];
     return 4 * n * n * (m - n / 3);
   },
-  scratchBytes: (node, threads) => {
+  scratchBytes: (node) => {
     const [n, m] = [...node.inputs[0]!.shape].sort((a, b) => a - b) as [number, number];
     const r = node.outputs[1]!.shape[0]!;
-    // The matrix; its products with a reflector (one for each block of rows); the bidiagonal and the reflectors' factors; the vectors.
-    return 8 * (m * n + (threads + 20) * (m + n) + 6 * (n + 8) + (m + n + 16) * (r + 8));
+    const padded = 8 * Math.ceil(n / 8);
+    // In float64: the matrix, 16 partial sums and 12 vectors as wide, and the vectors of the triples in blocks of 16.
+    return 8 * ((m + 28) * padded + (m + n) * 16 * Math.ceil(r / 16));
   },
 };
 

@@ -1,0 +1,58 @@
+// diffusers models/attention.py and attention_processor.py
+import type { Value } from '../graph/graph.js';
+import { attention } from '../ops/attention.js';
+import { geglu } from '../ops/geglu.js';
+import type { ParamNode } from '../params/paramTree.js';
+import { inside, layerNormLayer, linearLayer, module, residual } from './layers.js';
+
+export interface AttentionBlockOptions {
+  heads: number;
+  /** Whether to_q, to_k and to_v have a bias; to_out.0 always has. Default false. */
+  bias?: boolean;
+}
+
+/**
+ * Attention: to_out.0(softmax(q kᵀ / √d) v).
+ * @param x [n, t, c]
+ * @param context [n, s, e] for cross-attention, x itself for self-attention
+ * @returns [n, t, c]
+ */
+export function attentionBlock(p: ParamNode, x: Value, context: Value, options: AttentionBlockOptions): Value {
+  const out = x.shape.at(-1)!;
+  const { heads, bias = false } = options;
+  return module(p, () => {
+    const q = linearLayer(p.child('to_q'), x, { out, bias });
+    const k = linearLayer(p.child('to_k'), context, { out, bias });
+    const v = linearLayer(p.child('to_v'), context, { out, bias });
+    const o = inside(p, () => attention(q, k, v, { heads }));
+    return linearLayer(p.child('to_out.0'), o, { out });
+  });
+}
+
+/** FeedForward with GEGLU: net.2(a · gelu(b)), [a, b] = net.0.proj x, inner width 4c. */
+export function feedForward(p: ParamNode, x: Value): Value {
+  const c = x.shape.at(-1)!;
+  return module(p, () => {
+    const gate = p.child('net.0');
+    const h = module(gate, () => {
+      const pair = linearLayer(gate.child('proj'), x, { out: 8 * c });
+      return inside(gate, () => geglu(pair));
+    });
+    return linearLayer(p.child('net.2'), h, { out: c });
+  });
+}
+
+/**
+ * BasicTransformerBlock: x + attn1(norm1 x), then + attn2(norm2 x, context), then + ff(norm3 x).
+ * @param x [n, t, c]
+ * @param context text states [n, s, e]
+ */
+export function basicTransformerBlock(p: ParamNode, x: Value, context: Value, heads: number): Value {
+  return module(p, () => {
+    const norm1 = layerNormLayer(p.child('norm1'), x);
+    let h = residual(p, attentionBlock(p.child('attn1'), norm1, norm1, { heads }), x);
+    const norm2 = layerNormLayer(p.child('norm2'), h);
+    h = residual(p, attentionBlock(p.child('attn2'), norm2, context, { heads }), h);
+    return residual(p, feedForward(p.child('ff'), layerNormLayer(p.child('norm3'), h)), h);
+  });
+}

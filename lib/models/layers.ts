@@ -1,0 +1,82 @@
+// The layers that checkpoints name, as functions over a parameter node. Each tells the node's hooks about its output.
+import { at, type Value } from '../graph/graph.js';
+import { add } from '../ops/add.js';
+import { conv2d } from '../ops/conv2d.js';
+import { groupNorm } from '../ops/groupNorm.js';
+import { layerNorm } from '../ops/layerNorm.js';
+import { linear } from '../ops/linear.js';
+import type { ParamNode } from '../params/paramTree.js';
+
+/** Runs `body` with the module's path as provenance. */
+export function inside<T>(p: ParamNode, body: () => T): T {
+  return at(p.graph, p.path, p.graph.phase, body);
+}
+
+/** A module: `body` under its path, its output reported. */
+export function module(p: ParamNode, body: () => Value): Value {
+  const y = inside(p, body);
+  p.hooks.onOutput?.(p.path, y);
+  return y;
+}
+
+export interface LinearLayer {
+  /** Features of the output. */
+  out: number;
+  /** Default true. */
+  bias?: boolean;
+}
+
+/** nn.Linear, x [..., in] → [..., out]: the frozen product (or its cached value), then the adapter that the hooks give. */
+export function linearLayer(p: ParamNode, x: Value, { out, bias = true }: LinearLayer): Value {
+  return module(p, () => {
+    const base = p.hooks.cachedBase?.(p.path) ?? null;
+    if (base) {
+      p.markUsed('weight');
+      if (bias) p.markUsed('bias');
+    }
+    const product =
+      base ?? linear(x, p.weight('weight', [out, x.shape.at(-1)!]), bias ? p.weight('bias', [out]) : null);
+    return p.hooks.adapter?.(p.path, x, product) ?? product;
+  });
+}
+
+export interface ConvLayer {
+  out: number;
+  /** Side of the kernel, default 3. */
+  kernel?: number;
+  stride?: number;
+  /** Default: same size at stride 1. */
+  pad?: number | [top: number, left: number, bottom: number, right: number];
+}
+
+/** nn.Conv2d with bias, x [n, h, w, c]. */
+export function convLayer(p: ParamNode, x: Value, { out, kernel = 3, stride = 1, pad }: ConvLayer): Value {
+  return module(p, () => {
+    const w = p.weight('weight', [out, kernel, kernel, x.shape.at(-1)!]);
+    return conv2d(x, w, p.weight('bias', [out]), { stride, pad: pad ?? (kernel - 1) >> 1 });
+  });
+}
+
+/** nn.GroupNorm. */
+export function groupNormLayer(p: ParamNode, x: Value, options: { groups: number; eps: number }): Value {
+  const c = x.shape.at(-1)!;
+  return module(p, () => groupNorm(x, p.weight('weight', [c]), p.weight('bias', [c]), options));
+}
+
+/** nn.GroupNorm and SiLU in one op; the norm alone is traced beside it only for a hook that watches outputs. */
+export function groupNormSilu(p: ParamNode, x: Value, options: { groups: number; eps: number }): Value {
+  if (p.hooks.onOutput) groupNormLayer(p, x, options);
+  const c = x.shape.at(-1)!;
+  return inside(p, () => groupNorm(x, p.weight('weight', [c]), p.weight('bias', [c]), { ...options, silu: true }));
+}
+
+/** nn.LayerNorm over the last axis. */
+export function layerNormLayer(p: ParamNode, x: Value, eps = 1e-5): Value {
+  const c = x.shape.at(-1)!;
+  return module(p, () => layerNorm(x, p.weight('weight', [c]), p.weight('bias', [c]), { eps }));
+}
+
+/** x + y under the module's path. */
+export function residual(p: ParamNode, x: Value, y: Value): Value {
+  return inside(p, () => add(x, y));
+}

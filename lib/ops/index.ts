@@ -7,6 +7,7 @@ import { addRowsOp } from './addRows.js';
 import { attentionOp, attentionVjpOp } from './attention.js';
 import { complementFrameOp } from './complementFrame.js';
 import { concatOp } from './concat.js';
+import { conv2dOp, conv2dVjpOp } from './conv2d.js';
 import { embeddingOp, embeddingVjpOp } from './embedding.js';
 import { gatherRowsOp, gatherRowsVjpOp } from './gatherRows.js';
 import { gaussianSingularValuesOp } from './gaussianSingularValues.js';
@@ -42,6 +43,7 @@ export * from './addRows.js';
 export * from './attention.js';
 export * from './complementFrame.js';
 export * from './concat.js';
+export * from './conv2d.js';
 export * from './embedding.js';
 export * from './gatherRows.js';
 export * from './gaussianSingularValues.js';
@@ -80,6 +82,8 @@ export const ops: readonly Op[] = [
   attentionVjpOp,
   complementFrameOp,
   concatOp,
+  conv2dOp,
+  conv2dVjpOp,
   embeddingOp,
   embeddingVjpOp,
   gatherRowsOp,

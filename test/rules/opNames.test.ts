@@ -1,0 +1,61 @@
+import { existsSync, readdirSync, readFileSync } from 'node:fs';
+import { describe, expect, it } from 'vitest';
+import { ops } from '../../lib/ops/index.js';
+import { meanings } from '../support/meaning/index.js';
+
+const at = (path: string): URL => new URL(`../../${path}`, import.meta.url);
+const kernels = ops.filter((op) => op.kernel !== false).map((op) => op.name);
+const base = (name: string): string => name.replace(/Vjp$/, '');
+
+/** The names of files of one kind in a folder, without the ending. */
+function fileNames(folder: string, ending: string): string[] {
+  const all = readdirSync(at(folder)).filter((file) => file.endsWith(ending));
+  return all.map((file) => file.slice(0, -ending.length));
+}
+
+function definedOps(): string[] {
+  const text = readFileSync(at('native/core/ops.def'), 'utf8');
+  return [...text.matchAll(/^TLORA_OP\((\w+)\)/gm)].map((match) => match[1]!);
+}
+
+describe('op names', () => {
+  it('are unique, in camelCase', () => {
+    const names = ops.map((op) => op.name);
+    expect(names.filter((name, i) => names.indexOf(name) !== i || !/^[a-z][a-zA-Z0-9]*$/.test(name))).toEqual([]);
+  });
+
+  it('are those of the files of lib/ops, all of which index.ts lists', async () => {
+    const exported: string[] = [];
+    for (const file of fileNames('lib/ops', '.ts').filter((name) => name !== 'index')) {
+      const room: Record<string, unknown> = await import(at(`lib/ops/${file}.ts`).href);
+      const names = Object.keys(room)
+        .filter((key) => /Op$/.test(key))
+        .map((key) => key.slice(0, -2));
+      expect(names.map(base), `lib/ops/${file}.ts holds ${file} and its Vjp`).toEqual(names.map(() => file));
+      exported.push(...names);
+    }
+    expect(ops.map((op) => op.name).sort()).toEqual(exported.sort());
+  });
+
+  it('are those of native/core/ops.def', () => {
+    expect(definedOps().sort()).toEqual(kernels.toSorted());
+  });
+
+  it('have a CPU kernel in the file of the op', () => {
+    const missing = kernels.filter((name) => {
+      const file = at(`native/cpu/${base(name)}.cpp`);
+      return !existsSync(file) || !new RegExp(`^void ${name}\\(`, 'm').test(readFileSync(file, 'utf8'));
+    });
+    expect(missing).toEqual([]);
+  });
+
+  it('have a float64 meaning, and no meaning is left over', () => {
+    expect(Object.keys(meanings).sort()).toEqual(kernels.toSorted());
+  });
+
+  it('have a test', () => {
+    const tests = new Set(fileNames('test/ops', '.test.ts'));
+    const untested = ops.filter((op) => !tests.has(base(op.name)));
+    expect(untested.map((op) => op.name)).toEqual([]);
+  });
+});

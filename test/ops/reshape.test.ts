@@ -11,6 +11,6 @@ describe('reshape', () => {
 
   it('refuses another number of elements', () => {
     const x = input(createGraph(), 'x', [2, 3]);
-    expect(() => reshape(x, [4])).toThrow('[reshape] elements: expected 4, got 6');
+    expect(() => reshape(x, [4])).toThrow('[reshape] elements: expected 6, got 4');
   });
 });

@@ -1,0 +1,76 @@
+// An opened backend, and blocks of its memory.
+#pragma once
+#include <algorithm>
+#include <utility>
+
+#include "backend.h"
+#include "error.h"
+#include "host_memory.h"
+#include "memory_meter.h"
+
+namespace tlora {
+
+struct Device {
+  Device(const Backend& table, const Host& host) : backend(table) {
+    Reason reason;
+    self = backend.open(host, reason);
+    if (!self) fail(kDevice, "%s: %s", backend.name, reason.text);
+  }
+  ~Device() { backend.close(self); }
+  Device(const Device&) = delete;
+  Device& operator=(const Device&) = delete;
+
+  const Backend& backend;
+  void* self = nullptr;
+  MemoryMeter meter;
+};
+
+// Zeroed device memory; empty until allocated. The device must outlive it.
+class Block {
+ public:
+  Block() = default;
+  // `what` names the memory in the error when there is not enough.
+  Block(Device& device, Use use, size_t bytes, const char* what) : device_(&device), use_(use), bytes_(bytes) {
+    data_ = device.backend.allocate(device.self, bytes);
+    if (!data_) {
+      fail(kOutOfMemory, "not enough memory for %s: %zu bytes needed, %zu free", what, bytes, availableHostBytes());
+    }
+    device.meter.add(use, bytes);
+  }
+  Block(Block&& other) noexcept { swap(other); }
+  Block& operator=(Block&& other) noexcept {
+    swap(other);
+    return *this;
+  }
+  ~Block() {
+    if (!data_) return;
+    device_->backend.release(device_->self, data_, bytes_);
+    device_->meter.remove(use_, bytes_);
+  }
+
+  char* data() const { return static_cast<char*>(data_); }
+  size_t bytes() const { return bytes_; }
+
+  void write(size_t offset, const void* from, size_t bytes) {
+    if (bytes == 0) return;
+    if (!device_->backend.write(device_->self, data() + offset, from, bytes)) fail(kDevice, "copy to the device failed");
+  }
+  void read(size_t offset, void* to, size_t bytes) const {
+    if (bytes == 0) return;
+    if (!device_->backend.read(device_->self, to, data() + offset, bytes)) fail(kDevice, "copy from the device failed");
+  }
+
+ private:
+  void swap(Block& other) noexcept {
+    std::swap(device_, other.device_);
+    std::swap(data_, other.data_);
+    std::swap(bytes_, other.bytes_);
+    std::swap(use_, other.use_);
+  }
+  Device* device_ = nullptr;
+  void* data_ = nullptr;
+  Use use_ = Use::io;
+  size_t bytes_ = 0;
+};
+
+}  // namespace tlora

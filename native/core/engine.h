@@ -1,0 +1,110 @@
+#pragma once
+#include <memory>
+#include <string>
+#include <unordered_map>
+#include <vector>
+
+#include "device.h"
+#include "plan.h"
+#include "weights.h"
+
+namespace tlora {
+
+struct RunOptions {
+  bool checkFinite = false;  // after each call, look for values that are infinite or not a number in its outputs
+  bool checkWrites = false;  // around each call, see that it writes nothing but its outputs and scratch (slow; for tests)
+  bool profile = false;      // time each call
+};
+
+struct RunReport {
+  double ms = 0;
+  std::vector<double> callMs;  // one per call of the plan, if profiled
+};
+
+class Program;
+
+// A device with its thread pool, weights, state buffers and one arena that all its programs share.
+// Everything but cancel(), loading() and memory() is called from one thread at a time, and not while a program runs.
+// Every failure is an Error.
+class Engine : public std::enable_shared_from_this<Engine> {
+ public:
+  Engine(const Backend& backend, int threads);
+  ~Engine();
+
+  int threads() const { return pool_->threads(); }
+  const MemoryMeter& memory() const { return device_.meter; }
+  const LoadProgress& loading() const { return progress_; }
+
+  void loadWeights(const std::vector<WeightSource>& sources);
+  void addWeight(const WeightSource& source, const void* data, size_t bytes);
+  size_t releaseWeights(const std::string& prefix);
+
+  // A named buffer of float32 zeros that lives until it is released.
+  void createState(const std::string& name, size_t floats);
+  void releaseState(const std::string& name);
+  void writeState(const std::string& name, size_t offset, const float* data, size_t count);
+  void readState(const std::string& name, size_t offset, float* data, size_t count) const;
+
+  // Decodes a plan and binds it: every op has a kernel, every weight and state buffer is there with the right shape.
+  std::shared_ptr<Program> load(const uint8_t* plan, size_t bytes);
+
+  // Stops what runs now, as soon as its current tasks end.
+  void cancel() { cancelled_ = true; }
+  // Forgets an earlier cancel(); called before a run or a load is queued.
+  void arm() { cancelled_ = false; }
+  // Frees weights, state, arena and the memory of all programs.
+  void dispose();
+
+ private:
+  friend class Program;
+  Block& state(const std::string& name);
+  void growArena(size_t bytes);
+
+  std::atomic<bool> cancelled_{false};
+  std::unique_ptr<ThreadPool> pool_;
+  Device device_;
+  WeightStore weights_;
+  std::unordered_map<std::string, Block> states_;
+  Block arena_;
+  std::vector<std::weak_ptr<Program>> programs_;
+  LoadProgress progress_;
+  // Counts changes of memory that programs point into; a program binds anew when it has moved on.
+  uint64_t epoch_ = 1;
+};
+
+// A plan bound to an engine. Its inputs and results keep their memory between runs.
+class Program {
+ public:
+  Program(std::shared_ptr<Engine> engine, Plan plan);
+
+  const Plan& plan() const { return plan_; }
+  const PlannedTensor& input(const std::string& name) const;
+  const PlannedTensor& result(const std::string& name) const;
+  void write(const std::string& input, const void* data, size_t bytes);
+  void read(const PlannedTensor& tensor, void* data, size_t bytes);
+  RunReport run(const RunOptions& options);
+  void dispose();
+
+ private:
+  struct BoundCall {
+    const void* kernel;
+    Call call;
+  };
+  void bind();
+  Tensor bindTensor(const PlannedTensor& tensor) const;
+  Tensor bindWeight(const PlannedTensor& tensor) const;
+  void runCall(size_t index, const RunOptions& options);
+  void guarded(size_t index, const std::function<void()>& runKernel);
+  void checkFinite(size_t index) const;
+  [[noreturn]] void failCall(size_t index, const char* code, const std::string& what) const;
+
+  std::shared_ptr<Engine> engine_;
+  Plan plan_;
+  Block io_;
+  std::vector<BoundCall> calls_;
+  std::vector<Tensor> tensors_;  // inputs and outputs of all calls, one after the other
+  uint64_t boundEpoch_ = 0;
+  bool disposed_ = false;
+};
+
+}  // namespace tlora

@@ -1,0 +1,220 @@
+#include <chrono>
+
+#include "engine.h"
+#include "error.h"
+#include "write_guard.h"
+
+namespace tlora {
+
+using Clock = std::chrono::steady_clock;
+
+namespace {
+
+double msSince(Clock::time_point start) { return std::chrono::duration<double, std::milli>(Clock::now() - start).count(); }
+
+const PlannedTensor& byName(const Plan& plan, const std::vector<NamedTensor>& list, const std::string& name, const char* kind) {
+  for (const NamedTensor& n : list) {
+    if (n.name == name) return plan.tensors[n.tensor];
+  }
+  std::string known;
+  for (const NamedTensor& n : list) known += (known.empty() ? "" : ", ") + n.name;
+  fail(kNative, "the program has no %s '%s' (it has: %s)", kind, name.c_str(), known.c_str());
+}
+
+std::string shapeText(const int64_t* dims, int rank) {
+  std::string text = "[";
+  for (int i = 0; i < rank; i++) text += (i ? "," : "") + std::to_string(dims[i]);
+  return text + "]";
+}
+
+}  // namespace
+
+Program::Program(std::shared_ptr<Engine> engine, Plan plan) : engine_(std::move(engine)), plan_(std::move(plan)) {
+  if (engine_->threads() > plan_.threads) {
+    fail(kPlan, "the plan has scratch memory for %d threads, the engine has %d", plan_.threads, engine_->threads());
+  }
+  calls_.resize(plan_.calls.size());
+  for (size_t i = 0; i < calls_.size(); i++) {
+    calls_[i].kernel = engine_->device_.backend.kernel(plan_.calls[i].op.c_str());
+    if (!calls_[i].kernel) failCall(i, kPlan, std::string("the ") + engine_->device_.backend.name + " backend has no such kernel");
+  }
+  io_ = Block(engine_->device_, Use::io, plan_.ioBytes + kGuardBytes, "inputs and results");
+  bind();
+}
+
+// Resolves every tensor to an address, anew whenever the engine's memory has changed since the last time.
+void Program::bind() {
+  if (disposed_) fail(kNative, "the program was disposed");
+  engine_->growArena(plan_.arenaBytes + kGuardBytes);
+  if (boundEpoch_ == engine_->epoch_) return;
+  std::vector<Tensor> bound;
+  bound.reserve(plan_.tensors.size());
+  for (const PlannedTensor& t : plan_.tensors) bound.push_back(bindTensor(t));
+  size_t count = 0;
+  for (const PlannedCall& c : plan_.calls) count += c.inputs.size() + c.outputs.size();
+  tensors_.clear();
+  tensors_.reserve(count);
+  const auto append = [&](const std::vector<int32_t>& list) {
+    const Tensor* first = tensors_.data() + tensors_.size();
+    for (const int32_t i : list) tensors_.push_back(i == kNone ? Tensor{} : bound[i]);
+    return first;
+  };
+  for (size_t i = 0; i < calls_.size(); i++) {
+    const PlannedCall& c = plan_.calls[i];
+    Call& call = calls_[i].call;
+    call.in = append(c.inputs);
+    call.out = append(c.outputs);
+    call.attr = c.attrs.data();
+    call.scratch = engine_->arena_.data() + c.scratchOffset;
+    call.scratchBytes = c.scratchBytes;
+    call.inputs = static_cast<int>(c.inputs.size());
+    call.outputs = static_cast<int>(c.outputs.size());
+    call.attrs = static_cast<int>(c.attrs.size());
+  }
+  boundEpoch_ = engine_->epoch_;
+}
+
+Tensor Program::bindTensor(const PlannedTensor& t) const {
+  if (t.place == Place::weight) return bindWeight(t);
+  Tensor tensor;
+  tensor.dtype = t.dtype;
+  tensor.rank = t.rank;
+  std::copy(t.dims, t.dims + t.rank, tensor.dims);
+  if (t.place == Place::arena) tensor.data = engine_->arena_.data() + t.offset;
+  if (t.place == Place::io) tensor.data = io_.data() + t.offset;
+  if (t.place == Place::state) {
+    const Block& state = engine_->state(t.buffer);
+    if (t.offset + t.bytes > state.bytes()) {
+      fail(kPlan, "state buffer '%s': %s needs %zu bytes at %zu, but it has %zu", t.buffer.c_str(), t.name.c_str(), t.bytes,
+           t.offset, state.bytes());
+    }
+    tensor.data = state.data() + t.offset;
+  }
+  return tensor;
+}
+
+// A plain weight is float32, or has the type of the plan (one that was kept in its stored type); a matrix has its own type.
+Tensor Program::bindWeight(const PlannedTensor& t) const {
+  const Weight* weight = engine_->weights_.find(t.buffer);
+  if (!weight) fail(kPlan, "weight '%s' is not loaded", t.buffer.c_str());
+  const Tensor& have = weight->tensor;
+  if (have.rank != t.rank || !std::equal(t.dims, t.dims + t.rank, have.dims)) {
+    fail(kPlan, "weight '%s': expected %s, got %s", t.buffer.c_str(), shapeText(t.dims, t.rank).c_str(),
+         shapeText(have.dims, have.rank).c_str());
+  }
+  if (t.matrix != (have.packed != nullptr)) {
+    fail(kPlan, "weight '%s': expected it %s, got it %s", t.buffer.c_str(), t.matrix ? "packed as a matrix" : "plain",
+         t.matrix ? "plain" : "packed as a matrix");
+  }
+  if (!t.matrix && have.dtype != DType::f32 && have.dtype != t.dtype) {
+    fail(kPlan, "weight '%s': kept in another type than the plan's", t.buffer.c_str());
+  }
+  return have;
+}
+
+const PlannedTensor& Program::input(const std::string& name) const { return byName(plan_, plan_.inputs, name, "input"); }
+const PlannedTensor& Program::result(const std::string& name) const { return byName(plan_, plan_.results, name, "result"); }
+
+void Program::write(const std::string& name, const void* data, size_t bytes) {
+  const PlannedTensor& t = input(name);
+  if (disposed_) fail(kNative, "the program was disposed");
+  if (t.place != Place::io) fail(kPlan, "input '%s' is not in the io memory", name.c_str());
+  if (bytes != t.bytes) {
+    fail(kNative, "input '%s' %s: expected %zu bytes, got %zu", name.c_str(), shapeText(t.dims, t.rank).c_str(), t.bytes, bytes);
+  }
+  io_.write(t.offset, data, bytes);
+}
+
+void Program::read(const PlannedTensor& t, void* data, size_t bytes) {
+  if (disposed_) fail(kNative, "the program was disposed");
+  const Tensor bound = bindTensor(t);
+  if (!bound.data || bytes != t.bytes || bound.dtype != t.dtype) fail(kNative, "%s cannot be read", t.name.c_str());
+  const Device& device = engine_->device_;
+  if (!device.backend.read(device.self, data, bound.data, bytes)) fail(kDevice, "copy from the device failed");
+}
+
+RunReport Program::run(const RunOptions& options) {
+  const auto start = Clock::now();
+  RunReport report;
+  bind();
+  if (options.profile) report.callMs.reserve(calls_.size());
+  for (size_t i = 0; i < calls_.size(); i++) {
+    const auto callStart = options.profile ? Clock::now() : start;
+    runCall(i, options);
+    if (options.profile) report.callMs.push_back(msSince(callStart));
+  }
+  Reason reason;
+  if (!engine_->device_.backend.finish(engine_->device_.self, reason)) fail(kDevice, "%s", reason.text);
+  report.ms = msSince(start);
+  return report;
+}
+
+void Program::runCall(size_t index, const RunOptions& options) {
+  if (engine_->cancelled_) failCall(index, kCancelled, "cancelled");
+  const BoundCall& bound = calls_[index];
+  const Backend& backend = engine_->device_.backend;
+  void* self = engine_->device_.self;
+  const auto runKernel = [&] {
+    Reason reason;
+    const bool ok = backend.run(self, bound.kernel, bound.call, reason);
+    if (engine_->cancelled_) failCall(index, kCancelled, "cancelled");
+    if (!ok) failCall(index, kNative, reason.text);
+  };
+  if (options.checkWrites && backend.hostVisible) {
+    guarded(index, runKernel);
+  } else {
+    runKernel();
+  }
+  if (options.checkFinite) checkFinite(index);
+}
+
+void Program::guarded(size_t index, const std::function<void()>& runKernel) {
+  const Call& call = calls_[index].call;
+  std::vector<ByteRange> spaces{{"the arena", engine_->arena_.data(), engine_->arena_.bytes()},
+                                {"the io memory", io_.data(), io_.bytes()}};
+  for (const auto& [name, block] : engine_->states_) spaces.push_back({name.c_str(), block.data(), block.bytes()});
+  const auto range = [](const Tensor& t) {
+    return ByteRange{"", static_cast<char*>(t.data), t.data ? static_cast<size_t>(t.size()) * dtypeBytes(t.dtype) : 0};
+  };
+  std::vector<ByteRange> written, read;
+  for (int i = 0; i < call.outputs; i++) {
+    if (call.out[i].data) written.push_back(range(call.out[i]));
+  }
+  if (call.scratchBytes > 0) written.push_back({"", static_cast<char*>(call.scratch), call.scratchBytes});
+  for (int i = 0; i < call.inputs; i++) {
+    if (call.in[i].data) read.push_back(range(call.in[i]));
+  }
+  WriteGuard guard(std::move(spaces));
+  guard.before(written, read);
+  runKernel();
+  const std::string trouble = guard.after(written);
+  if (!trouble.empty()) failCall(index, kNative, trouble);
+}
+
+void Program::checkFinite(size_t index) const {
+  const Device& device = engine_->device_;
+  const Call& call = calls_[index].call;
+  for (int i = 0; i < call.outputs; i++) {
+    const Tensor& t = call.out[i];
+    if (!t.data || t.dtype == DType::i32) continue;
+    const int64_t at = device.backend.firstNonFinite(device.self, t);
+    if (at < 0) continue;
+    const PlannedTensor& planned = plan_.tensors[plan_.calls[index].outputs[i]];
+    failCall(index, kNonFinite,
+             "output " + planned.name + shapeText(t.dims, t.rank) + ": element " + std::to_string(at) + " is not finite");
+  }
+}
+
+void Program::failCall(size_t index, const char* code, const std::string& what) const {
+  const PlannedCall& c = plan_.calls[index];
+  throw Error(code, "[" + c.op + "] " + what + " (at " + (c.path.empty() ? "the top level" : c.path) + ")");
+}
+
+void Program::dispose() {
+  disposed_ = true;
+  io_ = Block();
+  calls_.clear();
+  tensors_.clear();
+}
+
+}  // namespace tlora

@@ -1,0 +1,57 @@
+#pragma once
+#include <memory>
+#include <string>
+#include <unordered_map>
+#include <vector>
+
+#include "device.h"
+#include "tensor.h"
+
+namespace tlora {
+
+// One tensor of a checkpoint and how to keep it.
+struct WeightSource {
+  std::string name;
+  std::string path;     // file; empty for a tensor that is given in memory
+  uint64_t offset = 0;  // first byte of its elements in the file
+  DType dtype = DType::f32;
+  std::vector<int64_t> shape;  // as it lies in the source
+  bool oihw = false;           // a convolution weight [o, i, kh, kw], kept as [o, kh, kw, i]
+  bool matrix = false;         // packed for GEMM in its stored type (tensor.h); else plain
+  bool keep = false;           // plain, but in its stored type instead of float32
+};
+
+struct Weight {
+  Tensor tensor;  // sizes as kept; data or packed
+  PackedMatrix packed;
+  Block memory;
+};
+
+// Bytes of source read so far and in all, for progress from another thread.
+struct LoadProgress {
+  std::atomic<size_t> done{0}, total{0};
+};
+
+// Frozen weights by name, each held once, in the form in which kernels read it.
+class WeightStore {
+ public:
+  WeightStore(Device& device, ThreadPool& pool) : device_(device), pool_(pool) {}
+
+  // Maps the files and takes the tensors one after the other (each with all threads), giving the pages of a tensor back
+  // once it is packed. A name that is already there is replaced. Stops with kCancelled when the flag is up.
+  void load(const std::vector<WeightSource>& sources, const std::atomic<bool>& cancelled, LoadProgress& progress);
+  // Takes one tensor from memory; `bytes` must be what its type and shape need.
+  void add(const WeightSource& source, const void* data, size_t bytes);
+  const Weight* find(const std::string& name) const;
+  // Frees every weight whose name starts with `prefix`; returns how many.
+  size_t release(const std::string& prefix);
+
+ private:
+  void take(const WeightSource& source, const void* data);
+
+  Device& device_;
+  ThreadPool& pool_;
+  std::unordered_map<std::string, std::unique_ptr<Weight>> weights_;
+};
+
+}  // namespace tlora

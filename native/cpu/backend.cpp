@@ -1,0 +1,111 @@
+// The CPU as a backend: kernels are functions, memory is the process's, every call is done when run() returns.
+#include "core/backend.h"
+
+#include <bit>
+#include <cmath>
+#include <cstdio>
+#include <cstring>
+#include <exception>
+#include <memory>
+#include <new>
+#include <vector>
+
+#include "core/half.h"
+#include "core/host_memory.h"
+
+namespace tlora {
+namespace cpu {
+
+#define TLORA_OP(name) void name(const Call&, Context&);
+#include "core/ops.def"
+#undef TLORA_OP
+
+namespace {
+
+struct KernelEntry {
+  const char* op;
+  Kernel kernel;
+};
+
+constexpr KernelEntry kKernels[] = {
+#define TLORA_OP(name) {#name, name},
+#include "core/ops.def"
+#undef TLORA_OP
+};
+
+struct Cpu {
+  Host host;
+  std::vector<void*> workspaces;
+  ~Cpu() {
+    for (void* w : workspaces) releaseHost(w, kWorkspaceBytes);
+  }
+};
+
+void explain(Reason& reason, const char* text) { snprintf(reason.text, sizeof reason.text, "%s", text); }
+
+void* open(const Host& host, Reason& reason) {
+  auto cpu = std::make_unique<Cpu>();
+  cpu->host = host;
+  for (int i = 0; i < host.pool->threads(); i++) {
+    void* workspace = allocateHost(kWorkspaceBytes);
+    if (!workspace) {
+      explain(reason, "not enough memory for the threads' workspaces");
+      return nullptr;
+    }
+    cpu->workspaces.push_back(workspace);
+  }
+  return cpu.release();
+}
+
+void close(void* self) { delete static_cast<Cpu*>(self); }
+
+void* allocate(void*, size_t bytes) { return allocateHost(bytes); }
+void release(void*, void* data, size_t bytes) { releaseHost(data, bytes); }
+
+bool copy(void*, void* to, const void* from, size_t bytes) {
+  memcpy(to, from, bytes);
+  return true;
+}
+
+const void* kernel(const char* op) {
+  for (const KernelEntry& entry : kKernels) {
+    if (strcmp(entry.op, op) == 0) return &entry;
+  }
+  return nullptr;
+}
+
+bool run(void* self, const void* kernel, const Call& call, Reason& reason) {
+  Cpu& cpu = *static_cast<Cpu*>(self);
+  Context context{*cpu.host.pool, *cpu.host.cancelled, cpu.workspaces.data()};
+  try {
+    static_cast<const KernelEntry*>(kernel)->kernel(call, context);
+    return true;
+  } catch (const std::bad_alloc&) {
+    explain(reason, "not enough memory inside the kernel");
+  } catch (const std::exception& error) {
+    explain(reason, error.what());
+  } catch (...) {
+    explain(reason, "the kernel threw something that is not an exception");
+  }
+  return false;
+}
+
+bool finish(void*, Reason&) { return true; }
+
+int64_t firstNonFinite(void*, const Tensor& tensor) {
+  const int64_t n = tensor.size();
+  for (int64_t i = 0; i < n; i++) {
+    if (!std::isfinite(floatAt(tensor.data, tensor.dtype, i))) return i;
+  }
+  return -1;
+}
+
+constexpr Backend kBackend = {kBackendAbi, "cpu",   kPanel, true,   open, close,  allocate,
+                              release,     copy,    copy,   kernel, run,  finish, firstNonFinite};
+
+}  // namespace
+}  // namespace cpu
+
+const Backend& cpuBackend() { return cpu::kBackend; }
+
+}  // namespace tlora

@@ -81,6 +81,9 @@ const WITHOUT_EFFECT = [
   'use_linear_projection',
 ];
 
+/** SDXL's: original height and width, crop top and left, target height and width. */
+const TIME_IDS = 6;
+
 /**
  * Checks a UNet's config.json. Absent fields have diffusers' defaults.
  * @throws ConfigError for a value that is not implemented and would change the result, and for unknown fields.
@@ -184,8 +187,8 @@ function readSampleSize(read: ConfigReader): number | null {
 
 function readTextTime(read: ConfigReader): UnetConfig['textTime'] {
   if (read.oneOf('addition_embed_type', null, [null, 'text_time']) === null) return null;
-  return {
-    timeDim: read.integer('addition_time_embed_dim', 0),
-    inputDim: read.integer('projection_class_embeddings_input_dim', 0),
-  };
+  const timeDim = read.integer('addition_time_embed_dim', 0);
+  const inputDim = read.integer('projection_class_embeddings_input_dim', 0);
+  if (inputDim > TIME_IDS * timeDim) return { timeDim, inputDim };
+  throw read.fail('projection_class_embeddings_input_dim', `more than ${TIME_IDS} × addition_time_embed_dim`);
 }

@@ -7,7 +7,7 @@ function byteCharacters() {
     if ((byte >= 33 && byte <= 126) || (byte >= 161 && byte <= 172) || byte >= 174) shown.push(byte);
   }
   const hidden = Array.from({ length: 256 }, (_, byte) => byte).filter((byte) => !shown.includes(byte));
-  return [...shown.map((byte) => byte), ...hidden.map((_, i) => 256 + i)].map((code) => String.fromCharCode(code));
+  return [...shown, ...hidden.map((_, i) => 256 + i)].map((code) => String.fromCharCode(code));
 }
 
 const MERGES = 49408 - 2 * 256 - 2;
@@ -18,13 +18,15 @@ function merges() {
   const pairs = LETTERS.flatMap((a) => LETTERS.map((b) => [a, b]));
   const triples = pairs.flatMap(([a, b]) => LETTERS.map((c) => [a + b, c]));
   const ends = (list) => list.map(([left, right]) => [left, `${right}</w>`]);
-  const fours = triples.flatMap(([ab, c]) => LETTERS.map((d) => [ab + c, `${d}</w>`]));
   const fewer = [...pairs, ...ends(pairs), ...triples, ...ends(triples)];
+  const fours = triples
+    .slice(0, Math.ceil((MERGES - fewer.length) / LETTERS.length))
+    .flatMap(([ab, c]) => LETTERS.map((d) => [ab + c, `${d}</w>`]));
   return [...fewer, ...fours.slice(0, MERGES - fewer.length)];
 }
 
-/** The texts of a tokenizer folder, by file name. @param padToken the second SDXL tokenizer pads with '!'. */
-export function tokenizerFiles(padToken = '<|endoftext|>') {
+/** vocab.json and merges.txt. */
+function vocabularyFiles() {
   const bytes = byteCharacters();
   const list = merges();
   const tokens = [
@@ -34,24 +36,34 @@ export function tokenizerFiles(padToken = '<|endoftext|>') {
     '<|startoftext|>',
     '<|endoftext|>',
   ];
-  const special = {
-    bos_token: '<|startoftext|>',
-    eos_token: '<|endoftext|>',
-    pad_token: padToken,
-    unk_token: '<|endoftext|>',
-  };
-  const config = {
-    ...special,
-    add_prefix_space: false,
-    do_lower_case: true,
-    errors: 'replace',
-    model_max_length: 77,
-    tokenizer_class: 'CLIPTokenizer',
-  };
   return {
-    'vocab.json': JSON.stringify(Object.fromEntries(tokens.map((token, id) => [token, id]))),
+    'vocab.json': `{${tokens.map((token, id) => `${JSON.stringify(token)}:${id}`).join(',')}}`,
     'merges.txt': ['#version: 0.2', ...list.map((merge) => merge.join(' ')), ''].join('\n'),
-    'special_tokens_map.json': JSON.stringify(special, null, 2),
-    'tokenizer_config.json': JSON.stringify(config, null, 2),
   };
+}
+
+/** The texts of a tokenizer folder for each padding token, by file name. */
+export function tokenizerFolders(padTokens) {
+  const vocabulary = vocabularyFiles();
+  return padTokens.map((pad_token) => {
+    const special = {
+      bos_token: '<|startoftext|>',
+      eos_token: '<|endoftext|>',
+      pad_token,
+      unk_token: '<|endoftext|>',
+    };
+    const config = {
+      ...special,
+      add_prefix_space: false,
+      do_lower_case: true,
+      errors: 'replace',
+      model_max_length: 77,
+      tokenizer_class: 'CLIPTokenizer',
+    };
+    return {
+      ...vocabulary,
+      'special_tokens_map.json': JSON.stringify(special, null, 2),
+      'tokenizer_config.json': JSON.stringify(config, null, 2),
+    };
+  });
 }

@@ -3,7 +3,7 @@
 import { closeSync, ftruncateSync, mkdirSync, openSync, writeFileSync, writeSync } from 'node:fs';
 import { join } from 'node:path';
 import { parseArgs } from 'node:util';
-import { tokenizerFiles } from './clip-vocabulary.mjs';
+import { tokenizerFolders } from './clip-vocabulary.mjs';
 import { componentsOf, SHAPES } from './model-shapes.mjs';
 import { DTYPES, randomBits, writeTensor } from './random-weights.mjs';
 
@@ -74,9 +74,14 @@ function writeJson(path, value) {
   writeFileSync(path, `${JSON.stringify(value, null, 2)}\n`);
 }
 
-function writeTokenizer(folder, padToken) {
-  mkdirSync(folder, { recursive: true });
-  for (const [name, text] of Object.entries(tokenizerFiles(padToken))) writeFileSync(join(folder, name), text);
+/** The second tokenizer of SDXL pads with '!'. */
+function writeTokenizers(out, isXl) {
+  const names = isXl ? ['tokenizer', 'tokenizer_2'] : ['tokenizer'];
+  const folders = tokenizerFolders(isXl ? ['<|endoftext|>', '!'] : ['<|endoftext|>']);
+  names.forEach((name, i) => {
+    mkdirSync(join(out, name), { recursive: true });
+    for (const [file, text] of Object.entries(folders[i])) writeFileSync(join(out, name, file), text);
+  });
 }
 
 function modelIndex(shape) {
@@ -105,8 +110,7 @@ function makeModel(settings) {
   }
   mkdirSync(join(out, 'scheduler'), { recursive: true });
   writeJson(join(out, 'scheduler', 'scheduler_config.json'), SHAPES[shape].scheduler);
-  writeTokenizer(join(out, 'tokenizer'));
-  if (SHAPES[shape].text_encoder_2 !== undefined) writeTokenizer(join(out, 'tokenizer_2'), '!');
+  writeTokenizers(out, SHAPES[shape].text_encoder_2 !== undefined);
   writeJson(join(out, 'model_index.json'), modelIndex(shape));
 }
 

@@ -53,12 +53,13 @@ function toBfloat16(value) {
   return (bits[0] + 0x7fff + ((bits[0] >>> 16) & 1)) >>> 16;
 }
 
-/** Good for weights: nearest, subnormals kept, no overflow expected. */
+/** Nearest, for values far below the largest float16. */
 function toFloat16(value) {
-  const magnitude = Math.abs(value);
-  const exponent = Math.max(-14, Math.floor(Math.log2(magnitude)));
-  const units = magnitude === 0 ? 0 : Math.round(magnitude * 2 ** (10 - exponent)); // 1024…2048, fewer if subnormal
-  return (value < 0 ? 0x8000 : 0) | (units + ((exponent + 14) << 10));
+  float[0] = Math.abs(value);
+  const rebiased = bits[0] - 0x38000000; // the exponent bias goes from 127 to 15
+  const magnitude =
+    float[0] < 2 ** -14 ? Math.round(float[0] * 2 ** 24) : (rebiased + 0xfff + ((rebiased >>> 13) & 1)) >>> 13;
+  return (value < 0 ? 0x8000 : 0) | magnitude;
 }
 
 const STORES = {
@@ -83,13 +84,11 @@ export function writeTensor(tensor, dtypeName, random, write, pieceElements = 2 
   const { Values, store } = STORES[dtypeName];
   const count = tensor.shape.reduce((product, side) => product * side, 1);
   const deviation = deviationOf(tensor);
-  const constant = store(tensor.role === 'norm' ? 1 : 0);
-  const table = Values.from(QUANTILES, (quantile) => store(quantile * deviation));
-  const piece = new Values(Math.min(count, pieceElements));
+  const piece = new Values(Math.min(count, pieceElements)).fill(store(tensor.role === 'norm' ? 1 : 0));
+  const table = deviation > 0 ? Values.from(QUANTILES, (quantile) => store(quantile * deviation)) : undefined;
   for (let done = 0; done < count; done += piece.length) {
     const length = Math.min(piece.length, count - done);
-    if (deviation === 0) piece.fill(constant);
-    else fillFromTable(piece, length, table, random);
+    if (table !== undefined) fillFromTable(piece, length, table, random);
     write(new Uint8Array(piece.buffer, 0, length * piece.BYTES_PER_ELEMENT));
   }
 }

@@ -22,7 +22,7 @@ afterAll(() => rmSync(folder, { recursive: true }));
 const parameters = ({ tensors }: Component): number =>
   [...tensors.values()].reduce((sum, { shape }) => sum + shape.reduce((product, side) => product * side, 1), 0);
 
-describe('headers only', () => {
+describe.concurrent('headers only', () => {
   test.each([
     ['sd15', 859_520_964, 123_060_480, undefined],
     ['sd21', 865_910_724, 340_387_840, undefined],
@@ -44,7 +44,7 @@ describe('headers only', () => {
   );
 });
 
-describe('with weights', () => {
+describe.concurrent('with weights', () => {
   test('tiny-sdxl: the same seed gives the same bytes, another seed others, all finite and of the right spread', async () => {
     const dirs = ['a', 'b', 'c'].map((name) => join(folder, name));
     const seeds = ['7', '7', '8'];

@@ -47,7 +47,7 @@ describe('with the vocabulary of CLIP', () => {
 
   test('any text gives 77 ids of the vocabulary, framed, whatever its case and spacing', () => {
     fc.assert(
-      fc.property(fc.string({ unit: 'binary' }), (text) => {
+      fc.property(fc.string({ unit: 'grapheme', maxLength: 40 }), (text) => {
         const { ids } = clip.encode(text);
         expect(ids.length).toBe(77);
         expect(ids[0]).toBe(49406);

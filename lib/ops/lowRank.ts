@@ -55,8 +55,8 @@ export const lowRankOp: Op = {
   },
   scratchBytes: (node) => {
     const { tokens, out, width, r, stack } = sizesOf(node.inputs[1]!, node.inputs[2]!, node.inputs[5]!);
-    const s = stack * r;
-    return block(s * width) + block(s * out) + block(tokens * s); // stacked factors sA, sB; h = x·sAᵀ
+    const stacked = stack === 2 ? block(2 * r * width) + block(2 * r * out) : 0; // sA, sB
+    return stacked + block(tokens * stack * r); // h = x·sAᵀ
   },
 };
 
@@ -78,10 +78,19 @@ export const lowRankVjpOp: Op = {
       (dDown || dLambda ? width : 0);
     return 2 * tokens * r * perComponent;
   },
+  // What the wanted gradients need of the stacked factors sA and sB, E, F = E's pairs summed, H and G, in this order.
   scratchBytes: (node) => {
     const { tokens, out, width, r, stack } = sizesOf(node.inputs[0]!, node.inputs[1]!, node.inputs[4]!);
-    const s = stack * r;
-    return block(s * width) + block(s * out) + block(tokens * s) + 2 * block(tokens * r) + block(r * width); // sA, sB, E, H, E·[1 1], G
+    const [dx, dUp, dDown, dLambda] = node.outputs;
+    const counts = [
+      dx && node.inputs[3] ? stack * r * width : 0,
+      dx && stack === 2 ? 2 * r * out : 0,
+      dx ? tokens * stack * r : 0,
+      (dDown || dLambda) && (stack === 2 || !dx) ? tokens * r : 0,
+      dUp ? tokens * r : 0,
+      dLambda && !dDown ? r * width : 0,
+    ];
+    return counts.reduce((sum, count) => sum + block(count), 0);
   },
 };
 

@@ -1,0 +1,163 @@
+// Gradients of attention (attention.cpp), from q, k, v, o, lse and dO alone: P = exp(S - lse) is computed again.
+//   delta = rowdot(dO, o);   dS = P o (dO v^T - delta) / sqrt(d);   dv = P^T dO;   dk = dS^T q;   dq = dS k.
+// (Dao et al. 2022, algorithm 4; sums in float32.) Five products, two fewer than separate passes for dq and for dk, dv.
+//
+// Keys are lanes here: S [queries, keys] = Q K^T, dV^T [d, keys] += dO^T P, dK^T += Q^T dS, dQ [queries, d] += dS K.
+// Keys and queries are cut into the same number of groups. In phase f the task of key group g takes the query group
+// (g + f) mod groups: no two tasks of a phase write the same part of dq, dk or dv, and every sum has one order, whatever the
+// number of threads.
+#include "attentionTile.h"
+
+namespace tlora::cpu {
+namespace {
+
+using namespace attentionTile;
+
+constexpr int64_t kEnoughTasks = 32;
+
+struct Scores {
+  float* s;           // [queries, kLanes]: scores in, used up
+  float* ds;          // [queries, stride]: dO v^T in, dS out; nullptr when only dv is wanted
+  int64_t stride;
+  float *p, *dsPanels;  // panels [queries][16]
+  const float *lse, *delta;  // [queries]; delta is divided by sqrt(d)
+};
+
+// P and dS of a tile. With a causal mask lane j is seen by query i from i = diagonal + j on.
+struct Probabilities {
+  template <int W>
+  TLORA_INLINE static void run(const Scores* tile, int64_t queries, int64_t width, float scale, bool masked, int64_t diagonal) {
+    for (int64_t lane = 0; lane < width; lane += W) {
+      const int64_t at = (lane / kPanelLanes) * queries * kPanelLanes + lane % kPanelLanes;
+      for (int64_t i = 0; i < queries; i++) {
+        float* s = tile->s + i * kLanes + lane;
+        if (masked) {
+          for (int64_t j = 0; j < W; j++)
+            if (i < diagonal + lane + j) s[j] = -INFINITY;
+        }
+        const Vec<W> p = exp2Negative(load<W>(s) * (scale * kLog2E) - tile->lse[i] * kLog2E);
+        store(tile->p + at + i * kPanelLanes, p);
+        if (tile->ds == nullptr) continue;
+        float* ds = tile->ds + i * tile->stride + lane;
+        const Vec<W> change = p * (load<W>(static_cast<const float*>(ds)) * scale - tile->delta[i]);
+        store(ds, change);
+        store(tile->dsPanels + at + i * kPanelLanes, change);
+      }
+    }
+  }
+};
+
+struct Delta {  // delta[i] = scale * rowdot(a, b) for rows of d, `stride` apart
+  template <int W>
+  TLORA_INLINE static void run(const float* a, const float* b, int64_t rows, int64_t stride, int64_t d, float scale, float* delta) {
+    for (int64_t i = 0; i < rows; i++, a += stride, b += stride) {
+      Vec<W> sum = fill<W>(0);
+      eachVec<W>(d, [&](int64_t e, auto part) TLORA_INLINE_LAMBDA { sum += load<W>(a + e, part) * load<W>(b + e, part); });
+      delta[i] = scale * sumLanes(sum);
+    }
+  }
+};
+
+struct Backward {
+  Heads heads;
+  int64_t keyBlock, queryTile;
+  Product product;
+  const float *q, *k, *v, *o, *lse, *dO;
+  float *dq, *dk, *dv, *delta;
+
+  bool wantScores() const { return dq || dk; }
+  int64_t row(int64_t sample, int64_t head) const { return (sample * heads.heads + head) * heads.tq; }
+
+  // Adds what the queries [from, to) give to the keys first .. first + count, and these keys to the queries.
+  void block(void* workspace, int64_t sample, int64_t head, int64_t first, int64_t count, int64_t from, int64_t to) const {
+    const int64_t d = heads.d, width = roundUp(count, kPanelLanes), room = roundUp(count, kLanes);
+    Tiles tiles(workspace);
+    float* keyLanes = tiles.take(width * d);
+    float* valueLanes = wantScores() ? tiles.take(width * d) : nullptr;
+    float* keyColumns = dq ? tiles.take(count * roundUp(d, kPanelLanes)) : nullptr;
+    float* sumK = dk ? tiles.take(room * d) : nullptr;
+    float* sumV = dv ? tiles.take(room * d) : nullptr;
+    float* queries = tiles.take(queryTile * d);
+    float* gradients = tiles.take(queryTile * d);
+    float* s = tiles.take(queryTile * kLanes);
+    float* ds = wantScores() ? tiles.take(queryTile * room) : nullptr;
+    float* p = tiles.take(queryTile * kLanes);
+    float* dsPanels = tiles.take(queryTile * kLanes);
+
+    const int64_t at = heads.at(heads.tk, sample, head, first);
+    packLanes(k + at, heads.c, count, d, 1, keyLanes);
+    if (wantScores()) packLanes(v + at, heads.c, count, d, 1, valueLanes);
+    if (dq) packColumns(k + at, heads.c, count, d, keyColumns);
+    for (float* sum : {sumK, sumV})
+      if (sum) std::fill(sum, sum + room * d, 0.0f);
+
+    if (heads.causal) from = std::max(from, from + (first - from) / queryTile * queryTile);
+    for (int64_t i = from; i < to; i += queryTile) {
+      const int64_t height = std::min(queryTile, to - i), source = heads.at(heads.tq, sample, head, i);
+      copyRows(q + source, heads.c, height, d, queries);
+      copyRows(dO + source, heads.c, height, d, gradients);
+      for (int64_t lane = 0; lane < width; lane += kLanes) {
+        const int64_t lanes = std::min(kLanes, width - lane), panel = d * kPanelLanes;
+        product(ALayout::rows, height, lanes, d, queries, d, keyLanes + lane * d, panel, s, kLanes, false);
+        if (ds) product(ALayout::rows, height, lanes, d, gradients, d, valueLanes + lane * d, panel, ds + lane, room, false);
+        const int64_t diagonal = first + lane - i;
+        const Scores tile{s, ds ? ds + lane : nullptr, room, p, dsPanels, lse + row(sample, head) + i, delta + row(sample, head) + i};
+        simd<Probabilities>(&tile, height, lanes, heads.scale, heads.causal && diagonal + lanes > 0, diagonal);
+        const int64_t tilePanel = height * kPanelLanes;
+        if (dv) product(ALayout::columns, d, lanes, height, gradients, d, p, tilePanel, sumV + lane * d, kLanes, true);
+        if (dk) product(ALayout::columns, d, lanes, height, queries, d, dsPanels, tilePanel, sumK + lane * d, kLanes, true);
+      }
+      if (dq) product(ALayout::rows, height, d, count, ds, room, keyColumns, count * kPanelLanes, dq + source, heads.c, true);
+    }
+    if (dk) addLanes(sumK, count, dk + at);
+    if (dv) addLanes(sumV, count, dv + at);
+  }
+
+  // to [count, d] += the transpose of sum, [d, kLanes] for every kLanes keys
+  void addLanes(const float* sum, int64_t count, float* to) const {
+    for (int64_t j = 0; j < count; j++, to += heads.c) {
+      const float* from = sum + j / kLanes * kLanes * heads.d + j % kLanes;
+      for (int64_t e = 0; e < heads.d; e++) to[e] += from[e * kLanes];
+    }
+  }
+
+  // delta, and zeros where gradients will be summed: one task a sample and head.
+  void prepare(int64_t sample, int64_t head) const {
+    const auto clear = [&](float* gradient, int64_t t) {
+      if (gradient == nullptr) return;
+      for (int64_t i = 0; i < t; i++) std::memset(gradient + heads.at(t, sample, head, i), 0, sizeof(float) * heads.d);
+    };
+    clear(dq, heads.tq);
+    clear(dk, heads.tk);
+    clear(dv, heads.tk);
+    const int64_t at = heads.at(heads.tq, sample, head, 0);
+    if (wantScores()) simd<Delta>(dO + at, o + at, heads.tq, heads.c, heads.d, heads.scale, delta + row(sample, head));
+  }
+};
+
+}  // namespace
+
+void attentionVjp(const Call& call, Context& context) {
+  const Heads h = headsOf(call);
+  const int64_t pairs = h.n * h.heads;
+  const int64_t keyBlock = tileSize(h.d, 16384, kLanes, 128), queryTile = tileSize(h.d, 16384, 16, 64);
+  const Backward backward{h, keyBlock, queryTile, {microKernels()}, call.in[0].f32(), call.in[1].f32(), call.in[2].f32(),
+                          call.in[3].f32(), call.in[4].f32(), call.in[5].f32(), call.out[0].f32(), call.out[1].f32(),
+                          call.out[2].f32(), static_cast<float*>(call.scratch)};
+  context.pool.run(pairs, [&](int64_t pair, int) { backward.prepare(pair / h.heads, pair % h.heads); });
+
+  const int64_t keyBlocks = (h.tk + keyBlock - 1) / keyBlock, queryTiles = (h.tq + queryTile - 1) / queryTile;
+  const int64_t groups = std::min({keyBlocks, queryTiles, (kEnoughTasks + pairs - 1) / pairs});
+  const auto border = [groups](int64_t group, int64_t count, int64_t size, int64_t end) { return std::min(end, group * count / groups * size); };
+  for (int64_t phase = 0; phase < groups; phase++) {
+    context.pool.run(pairs * groups, [&](int64_t task, int thread) {
+      const int64_t group = task % groups, partner = (group + phase) % groups, head = task / groups % h.heads, sample = task / groups / h.heads;
+      const int64_t from = border(partner, queryTiles, queryTile, h.tq), to = border(partner + 1, queryTiles, queryTile, h.tq);
+      const int64_t end = border(group + 1, keyBlocks, keyBlock, h.tk);
+      for (int64_t j = border(group, keyBlocks, keyBlock, h.tk); j < end; j += keyBlock)
+        backward.block(context.workspace(thread), sample, head, j, std::min(keyBlock, end - j), from, to);
+    });
+  }
+}
+
+}  // namespace tlora::cpu

@@ -34,7 +34,7 @@ export const gaussianSingularValuesOp: Op = {
   attrs: ['rows', 'cols', 'first', 'std'],
   scratchBytes: (node, threads) => {
     const { rows, cols } = node.attrs as { rows: number; cols: number };
-    return threads * 64 * Math.ceil((2 * 8 * Math.min(rows, cols)) / 64);
+    return threads * 8 * (2 * Math.min(rows, cols) + node.outputs[0]!.shape.at(-1)!);
   },
 };
 

@@ -12,7 +12,10 @@ export function toChannelsLast(x: Float32Array, [n, c, h, w]: readonly [number, 
 }
 
 /** [n, h, w, c] to [n, c, h, w]. */
-export function toChannelsFirst(x: Float32Array, [n, h, w, c]: readonly [number, number, number, number]): Float32Array {
+export function toChannelsFirst(
+  x: Float32Array,
+  [n, h, w, c]: readonly [number, number, number, number],
+): Float32Array {
   const y = new Float32Array(x.length);
   const pixels = h * w;
   for (let i = 0; i < n; i++) {

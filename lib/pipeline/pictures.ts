@@ -1,0 +1,68 @@
+import { createGraph, input, result } from '../graph/graph.js';
+import type { Component } from '../io/modelFolder.js';
+import { readAutoencoderConfig } from '../models/autoencoderConfig.js';
+import {
+  autoencoderKlDecode,
+  autoencoderKlEncode,
+  type LatentDistribution,
+  latentDistribution,
+} from '../models/autoencoderKl.js';
+import { paramTree } from '../params/paramTree.js';
+import { runOnce, type Session } from './session.js';
+
+/** Distribution of one picture's latents, unscaled, channels last. */
+export interface PictureLatents extends LatentDistribution {
+  readonly height: number;
+  readonly width: number;
+  readonly channels: number;
+}
+
+/**
+ * Encodes one picture.
+ * @param image [1, height, width, 3] in −1…1
+ */
+export async function encodePicture(
+  session: Session,
+  vae: Component,
+  image: Float32Array,
+  height: number,
+  width: number,
+): Promise<PictureLatents> {
+  const config = readAutoencoderConfig(vae.config);
+  const graph = createGraph();
+  const tree = paramTree(graph, 'vae', vae.tensors);
+  const moments = autoencoderKlEncode(tree, config, input(graph, 'image', [1, height, width, 3]));
+  result(graph, 'moments', moments);
+  const results = await runOnce(session, graph, [vae], { image });
+  const [, h, w] = moments.shape as [number, number, number, number];
+  return {
+    ...latentDistribution(results.get('moments')!, config.latentChannels),
+    height: h,
+    width: w,
+    channels: config.latentChannels,
+  };
+}
+
+/**
+ * Decodes one picture.
+ * @param latents [1, height, width, c], scaled as the UNet has them
+ * @returns [1, height·d, width·d, 3], about −1…1
+ */
+export async function decodeLatents(
+  session: Session,
+  vae: Component,
+  latents: Float32Array,
+  height: number,
+  width: number,
+): Promise<{ image: Float32Array; height: number; width: number }> {
+  const config = readAutoencoderConfig(vae.config);
+  const graph = createGraph();
+  const tree = paramTree(graph, 'vae', vae.tensors);
+  const image = autoencoderKlDecode(tree, config, input(graph, 'latents', [1, height, width, config.latentChannels]));
+  result(graph, 'image', image);
+  const results = await runOnce(session, graph, [vae], {
+    latents: latents.map((v) => v / config.scalingFactor),
+  });
+  const [, h, w] = image.shape as [number, number, number, number];
+  return { image: results.get('image')!, height: h, width: w };
+}

@@ -1,0 +1,106 @@
+import { loadAddon } from '../addon/load.js';
+import type { NativeEngine, NativeProgram, TensorArray, WeightInFile } from '../addon/surface.js';
+import { FileFormatError } from '../errors.js';
+import type { DType, Graph } from '../graph/graph.js';
+import type { Component } from '../io/modelFolder.js';
+import { encodePlan } from '../plan/encode.js';
+import { makePlan } from '../plan/makePlan.js';
+import type { Plan, PlannedTensor } from '../plan/plan.js';
+
+/** An engine, and which weights and state buffers it holds. */
+export interface Session {
+  readonly engine: NativeEngine;
+  readonly threads: number;
+  readonly weights: Set<string>;
+  /** Elements of each state buffer. */
+  readonly states: Map<string, number>;
+}
+
+/** Starts an engine with its threads. Dispose `session.engine` at the end. */
+export function openSession(threads: number): Session {
+  return { engine: loadAddon().createEngine({ threads }), threads, weights: new Set(), states: new Map() };
+}
+
+const STORED: Readonly<Record<string, DType>> = { F32: 'f32', F16: 'f16', BF16: 'bf16' };
+
+function weightSource(name: string, planned: PlannedTensor, components: readonly Component[]): WeightInFile {
+  const component = components.find((c) => name.startsWith(`${c.name}/`));
+  const ref = component?.tensors.get(name.slice(component.name.length + 1));
+  const dtype = ref && STORED[ref.dtype];
+  if (!ref || !dtype)
+    throw new FileFormatError(`weight '${name}' is in none of ${components.map((c) => c.name).join(', ')}`);
+  const { matrix, value } = planned;
+  return {
+    name,
+    path: ref.path,
+    offset: ref.offset,
+    dtype,
+    shape: ref.shape,
+    ...(ref.shape.length === 4 ? { layout: 'oihw' as const } : {}),
+    matrix,
+    keep: !matrix && value.dtype !== 'f32',
+  };
+}
+
+/** Loads the weights that a plan reads and the engine does not hold yet. */
+export async function loadPlanWeights(session: Session, plan: Plan, components: readonly Component[]): Promise<void> {
+  const missing = [...plan.weights].filter(([name]) => !session.weights.has(name));
+  if (missing.length === 0) return;
+  await session.engine.loadWeights(missing.map(([name, planned]) => weightSource(name, planned, components)));
+  for (const [name] of missing) session.weights.add(name);
+}
+
+/** Frees the weights of one component. */
+export function releaseComponent(session: Session, component: Component): void {
+  session.engine.releaseWeights(`${component.name}/`);
+  for (const name of session.weights) if (name.startsWith(`${component.name}/`)) session.weights.delete(name);
+}
+
+/** Makes a state buffer of zeros unless it is there. */
+export function ensureState(session: Session, name: string, floats: number): void {
+  if ((session.states.get(name) ?? 0) >= floats) return;
+  session.engine.createState(name, floats);
+  session.states.set(name, floats);
+}
+
+/** A graph made ready to run: planned, its weights loaded, its state buffers made. */
+export async function loadProgram(
+  session: Session,
+  planned: Graph | Plan,
+  components: readonly Component[],
+): Promise<NativeProgram> {
+  const plan = 'calls' in planned ? planned : makePlan(planned, session.threads);
+  await loadPlanWeights(session, plan, components);
+  for (const [name, bytes] of plan.stateBytes) ensureState(session, name, bytes / 4);
+  return session.engine.load(encodePlan(plan));
+}
+
+/** Values for inputs of a program, by name. */
+export type Feeds = Readonly<Record<string, TensorArray>>;
+
+/** Writes several inputs. */
+export function writeAll(program: NativeProgram, feeds: Feeds): void {
+  for (const [name, data] of Object.entries(feeds)) program.write(name, data);
+}
+
+/** Reads a float32 result. */
+export function readResult(program: NativeProgram, name: string): Float32Array {
+  return new Float32Array(program.read(name));
+}
+
+/** Runs a graph once: loads, writes `feeds`, runs, reads all results, disposes. */
+export async function runOnce(
+  session: Session,
+  graph: Graph,
+  components: readonly Component[],
+  feeds: Feeds,
+): Promise<Map<string, Float32Array>> {
+  const program = await loadProgram(session, graph, components);
+  try {
+    writeAll(program, feeds);
+    await program.run();
+    return new Map([...graph.results.keys()].map((name) => [name, readResult(program, name)]));
+  } finally {
+    program.dispose();
+  }
+}

@@ -3,6 +3,7 @@ import { fileURLToPath } from 'node:url';
 import type { Metadata, Sharp } from 'sharp';
 import { FileFormatError } from '../errors.js';
 import { openError } from './fileBytes.js';
+import { resampleLanczos } from './lanczos.js';
 import { loadSharp } from './loadSharp.js';
 
 export { readPngText, writePng } from './png.js';
@@ -28,7 +29,7 @@ const MIN_SIDE = 8;
 
 /**
  * Loads a picture at exactly `size`: turned upright by its EXIF orientation, cropped in the middle to the target's proportions, resampled
- * with Lanczos (3 lobes, widened when shrinking). Colours are brought to 8-bit sRGB; transparent parts show white.
+ * with Lanczos. Colours are brought to 8-bit sRGB; transparent parts show white.
  *
  * @param source a path, a file: URL, or the file's bytes (JPEG, PNG, WebP, AVIF, TIFF, GIF: the first frame).
  * @throws FileFormatError when it cannot be read as a picture, is a vector drawing or is less than 8 pixels wide or high.
@@ -38,15 +39,13 @@ export async function loadPhoto(source: string | URL | Uint8Array, size: PhotoSi
   const name = source instanceof Uint8Array ? 'the picture' : source.toString();
   const bytes = await readSource(source, name);
   const sharp = await loadSharp();
-  const open = (): Sharp => sharp(bytes, { failOn: 'error' });
-  const original = uprightSize(name, await readable(name, open().metadata()));
+  const decoder = (): Sharp => sharp(bytes, { failOn: 'error' });
+  const original = uprightSize(name, await readable(name, () => decoder().metadata()));
   const crop = centreCrop(original, target);
-  const upright = open().autoOrient().extract(crop);
-  const resized = upright.resize({ ...target, fit: 'fill', kernel: 'lanczos3', fastShrinkOnLoad: false });
-  const rgb = resized.flatten({ background: '#ffffff' }).toColourspace('srgb').removeAlpha();
-  const { data, info } = await readable(name, rgb.raw({ depth: 'uchar' }).toBuffer({ resolveWithObject: true }));
+  const rgb = decoder().autoOrient().extract(crop).flatten({ background: '#ffffff' }).toColourspace('srgb');
+  const raw = await readable(name, () => rgb.raw({ depth: 'uchar' }).toBuffer({ resolveWithObject: true }));
   return {
-    pixels: toRgb(data, info.channels),
+    pixels: resampleLanczos(toRgb(raw.data, raw.info.channels), crop, target),
     ...target,
     originalSize: [original.height, original.width],
     cropTopLeft: cropAfterScaling(original, target),
@@ -84,9 +83,9 @@ async function readSource(source: string | URL | Uint8Array, name: string): Prom
   }
 }
 
-async function readable<T>(name: string, work: Promise<T>): Promise<T> {
+async function readable<T>(name: string, work: () => Promise<T>): Promise<T> {
   try {
-    return await work;
+    return await work();
   } catch (cause) {
     const reason = cause instanceof Error ? cause.message : String(cause);
     throw new FileFormatError(`${name}: cannot be read as a picture: ${reason}`, {
@@ -129,10 +128,10 @@ function cropAfterScaling(original: Size, target: Size): [top: number, left: num
   return [offset(original.height, target.height), offset(original.width, target.width)];
 }
 
-/** Three channels from what the decoder gives: a gray picture comes with one. */
-function toRgb(data: Uint8Array, channels: number): Uint8Array<ArrayBuffer> {
-  if (channels === 3) return Uint8Array.from(data);
+/** Three channels from what the decoder gives: gray has one; more than three are rare (a TIFF may have spare ones). */
+function toRgb(data: Uint8Array, channels: number): Uint8Array {
+  if (channels === 3) return data;
   const rgb = new Uint8Array((data.length / channels) * 3);
-  for (let i = 0; i < rgb.length; i++) rgb[i] = data[Math.floor(i / 3) * channels]!;
+  for (let i = 0; i < rgb.length; i++) rgb[i] = data[Math.floor(i / 3) * channels + (channels > 3 ? i % 3 : 0)]!;
   return rgb;
 }

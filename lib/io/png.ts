@@ -11,8 +11,8 @@ const HEADER_CHUNK_BYTES = 25;
 const MAX_TEXT_BYTES = 64 * 1024 * 1024;
 
 /**
- * Writes [height, width, 3] RGB pixels as a PNG file, atomically, with `text` as its key–value text: tEXt chunks where Latin-1 holds the value,
- * iTXt (UTF-8) elsewhere. Keys have 1 to 79 Latin-1 characters.
+ * Writes [height, width, 3] RGB pixels as a PNG file, atomically, with `text` as its key–value text: tEXt chunks for plain
+ * ASCII values, iTXt (UTF-8) for others. Keys have 1 to 79 Latin-1 characters.
  *
  * @throws FileWriteError when the system refuses.
  */
@@ -69,8 +69,8 @@ function textChunk(key: string, value: string): Buffer {
   if (!/^[\x20-\x7e\xa1-\xff]{1,79}$/.test(key)) {
     throw new FileFormatError(`[writePng] text key: expected 1 to 79 Latin-1 characters, got ${JSON.stringify(key)}`);
   }
-  const isLatin1 = /^[\n\x20-\x7e\xa0-\xff]*$/.test(value);
-  const [type, body] = isLatin1
+  const isPlain = /^[\n\x20-\x7e]*$/.test(value);
+  const [type, body] = isPlain
     ? ['tEXt', Buffer.from(`${key}\0${value}`, 'latin1')]
     : ['iTXt', Buffer.concat([Buffer.from(`${key}\0\0\0\0\0`, 'latin1'), Buffer.from(value, 'utf8')])];
   const chunk = Buffer.alloc(12 + body.length);

@@ -1,0 +1,61 @@
+import { type Command, Option } from 'commander';
+import type { GenerateOptions } from '../generate/options.js';
+import { type CliContext, EXIT, type OutputOptions } from './context.js';
+import { formatDuration } from './formats.js';
+import { parseNumber, parseSize } from './numbers.js';
+import { addOutputOptions } from './outputOptions.js';
+import { createProgress } from './progress.js';
+
+type GenerateFlags = Omit<GenerateOptions, 'outputDir'> & OutputOptions & { out?: string };
+
+/** The flags as options of `generate`. */
+export function generateOptions(flags: GenerateFlags): GenerateOptions {
+  const { out, json, quiet, progress, ...same } = flags;
+  return { ...same, ...(out === undefined ? {} : { outputDir: out }) };
+}
+
+async function runGenerate(context: CliContext, flags: GenerateFlags): Promise<number> {
+  const { generate } = await context.parts.generate();
+  const progress = createProgress(context, flags);
+  const aborter = new AbortController();
+  const endWatch = context.onInterrupt(() => aborter.abort());
+  try {
+    const options = { ...generateOptions(flags), signal: aborter.signal, onEvent: progress.event };
+    const result = await generate(options);
+    progress.end();
+    progress.note(`${result.pictures.length} pictures in ${formatDuration(result.durationMs)}`);
+    const paths = result.pictures.map((picture) => `${picture.path}\n`).join('');
+    context.out.write(flags.json ? `${JSON.stringify(result)}\n` : paths);
+    return EXIT.ok;
+  } finally {
+    progress.end();
+    endWatch();
+  }
+}
+
+/** `tlora generate`: a flag for each option of `generate`. */
+export function addGenerateCommand(program: Command, context: CliContext, exit: (status: number) => void): void {
+  const number = parseNumber;
+  const choice = (flags: string, text: string, choices: string[]): Option => new Option(flags, text).choices(choices);
+  const command = program
+    .command('generate')
+    .description('make pictures with a model and an adapter; prints their paths')
+    .requiredOption('--model <dir>', 'model folder in diffusers layout')
+    .option('--adapter <file>', 'adapter.safetensors of a run (default: none, the model alone)')
+    .requiredOption('--prompt <text>', '{0} stands for the adapter’s "token class"')
+    .option('--negative-prompt <text>', 'what the pictures should not show')
+    .option('--count <n>', 'number of pictures; picture i uses seed + i (default: 1)', number)
+    .option('--out <dir>', 'folder for the PNG files (default: pictures)')
+    .option('--size <pixels>', 'side, or WIDTHxHEIGHT (default: as the adapter was trained)', parseSize)
+    .option('--steps <n>', 'sampler steps (default: 25)', number)
+    .option('--guidance <x>', 'classifier-free guidance, 1 switches it off (default: 5)', number)
+    .option('--strength <x>', 'factor on the adapter’s change (default: 1)', number)
+    .addOption(choice('--sampler <name>', 'sampler (default: euler)', ['euler', 'ddim', 'dpmpp2m']))
+    .option('--karras', 'noise levels of Karras et al.')
+    .option('--seed <n>', 'a whole number (default: 0)', number)
+    .option('--force', 'use an adapter that was trained on another base model')
+    .option('--memory <size>', 'all that may be allocated, such as 9GB')
+    .option('--threads <n>', 'CPU threads (default: all cores)', number)
+    .addOption(choice('--device <name>', 'what computes (default: auto)', ['auto', 'cpu', 'cuda']));
+  addOutputOptions(command).action(async (flags: GenerateFlags) => exit(await runGenerate(context, flags)));
+}

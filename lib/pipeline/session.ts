@@ -1,5 +1,5 @@
 import { loadAddon } from '../addon/load.js';
-import type { NativeEngine, NativeProgram, TensorArray, WeightInFile } from '../addon/surface.js';
+import type { Engine, Program, TensorArray, WeightSource } from '../addon/surface.js';
 import { FileFormatError } from '../errors.js';
 import type { DType, Graph } from '../graph/graph.js';
 import type { Component } from '../io/modelFolder.js';
@@ -9,7 +9,7 @@ import type { Plan, PlannedTensor } from '../plan/plan.js';
 
 /** An engine, and which weights and state buffers it holds. */
 export interface Session {
-  readonly engine: NativeEngine;
+  readonly engine: Engine;
   readonly threads: number;
   readonly weights: Set<string>;
   /** Elements of each state buffer. */
@@ -23,7 +23,7 @@ export function openSession(threads: number): Session {
 
 const STORED: Readonly<Record<string, DType>> = { F32: 'f32', F16: 'f16', BF16: 'bf16' };
 
-function weightSource(name: string, planned: PlannedTensor, components: readonly Component[]): WeightInFile {
+function weightSource(name: string, planned: PlannedTensor, components: readonly Component[]): WeightSource {
   const component = components.find((c) => name.startsWith(`${c.name}/`));
   const ref = component?.tensors.get(name.slice(component.name.length + 1));
   const dtype = ref && STORED[ref.dtype];
@@ -68,7 +68,7 @@ export async function loadProgram(
   session: Session,
   planned: Graph | Plan,
   components: readonly Component[],
-): Promise<NativeProgram> {
+): Promise<Program> {
   const plan = 'calls' in planned ? planned : makePlan(planned, session.threads);
   await loadPlanWeights(session, plan, components);
   for (const [name, bytes] of plan.stateBytes) ensureState(session, name, bytes / 4);
@@ -79,12 +79,12 @@ export async function loadProgram(
 export type Feeds = Readonly<Record<string, TensorArray>>;
 
 /** Writes several inputs. */
-export function writeAll(program: NativeProgram, feeds: Feeds): void {
+export function writeAll(program: Program, feeds: Feeds): void {
   for (const [name, data] of Object.entries(feeds)) program.write(name, data);
 }
 
 /** Reads a float32 result. */
-export function readResult(program: NativeProgram, name: string): Float32Array {
+export function readResult(program: Program, name: string): Float32Array {
   return new Float32Array(program.read(name));
 }
 

@@ -1,4 +1,4 @@
-import type { NativeProgram } from '../addon/surface.js';
+import type { Program } from '../addon/surface.js';
 import type { Graph } from '../graph/graph.js';
 import type { Component } from '../io/modelFolder.js';
 import { type Feeds, loadProgram, readResult, type Session, writeAll } from '../pipeline/session.js';
@@ -105,6 +105,6 @@ export async function createTrainer(session: Session, options: TrainerOptions): 
   };
 }
 
-function disposeAll(...programs: (NativeProgram | null)[]): void {
+function disposeAll(...programs: (Program | null)[]): void {
   for (const program of programs) program?.dispose();
 }

@@ -62,8 +62,11 @@ function cmakeJs(command, cuda) {
   const options = [`--CDTLORA_CUDA=${cuda}`, `--CDTLORA_NVIDIA_ROOT=${nvidiaRoot()}`];
   const jobs = String(availableParallelism());
   const silent = command === 'build' ? [] : ['-l', 'error'];
-  return spawnSync(process.execPath, [script, command, '-d', root, '-O', cmakeFolder, '-p', jobs, ...silent, ...options], inherit)
-    .status;
+  return spawnSync(
+    process.execPath,
+    [script, command, '-d', root, '-O', cmakeFolder, '-p', jobs, ...silent, ...options],
+    inherit,
+  ).status;
 }
 
 /** `cmake-js build` alone ignores changed options, so configure always runs; it takes a second. */

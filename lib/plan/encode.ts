@@ -1,5 +1,5 @@
-import { DTYPE_BYTES, type DType, elements } from '../graph/graph.js';
 import { TloraError } from '../errors.js';
+import { DTYPE_BYTES, type DType, elements } from '../graph/graph.js';
 import type { Plan, PlannedCall, PlannedTensor } from './plan.js';
 
 /** Version of the encoding; native/core/plan.h documents it and checks it. */

@@ -26,6 +26,8 @@ export interface Plan {
   calls: PlannedCall[];
   tensors: PlannedTensor[];
   arenaBytes: number;
+  /** The most bytes of values and scratch that are live at any call: no arena can be smaller. */
+  livePeakBytes: number;
   ioBytes: number;
   /** Scratch memory was sized for this many threads. */
   threads: number;

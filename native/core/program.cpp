@@ -1,4 +1,6 @@
+#include <algorithm>
 #include <chrono>
+#include <iterator>
 
 #include "engine.h"
 #include "error.h"
@@ -23,8 +25,19 @@ const PlannedTensor& byName(const Plan& plan, const std::vector<NamedTensor>& li
 
 std::string shapeText(const int64_t* dims, int rank) {
   std::string text = "[";
-  for (int i = 0; i < rank; i++) text += (i ? "," : "") + std::to_string(dims[i]);
-  return text + "]";
+  for (int i = 0; i < rank; i++) {
+    if (i > 0) text += ',';
+    text += std::to_string(dims[i]);
+  }
+  text += ']';
+  return text;
+}
+
+// Sizes of 1 do not change where elements lie: a 1x1 convolution's weight and a linear one are the same matrix.
+std::vector<int64_t> withoutOnes(const int64_t* dims, int rank) {
+  std::vector<int64_t> kept;
+  std::copy_if(dims, dims + rank, std::back_inserter(kept), [](int64_t d) { return d != 1; });
+  return kept;
 }
 
 }  // namespace
@@ -98,7 +111,7 @@ Tensor Program::bindWeight(const PlannedTensor& t) const {
   const Weight* weight = engine_->weights_.find(t.buffer);
   if (!weight) fail(kPlan, "weight '%s' is not loaded", t.buffer.c_str());
   const Tensor& have = weight->tensor;
-  if (have.rank != t.rank || !std::equal(t.dims, t.dims + t.rank, have.dims)) {
+  if (withoutOnes(t.dims, t.rank) != withoutOnes(have.dims, have.rank)) {
     fail(kPlan, "weight '%s': expected %s, got %s", t.buffer.c_str(), shapeText(t.dims, t.rank).c_str(),
          shapeText(have.dims, have.rank).c_str());
   }
@@ -109,7 +122,10 @@ Tensor Program::bindWeight(const PlannedTensor& t) const {
   if (!t.matrix && have.dtype != DType::f32 && have.dtype != t.dtype) {
     fail(kPlan, "weight '%s': kept in another type than the plan's", t.buffer.c_str());
   }
-  return have;
+  Tensor tensor = have;
+  tensor.rank = t.rank;
+  std::copy(t.dims, t.dims + t.rank, tensor.dims);
+  return tensor;
 }
 
 const PlannedTensor& Program::input(const std::string& name) const { return byName(plan_, plan_.inputs, name, "input"); }

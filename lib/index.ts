@@ -1,0 +1,30 @@
+export {
+  activeRank,
+  drawRankSchedule,
+  type RankSchedule,
+  samplerRanks,
+  validateRankSchedule,
+} from './adapters/rankSchedule.js';
+export { type DoctorReport, doctor, type Finding } from './cli/doctor.js';
+export {
+  AbortError,
+  ConfigError,
+  DeviceError,
+  DisposedError,
+  FileFormatError,
+  FileWriteError,
+  NativeAddonError,
+  NonFiniteError,
+  OutOfMemoryError,
+  ShapeError,
+  TloraError,
+  type TloraErrorOptions,
+} from './errors.js';
+export { type GenerateResult, generate } from './generate/generate.js';
+export type { GenerateEvent, GenerateOptions } from './generate/options.js';
+export type { MemoryForecast } from './plan/memoryBudget.js';
+export type { DeviceInfo, MemoryInfo, StepEvent, TrainEvent } from './train/events.js';
+export { type PlanReport, type PlanTrainingOptions, planTraining } from './train/forecast.js';
+export type { PictureSource, TrainOptions } from './train/options.js';
+export { type TrainResult, train } from './train/train.js';
+export type { RunState, TrainingRun } from './train/trainingRun.js';

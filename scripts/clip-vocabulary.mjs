@@ -25,8 +25,15 @@ function merges() {
   return [...fewer, ...fours.slice(0, MERGES - fewer.length)];
 }
 
-/** vocab.json and merges.txt. */
+let made;
+
+/** vocab.json and merges.txt, made once. */
 function vocabularyFiles() {
+  made ??= makeVocabularyFiles();
+  return made;
+}
+
+function makeVocabularyFiles() {
   const bytes = byteCharacters();
   const list = merges();
   const tokens = [

@@ -1,7 +1,8 @@
 #!/usr/bin/env node
 // Writes a Stable Diffusion pipeline folder in diffusers layout with random weights: for tests, plans and benchmarks without a real model.
-import { closeSync, ftruncateSync, mkdirSync, openSync, writeFileSync, writeSync } from 'node:fs';
+import { closeSync, ftruncateSync, mkdirSync, openSync, realpathSync, writeFileSync, writeSync } from 'node:fs';
 import { join } from 'node:path';
+import { fileURLToPath } from 'node:url';
 import { parseArgs } from 'node:util';
 import { tokenizerFolders } from './clip-vocabulary.mjs';
 import { componentsOf, SHAPES } from './model-shapes.mjs';
@@ -100,7 +101,8 @@ function modelIndex(shape) {
   };
 }
 
-function makeModel(settings) {
+/** Writes the folder. @param settings { shape, out, dtype, seed, 'headers-only' } as on the command line */
+export function makeModel(settings) {
   const { shape, out } = settings;
   for (const component of componentsOf(shape)) {
     const folder = join(out, component.name);
@@ -114,9 +116,11 @@ function makeModel(settings) {
   writeJson(join(out, 'model_index.json'), modelIndex(shape));
 }
 
-try {
-  makeModel(readArguments());
-} catch (error) {
-  console.error(`${error.message}\n\n${USAGE}`);
-  process.exitCode = 2;
+if (process.argv[1] !== undefined && realpathSync(process.argv[1]) === fileURLToPath(import.meta.url)) {
+  try {
+    makeModel(readArguments());
+  } catch (error) {
+    console.error(`${error.message}\n\n${USAGE}`);
+    process.exitCode = 2;
+  }
 }

@@ -34,7 +34,7 @@ export async function writeFileAtomicStream(
       await produce((bytes) => refusalsNamed(path, writeAll(file, bytes)));
       await refusalsNamed(path, file.sync());
     } finally {
-      await file.close();
+      await refusalsNamed(path, file.close());
     }
     await refusalsNamed(path, rename(temporary, path));
   } catch (error) {

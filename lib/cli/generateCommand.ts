@@ -18,7 +18,10 @@ async function runGenerate(context: CliContext, flags: GenerateFlags): Promise<n
   const { generate } = await context.parts.generate();
   const progress = createProgress(context, flags);
   const aborter = new AbortController();
-  const endWatch = context.onInterrupt(() => aborter.abort());
+  const endWatch = context.onInterrupt(() => {
+    aborter.abort();
+    endWatch(); // a second Ctrl-C ends the process, as always
+  });
   try {
     const options = { ...generateOptions(flags), signal: aborter.signal, onEvent: progress.event };
     const result = await generate(options);

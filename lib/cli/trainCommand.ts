@@ -31,7 +31,7 @@ export function trainOptions(pictures: string[], flags: TrainFlags): TrainOption
   };
 }
 
-/** First Ctrl-C: finish the step, save, leave. Second: discard the step and leave. */
+/** First Ctrl-C: finish the step, save, leave. Second: discard the step and leave. Third: Node's own. */
 function watchInterrupts(
   context: CliContext,
   run: TrainingRun<TrainResult>,
@@ -44,7 +44,10 @@ function watchInterrupts(
       if (watch.count === 1) {
         progress.note('stopping: this step is finished and saved (Ctrl-C again discards it)');
         run.stop().catch(() => {}); // the command awaits the run itself
-      } else if (watch.count === 2) run.abort();
+      } else {
+        run.abort();
+        watch.end(); // a third one ends the process, as always
+      }
     }),
   };
   return watch;

@@ -31,7 +31,7 @@ struct GemmMatrix {
   const float* data = nullptr;
   int64_t stride = 0;
   PackedMatrix packed;      // weight*
-  int64_t outs = 0, width = 0;  // weightTaps: k = (tap, out), column = channel, of a weight [outs, taps, width]
+  int64_t outs = 0, taps = 0, width = 0;  // weightTaps: k = (tap, out), column = channel, of a weight [outs, taps, width]
   Patches patches{};
 };
 

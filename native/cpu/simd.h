@@ -26,6 +26,7 @@
 
 #define TLORA_INLINE inline __attribute__((always_inline))
 #define TLORA_INLINE_LAMBDA __attribute__((always_inline))
+#define TLORA_UNROLL _Pragma("GCC unroll 64")  // before a short loop over registers, whatever the optimisation level
 
 namespace tlora {
 
@@ -92,8 +93,50 @@ template <int W> using VecD = typename VecOf<double, W>::type;  // twice as wide
 
 template <class V> constexpr int lanesOf = sizeof(V) / 4;
 
-template <int W> TLORA_INLINE Vec<W> fill(float x) { return x - Vec<W>{}; }
-template <int W> TLORA_INLINE VecI<W> fillI(int32_t x) { return x - VecI<W>{}; }
+// All lanes alike. In arithmetic a plain scalar does as well: v * s. (GCC 12 makes W inserts of a broadcast that it sees
+// before the body is inlined into its target, so the instruction is given by hand.)
+template <int W> TLORA_INLINE Vec<W> fill(float x) {
+#if defined(__x86_64__)
+  if constexpr (W >= 8) {
+    if (!__builtin_constant_p(x)) {
+      Vec<W> v;
+      asm("vbroadcastss %1, %0" : "=v"(v) : "vm"(x));
+      return v;
+    }
+  }
+#endif
+  return x - Vec<W>{};
+}
+template <int W> TLORA_INLINE VecI<W> fillI(int32_t x) { return reinterpret_cast<VecI<W>>(fill<W>(__builtin_bit_cast(float, x))); }
+
+// All lanes the float at p.
+template <int W> TLORA_INLINE Vec<W> broadcast(const float* p) {
+#if defined(__x86_64__)
+  if constexpr (W >= 8) {
+    Vec<W> v;
+    asm("vbroadcastss %1, %0" : "=v"(v) : "m"(*p));
+    return v;
+  }
+#endif
+  return fill<W>(*p);
+}
+
+// a * b + c, rounded once where the path has the instruction (all but the portable path of x86-64). By hand, because the
+// build does not contract.
+template <class V> TLORA_INLINE V fma(V a, V b, V c) {
+#if defined(__x86_64__)
+  if constexpr (lanesOf<V> >= 8) {
+    asm("vfmadd231ps %2, %1, %0" : "+v"(c) : "v"(a), "v"(b));
+    return c;
+  }
+#elif defined(__aarch64__)
+  if constexpr (lanesOf<V> == 4) {
+    asm("fmla %0.4s, %1.4s, %2.4s" : "+w"(c) : "w"(a), "w"(b));
+    return c;
+  }
+#endif
+  return a * b + c;
+}
 
 // `part` says how many lanes count: Whole for all of them, or an int for a row's end. Lanes not loaded are zero.
 struct Whole {};

@@ -1,0 +1,212 @@
+#include "gemm.h"
+
+#include <algorithm>
+
+#include "gemmMicro.h"
+#include "gemmPack.h"
+
+namespace tlora {
+namespace {
+
+using Kind = GemmMatrix::Kind;
+
+// Rows of A that are packed together: with kBlockK columns they fill half of a 1 MB second-level cache.
+constexpr int64_t kBlockRows = 448;
+// A tile below these sizes is not worth its packing.
+constexpr int64_t kLeastRows = 112, kLeastColumns = 128;
+// 16-bit panels that fewer row groups read are widened in registers, others once into the workspace.
+constexpr int64_t kWidenGroups = 4;
+
+constexpr size_t kBlockBytes = kBlockRows * kPackedStride * sizeof(float) + 64;
+static_assert(kBlockBytes + kMostPanels * kBlockK * kPanel * sizeof(float) <= kGemmWorkspaceBytes);
+
+struct Product {
+  int64_t m, n, k;
+  const GemmMatrix& a;
+  const GemmMatrix& b;
+  float* c;
+  int64_t stride;
+  const GemmOptions& options;
+};
+
+struct Tile {
+  int64_t i0, i1, j0, j1;
+};
+
+// A's block as the micro-kernel reads it.
+struct ABlock {
+  const float* data;
+  int64_t stride;  // 0: packed columns, [group][k][height]
+  ALayout layout;
+};
+
+ABlock blockOfA(const Product& p, int64_t i0, const RowGroups& groups, int64_t k0, int64_t depth, float* space) {
+  if (p.a.kind == Kind::columns) {
+    packColumns(p.a, i0, groups, k0, depth, space);
+    return {space, 0, ALayout::columns};
+  }
+  packRows(p.a, i0, groups.rows, k0, depth, space);
+  return {space, kPackedStride, ALayout::rows};
+}
+
+struct BPanels {
+  const void* data;
+  int64_t panelBytes;
+  DType dtype;
+};
+
+// A frozen weight's own panels when they can be read in place, otherwise a packed copy.
+BPanels panelsOfB(const Product& p, int64_t j0, int64_t columns, int64_t k0, int64_t depth, const ABlock& a, int64_t groups,
+                  float* space) {
+  const PackedMatrix& w = p.b.packed;
+  const bool inPlace = p.b.kind == Kind::weightTransposed && a.layout == ALayout::rows &&
+                       (w.dtype == DType::f32 || groups < kWidenGroups);
+  if (!inPlace) {
+    packPanels(p.b, j0, columns, k0, depth, space);
+    return {space, depth * kPanel * int64_t{sizeof(float)}, DType::f32};
+  }
+  const int64_t bytes = dtypeBytes(w.dtype);
+  const int64_t panelBytes = w.cols * kPanel * bytes;
+  return {static_cast<const char*>(w.data) + j0 / kPanel * panelBytes + k0 * kPanel * bytes, panelBytes, w.dtype};
+}
+
+MicroKernel kernelFor(const MicroKernels& kernels, ALayout layout, DType dtype, int height, int64_t panels) {
+  if (layout == ALayout::columns) return kernels.columns[height - 1][panels - 1];
+  return kernels.rows[dtype == DType::f32 ? 0 : dtype == DType::f16 ? 1 : 2][height - 1][panels - 1];
+}
+
+// One block of rows times one block of k, over all columns of the tile.
+void multiplyBlock(const Product& p, int64_t i0, int64_t j0, int64_t j1, int64_t k0, int64_t depth, const RowGroups& groups,
+                   const ABlock& a, float* space) {
+  const MicroKernels& kernels = microKernels();
+  const GemmOptions& o = p.options;
+  for (int64_t j = j0; j < j1; j += kernels.maxPanels * kPanel) {
+    const int64_t columns = std::min<int64_t>(j1 - j, kernels.maxPanels * kPanel);
+    const int64_t panels = (columns + kPanel - 1) / kPanel;
+    const BPanels b = panelsOfB(p, j, columns, k0, depth, a, groups.count, space);
+    for (int64_t g = 0; g < groups.count; g++) {
+      const int height = groups.height(g);
+      const int64_t row = groups.begin(g);
+      const MicroArgs args = {
+          .a = a.data + (a.layout == ALayout::rows ? row * a.stride : row * depth),
+          .aStride = a.layout == ALayout::rows ? a.stride : height,
+          .b = b.data,
+          .panelBytes = b.panelBytes,
+          .depth = depth,
+          .c = p.c + (i0 + row) * p.stride + j,
+          .cStride = p.stride,
+          .columns = static_cast<int>(columns),
+          .accumulate = o.accumulate || k0 > 0,
+          .scale = o.scale,
+          .columnScale = o.columnScale ? o.columnScale + j : nullptr,
+          .bias = o.bias && k0 == 0 ? o.bias + j : nullptr,
+      };
+      kernelFor(kernels, a.layout, b.dtype, height, panels)(&args);
+    }
+  }
+}
+
+void multiplyTile(const Product& p, const Tile& tile, void* workspace) {
+  float* const aSpace = static_cast<float*>(workspace);
+  float* const bSpace = reinterpret_cast<float*>(static_cast<char*>(workspace) + kBlockBytes);
+  const int64_t rows = tile.i1 - tile.i0;
+  const int64_t blocks = (rows + kBlockRows - 1) / kBlockRows;
+  for (int64_t block = 0; block < blocks; block++) {
+    const int64_t i0 = tile.i0 + rows * block / blocks, i1 = tile.i0 + rows * (block + 1) / blocks;
+    const RowGroups groups(i1 - i0, microKernels().maxRows);
+    int64_t k0 = 0;
+    do {  // once even for k = 0, which leaves bias or zero
+      const int64_t depth = std::min(kBlockK, p.k - k0);
+      const ABlock a = blockOfA(p, i0, groups, k0, depth, aSpace);
+      multiplyBlock(p, i0, tile.j0, tile.j1, k0, depth, groups, a, bSpace);
+      k0 += kBlockK;
+    } while (k0 < p.k);
+  }
+}
+
+// How many tiles: at least four per thread if they stay large enough, the longer side cut first.
+struct Grid {
+  int64_t rows = 1, columns = 1;
+};
+
+Grid gridFor(int64_t m, int64_t n, int threads) {
+  Grid grid;
+  grid.rows = (m + kBlockRows - 1) / kBlockRows;
+  const int64_t wanted = threads == 1 ? 1 : 4 * int64_t{threads};
+  while (grid.rows * grid.columns < wanted) {
+    const bool cutRows = m / (grid.rows + 1) >= kLeastRows, cutColumns = n / (grid.columns + 1) >= kLeastColumns;
+    if (!cutRows && !cutColumns) break;
+    const bool rowsAreLonger = m / grid.rows >= n / grid.columns;
+    if (cutRows && (rowsAreLonger || !cutColumns))
+      grid.rows++;
+    else
+      grid.columns++;
+  }
+  return grid;
+}
+
+GemmMatrix plain(Kind kind, const float* p, int64_t stride) {
+  GemmMatrix matrix{};
+  matrix.kind = kind;
+  matrix.data = p;
+  matrix.stride = stride;
+  return matrix;
+}
+
+GemmMatrix frozen(Kind kind, const PackedMatrix& packed) {
+  GemmMatrix matrix{};
+  matrix.kind = kind;
+  matrix.packed = packed;
+  return matrix;
+}
+
+}  // namespace
+
+GemmMatrix rowsOf(const float* p, int64_t stride) { return plain(Kind::rows, p, stride); }
+GemmMatrix columnsOf(const float* p, int64_t stride) { return plain(Kind::columns, p, stride); }
+
+GemmMatrix weightTransposed(const Tensor& w) {
+  return w.packed ? frozen(Kind::weightTransposed, *w.packed) : columnsOf(w.f32(), w.size() / w.dims[0]);
+}
+
+GemmMatrix weightOf(const Tensor& w) {
+  return w.packed ? frozen(Kind::weight, *w.packed) : rowsOf(w.f32(), w.size() / w.dims[0]);
+}
+
+GemmMatrix weightTaps(const Tensor& w, int64_t outs, int64_t taps, int64_t width) {
+  GemmMatrix matrix = w.packed ? frozen(Kind::weightTaps, *w.packed) : plain(Kind::weightTaps, w.f32(), 0);
+  matrix.outs = outs;
+  matrix.taps = taps;
+  matrix.width = width;
+  return matrix;
+}
+
+GemmMatrix patchesOf(const Patches& patches) {
+  GemmMatrix matrix{};
+  matrix.kind = Kind::patches;
+  matrix.patches = patches;
+  return matrix;
+}
+
+void gemmTile(void* workspace, int64_t m, int64_t n, int64_t k, const GemmMatrix& a, const GemmMatrix& b, float* c,
+              int64_t stride, const GemmOptions& options) {
+  if (m == 0 || n == 0) return;
+  multiplyTile({m, n, k, a, b, c, stride, options}, {0, m, 0, n}, workspace);
+}
+
+void gemm(Context& context, int64_t m, int64_t n, int64_t k, const GemmMatrix& a, const GemmMatrix& b, float* c,
+          int64_t stride, const GemmOptions& options) {
+  if (m == 0 || n == 0) return;
+  const Product product{m, n, k, a, b, c, stride, options};
+  const Grid grid = gridFor(m, n, context.pool.threads());
+  constexpr int64_t unit = kMostPanels * kPanel;  // tiles begin at whole micro-tiles, whatever the grid
+  const int64_t units = (n + unit - 1) / unit;
+  context.pool.run(grid.rows * grid.columns, [&](int64_t task, int thread) {
+    const int64_t row = task % grid.rows, column = task / grid.rows;
+    const Tile tile = {m * row / grid.rows, m * (row + 1) / grid.rows, units * column / grid.columns * unit,
+                       std::min(n, units * (column + 1) / grid.columns * unit)};
+    if (tile.j0 < tile.j1) multiplyTile(product, tile, context.workspace(thread));
+  });
+}
+
+}  // namespace tlora

@@ -1,0 +1,157 @@
+// The innermost product of gemm: up to `rows` x (16 * panels) elements of C over one block of k, in registers.
+#pragma once
+#include "../core/tensor.h"
+#include "simd.h"
+
+namespace tlora {
+
+struct MicroArgs {
+  const float* a;        // element (row, k) at a[row * aStride + k], or a[k * aStride + row]
+  int64_t aStride;
+  const void* b;         // panels of 16 columns: element (k, column) of panel p at b + p * panelBytes, [k * 16 + column]
+  int64_t panelBytes;
+  int64_t depth;         // products per element
+  float* c;
+  int64_t cStride;
+  int columns;           // of C that count: at most 16 * panels
+  bool accumulate;       // C += instead of C =
+  float scale;
+  const float* columnScale;  // [columns] or nullptr
+  const float* bias;         // [columns] or nullptr
+};
+
+using MicroKernel = void (*)(const MicroArgs*);
+
+// How A lies: rows of k, or k-major columns.
+enum class ALayout { rows, columns };
+
+// The kernels of one kind of CPU. A tile has at most maxRows rows and maxPanels panels.
+constexpr int kMostRows = 14, kMostPanels = 2;
+struct MicroKernels {
+  int maxRows, maxPanels;
+  // [rows - 1][panels - 1]; `rows` layout for f32, f16 and bf16 panels, `columns` layout for f32 panels.
+  MicroKernel rows[3][kMostRows][kMostPanels];
+  MicroKernel columns[kMostRows][kMostPanels];
+};
+const MicroKernels& microKernels();
+
+// Scales and stores the first args->columns columns of a tile [rows, width]: at the right edge of C.
+__attribute__((noinline)) void finishPart(const MicroArgs* args, const float* tile, int rows, int width);
+
+// 16-bit panels are widened as they are loaded: W elements at p.
+template <int W, DType T>
+TLORA_INLINE Vec<W> loadWide(const void* p) {
+  if constexpr (T == DType::f32) {
+    return load<W>(static_cast<const float*>(p));
+  } else {
+    typedef uint16_t Half __attribute__((vector_size(2 * W)));
+    Half half;
+    std::memcpy(&half, p, sizeof half);
+    if constexpr (T == DType::bf16) {
+      return reinterpret_cast<Vec<W>>(__builtin_convertvector(half, VecI<W>) << 16);
+    } else {
+#if defined(__x86_64__)
+      if constexpr (W >= 8) {
+        Vec<W> wide;
+        asm("vcvtph2ps %1, %0" : "=v"(wide) : "vm"(half));
+        return wide;
+      }
+#endif
+      // Exponent and fraction shifted into place and multiplied by 2^112: right for subnormals too. Infinity and NaN
+      // come out at 2^16 or more, where the exponent field is filled up.
+      VecI<W> bits = __builtin_convertvector(half, VecI<W>);
+      Vec<W> magnitude = reinterpret_cast<Vec<W>>((bits & 0x7fff) << 13) * 0x1p112f;
+      VecI<W> filled = reinterpret_cast<VecI<W>>(magnitude) | (magnitude >= 65536.0f ? fillI<W>(0x7f800000) : fillI<W>(0));
+      return reinterpret_cast<Vec<W>>(filled | ((bits & 0x8000) << 16));
+    }
+  }
+}
+
+template <int R, int P, ALayout L, DType T>
+struct Micro {
+  template <int W>
+  TLORA_INLINE static void run(const MicroArgs* args) {
+    constexpr int V = 16 / W;              // vectors per panel
+    constexpr int N = P * V;               // vectors per row of the tile
+    constexpr int64_t kStep = 16 * (T == DType::f32 ? 4 : 2);  // bytes per k in a panel
+    const int64_t stride = args->aStride;
+    TLORA_UNROLL
+    for (int r = 0; r < R; r++) __builtin_prefetch(args->c + r * args->cStride, 1);
+    Vec<W> acc[R][N] = {};
+    const char* b[P];
+    TLORA_UNROLL
+    for (int p = 0; p < P; p++) b[p] = static_cast<const char*>(args->b) + p * args->panelBytes;
+    // One pointer for three rows: row r is at group[r / 3] + (r % 3) * stride, which is one addressing mode on x86.
+    constexpr int groups = L == ALayout::rows ? (R + 2) / 3 : 1;
+    const float* group[groups];
+    TLORA_UNROLL
+    for (int g = 0; g < groups; g++) group[g] = args->a + 3 * g * stride;
+    auto step = [&](int u) TLORA_INLINE_LAMBDA {
+      Vec<W> wide[N];
+      TLORA_UNROLL
+      for (int n = 0; n < N; n++) wide[n] = loadWide<W, T>(b[n / V] + u * kStep + (n % V) * (kStep / V));
+      TLORA_UNROLL
+      for (int r = 0; r < R; r++) {
+        const float* at = L == ALayout::rows ? group[r / 3] + (r % 3) * stride + u : group[0] + r;
+        const Vec<W> x = broadcast<W>(at);
+        TLORA_UNROLL
+        for (int n = 0; n < N; n++) acc[r][n] = fma(x, wide[n], acc[r][n]);
+      }
+    };
+    constexpr int unroll = L == ALayout::rows ? 2 : 1;
+    auto advance = [&](int u) TLORA_INLINE_LAMBDA {
+      TLORA_UNROLL
+      for (int p = 0; p < P; p++) b[p] += u * kStep;
+      TLORA_UNROLL
+      for (int g = 0; g < groups; g++) {
+        group[g] += L == ALayout::rows ? u : stride;
+        asm("" : "+r"(group[g]));  // keeps the groups as they are: otherwise one pointer a row, and they spill
+      }
+    };
+    int64_t k = 0;
+    for (; k + unroll <= args->depth; k += unroll) {
+      TLORA_UNROLL
+      for (int u = 0; u < unroll; u++) step(u);
+      advance(unroll);
+    }
+    for (; k < args->depth; k++) {
+      step(0);
+      advance(1);
+    }
+    finish<W>(args, acc);
+  }
+
+  template <int W, int N>
+  TLORA_INLINE static void finish(const MicroArgs* args, Vec<W> (&acc)[R][N]) {
+    if (args->columns < N * W) {
+      float tile[R * N * W];
+      TLORA_UNROLL
+      for (int i = 0; i < R * N; i++) store(tile + i * W, acc[i / N][i % N]);
+      return finishPart(args, tile, R, N * W);
+    }
+    TLORA_UNROLL
+    for (int n = 0; n < N; n++) {
+      Vec<W> factor = fill<W>(args->scale);
+      if (args->columnScale) factor *= load<W>(args->columnScale + n * W);
+      const Vec<W> bias = args->bias ? load<W>(args->bias + n * W) : Vec<W>{};
+      TLORA_UNROLL
+      for (int r = 0; r < R; r++) acc[r][n] = acc[r][n] * factor + bias;
+    }
+    float* c = args->c;
+    if (args->accumulate) {
+      TLORA_UNROLL
+      for (int r = 0; r < R; r++, c += args->cStride) {
+        TLORA_UNROLL
+        for (int n = 0; n < N; n++) store(c + n * W, acc[r][n] + load<W>(c + n * W));
+      }
+    } else {
+      TLORA_UNROLL
+      for (int r = 0; r < R; r++, c += args->cStride) {
+        TLORA_UNROLL
+        for (int n = 0; n < N; n++) store(c + n * W, acc[r][n]);
+      }
+    }
+  }
+};
+
+}  // namespace tlora

@@ -1,0 +1,203 @@
+#include "gemmPack.h"
+
+#include <algorithm>
+
+namespace tlora {
+namespace {
+
+constexpr int64_t kLanes = 16;  // columns of a panel
+
+// out[k * outer + j] = in[j * stride + k] for 16 x 16 elements, by 4 x 4 blocks.
+struct Transpose16 {
+  template <int W>
+  TLORA_INLINE static void run(const float* in, int64_t stride, float* out, int64_t outer) {
+    typedef int32_t Index __attribute__((vector_size(16)));
+    for (int j = 0; j < 16; j += 4) {
+      for (int k = 0; k < 16; k += 4) {
+        const float* p = in + j * stride + k;
+        const Vec<4> r0 = load<4>(p), r1 = load<4>(p + stride), r2 = load<4>(p + 2 * stride), r3 = load<4>(p + 3 * stride);
+        const Vec<4> low01 = __builtin_shuffle(r0, r1, Index{0, 4, 1, 5}), high01 = __builtin_shuffle(r0, r1, Index{2, 6, 3, 7});
+        const Vec<4> low23 = __builtin_shuffle(r2, r3, Index{0, 4, 1, 5}), high23 = __builtin_shuffle(r2, r3, Index{2, 6, 3, 7});
+        float* to = out + k * outer + j;
+        store(to, __builtin_shuffle(low01, low23, Index{0, 1, 4, 5}));
+        store(to + outer, __builtin_shuffle(low01, low23, Index{2, 3, 6, 7}));
+        store(to + 2 * outer, __builtin_shuffle(high01, high23, Index{0, 1, 4, 5}));
+        store(to + 3 * outer, __builtin_shuffle(high01, high23, Index{2, 3, 6, 7}));
+      }
+    }
+  }
+};
+
+template <DType T>
+struct Widen {
+  template <int W>
+  TLORA_INLINE static void run(const void* p, int64_t count, float* out) {
+    const char* in = static_cast<const char*>(p);
+    for (int64_t i = 0; i < count; i += W) store(out + i, loadWide<W, T>(in + i * (T == DType::f32 ? 4 : 2)));
+  }
+};
+
+// `height` floats of each of `depth` rows, one after the other. Copies whole vectors: what is too much is overwritten by
+// the next row, and read from the next row of the matrix; only the last row is copied exactly.
+struct CopyStrips {
+  template <int W>
+  TLORA_INLINE static void run(const float* in, int64_t stride, int64_t depth, int64_t height, float* out) {
+    const int64_t whole = stride >= kLanes && depth > 0 ? depth - 1 : 0;
+    for (int64_t k = 0; k < whole; k++, in += stride, out += height)
+      for (int64_t r = 0; r < height; r += W) store(out + r, load<W>(in + r));
+    for (int64_t k = whole; k < depth; k++, in += stride, out += height)
+      for (int64_t r = 0; r < height; r++) out[r] = in[r];
+  }
+};
+
+// Columns [column, column + count) of one row of the patch matrix.
+void copyPatch(const Patches& p, int64_t patch, int64_t column, int64_t count, float* out) {
+  const int64_t image = patch / (p.patchRows * p.patchColumns);
+  const int64_t top = patch / p.patchColumns % p.patchRows * p.step - p.padTop;
+  const int64_t left = patch % p.patchColumns * p.step - p.padLeft;
+  const float* picture = p.picture + image * p.height * p.width * p.channels;
+  int64_t tap = column / p.channels, channel = column % p.channels;
+  while (count > 0) {
+    const int64_t run = std::min(p.channels - channel, count);
+    int64_t y = top + tap / p.tapColumns, x = left + tap % p.tapColumns;
+    bool inside = y >= 0 && x >= 0;
+    if (p.divide > 1) {
+      inside = inside && y % p.divide == 0 && x % p.divide == 0;
+      y /= p.divide;
+      x /= p.divide;
+    }
+    inside = inside && y < p.height && x < p.width;
+    if (inside)
+      std::memcpy(out, picture + (y * p.width + x) * p.channels + channel, run * sizeof(float));
+    else
+      std::memset(out, 0, run * sizeof(float));
+    out += run;
+    count -= run;
+    channel = 0;
+    tap++;
+  }
+}
+
+// Panels from rows of floats: fill(k, columns, row) gives one row of B at a time.
+template <class Fill>
+void panelsFromRows(int64_t columns, int64_t depth, float* out, Fill fill) {
+  const int64_t panels = (columns + kLanes - 1) / kLanes;
+  for (int64_t k = 0; k < depth; k++) {
+    float row[kLanes * kMostPanels] = {};
+    fill(k, row);
+    for (int64_t p = 0; p < panels; p++) std::memcpy(out + (p * depth + k) * kLanes, row + p * kLanes, kLanes * sizeof(float));
+  }
+}
+
+// Plain rows: element (k, j) at p[k * stride + j].
+void panelsOfRows(const float* p, int64_t stride, int64_t columns, int64_t depth, int64_t panelFloats, float* out) {
+  for (int64_t j = 0; j < columns; j += kLanes, out += panelFloats) {
+    const int64_t count = std::min(kLanes, columns - j);
+    if (count == kLanes) {
+      simd<CopyStrips>(p + j, stride, depth, kLanes, out);
+    } else {
+      for (int64_t k = 0; k < depth; k++) {
+        for (int64_t c = 0; c < kLanes; c++) out[k * kLanes + c] = c < count ? p[k * stride + j + c] : 0.0f;
+      }
+    }
+  }
+}
+
+// Plain columns: element (k, j) at p[j * stride + k].
+void panelsOfColumns(const float* p, int64_t stride, int64_t columns, int64_t depth, float* out) {
+  for (int64_t j = 0; j < columns; j += kLanes, out += depth * kLanes) {
+    const int64_t count = std::min(kLanes, columns - j);
+    const float* from = p + j * stride;
+    const int64_t whole = count == kLanes ? depth / kLanes * kLanes : 0;
+    for (int64_t k = 0; k < whole; k += kLanes) simd<Transpose16>(from + k, stride, out + k * kLanes, kLanes);
+    for (int64_t k = whole; k < depth; k++)
+      for (int64_t c = 0; c < kLanes; c++) out[k * kLanes + c] = c < count ? from[c * stride + k] : 0.0f;
+  }
+}
+
+// Rows [row0, row0 + depth) of a packed weight, columns from column0: out[k * 16 + c]. The weight's own panels lie across
+// (16 rows of one column together), so blocks are transposed; columns outside the weight do not occur here.
+void panelOfWeight(const PackedMatrix& w, int64_t row0, int64_t column0, int64_t count, int64_t depth, float* out) {
+  const size_t bytes = dtypeBytes(w.dtype);
+  for (int64_t row = row0; row < row0 + depth;) {
+    const int64_t panel = row / kPanel, lane = row % kPanel;
+    const int64_t run = std::min(kPanel - lane, row0 + depth - row);
+    const char* from = static_cast<const char*>(w.data) + (panel * w.cols + column0) * kPanel * bytes;
+    float wide[kPanel * kLanes], turned[kPanel * kLanes];
+    widen(from, w.dtype, count * kPanel, wide);
+    if (count < kLanes) std::fill(wide + count * kPanel, wide + kLanes * kPanel, 0.0f);
+    float* to = out + (row - row0) * kLanes;
+    simd<Transpose16>(static_cast<const float*>(wide), kPanel, run == kPanel ? to : turned, kLanes);
+    if (run < kPanel) std::memcpy(to, turned + lane * kLanes, run * kLanes * sizeof(float));
+    row += run;
+  }
+}
+
+// Data gradient of a convolution: k runs over (tap, out), the columns over channels.
+void panelsOfTaps(const GemmMatrix& b, int64_t j0, int64_t columns, int64_t k0, int64_t depth, float* out) {
+  const int64_t taps = b.taps;
+  for (int64_t k = k0; k < k0 + depth;) {
+    const int64_t tap = k / b.outs, first = k % b.outs;
+    const int64_t run = std::min(b.outs - first, k0 + depth - k);
+    const int64_t column = (taps - 1 - tap) * b.width + j0;
+    float* to = out + (k - k0) * kLanes;
+    if (b.packed.data) {
+      for (int64_t j = 0; j < columns; j += kLanes)
+        panelOfWeight(b.packed, first, column + j, std::min(kLanes, columns - j), run, to + j * depth);
+    } else {
+      const int64_t stride = taps * b.width;
+      panelsOfRows(b.data + first * stride + column, stride, columns, run, depth * kLanes, to);
+    }
+    k += run;
+  }
+}
+
+}  // namespace
+
+void widen(const void* p, DType dtype, int64_t count, float* out) {
+  if (dtype == DType::f16) return simd<Widen<DType::f16>>(p, count, out);
+  if (dtype == DType::bf16) return simd<Widen<DType::bf16>>(p, count, out);
+  simd<Widen<DType::f32>>(p, count, out);
+}
+
+void packRows(const GemmMatrix& a, int64_t i0, int64_t rows, int64_t k0, int64_t depth, float* out) {
+  for (int64_t r = 0; r < rows; r++, out += kPackedStride) {
+    if (a.kind == GemmMatrix::Kind::patches)
+      copyPatch(a.patches, i0 + r, k0, depth, out);
+    else
+      std::memcpy(out, a.data + (i0 + r) * a.stride + k0, depth * sizeof(float));
+  }
+}
+
+void packColumns(const GemmMatrix& a, int64_t i0, const RowGroups& groups, int64_t k0, int64_t depth, float* out) {
+  for (int64_t g = 0; g < groups.count; g++) {
+    const int64_t begin = groups.begin(g), height = groups.height(g);
+    simd<CopyStrips>(a.data + k0 * a.stride + i0 + begin, a.stride, depth, height, out + begin * depth);
+  }
+}
+
+void packPanels(const GemmMatrix& b, int64_t j0, int64_t columns, int64_t k0, int64_t depth, float* out) {
+  switch (b.kind) {
+    case GemmMatrix::Kind::rows:
+      return panelsOfRows(b.data + k0 * b.stride + j0, b.stride, columns, depth, depth * kLanes, out);
+    case GemmMatrix::Kind::columns:
+      return panelsOfColumns(b.data + j0 * b.stride + k0, b.stride, columns, depth, out);
+    case GemmMatrix::Kind::weight:
+      for (int64_t j = 0; j < columns; j += kLanes)
+        panelOfWeight(b.packed, k0, j0 + j, std::min(kLanes, columns - j), depth, out + j * depth);
+      return;
+    case GemmMatrix::Kind::weightTransposed:
+      for (int64_t j = j0; j < j0 + columns; j += kLanes, out += depth * kLanes) {
+        const size_t at = ((j / kPanel) * b.packed.cols + k0) * kPanel * dtypeBytes(b.packed.dtype);
+        widen(static_cast<const char*>(b.packed.data) + at, b.packed.dtype, depth * kPanel, out);
+      }
+      return;
+    case GemmMatrix::Kind::weightTaps:
+      return panelsOfTaps(b, j0, columns, k0, depth, out);
+    case GemmMatrix::Kind::patches:
+      return panelsFromRows(columns, depth, out,
+                            [&](int64_t k, float* row) { copyPatch(b.patches, k0 + k, j0, columns, row); });
+  }
+}
+
+}  // namespace tlora

@@ -1,0 +1,32 @@
+// Blocks of an operand, copied into the order in which the micro-kernel reads them.
+#pragma once
+#include "gemm.h"
+#include "gemmMicro.h"
+
+namespace tlora {
+
+// Floats between packed rows of A: an odd number of cache lines, so that the rows of a tile lie in different sets.
+constexpr int64_t kPackedStride = kBlockK + 16;
+
+// A block of `rows` x `depth` is cut into groups of nearly equal height, one micro-kernel call each.
+struct RowGroups {
+  int64_t rows;
+  int64_t count;
+  RowGroups(int64_t rows, int maxRows) : rows(rows), count((rows + maxRows - 1) / maxRows) {}
+  int64_t begin(int64_t group) const { return rows * group / count; }
+  int height(int64_t group) const { return static_cast<int>(begin(group + 1) - begin(group)); }
+};
+
+// Rows i0 .. of A, k in [k0, k0 + depth), as [row][kPackedStride]: kinds rows and patches.
+void packRows(const GemmMatrix& a, int64_t i0, int64_t rows, int64_t k0, int64_t depth, float* out);
+
+// The same for kind columns, as [group][k][height of the group]. Writes up to 16 floats past the end.
+void packColumns(const GemmMatrix& a, int64_t i0, const RowGroups& groups, int64_t k0, int64_t depth, float* out);
+
+// Columns j0 .. j0 + columns of B, k in [k0, k0 + depth), as panels [panel][depth][16] of float32, zero past the last column.
+void packPanels(const GemmMatrix& b, int64_t j0, int64_t columns, int64_t k0, int64_t depth, float* out);
+
+// Widens `count` elements (a multiple of 16) of a packed weight.
+void widen(const void* p, DType dtype, int64_t count, float* out);
+
+}  // namespace tlora

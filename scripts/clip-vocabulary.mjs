@@ -1,4 +1,5 @@
-// A made-up CLIP vocabulary of the true size and build: 256 bytes, the same 256 at the end of a word, 48,894 merges, two special tokens.
+// A made-up CLIP vocabulary of the true size and build: 256 bytes, the same 256 at the end of a word, 48,894 merges,
+// two special tokens.
 
 /** Bytes as the printable characters that byte-level BPE writes for them, in vocabulary order. */
 function byteCharacters() {
@@ -13,7 +14,10 @@ function byteCharacters() {
 const MERGES = 49408 - 2 * 256 - 2;
 const LETTERS = [...'abcdefghijklmnopqrstuvwxyz'];
 
-/** Every pair and triple of letters, inside and at the end of words, then words of four letters until the count is reached. */
+/**
+ * Every pair and triple of letters, inside and at the end of words, then words of four letters until the count is
+ * reached.
+ */
 function merges() {
   const pairs = LETTERS.flatMap((a) => LETTERS.map((b) => [a, b]));
   const triples = pairs.flatMap(([a, b]) => LETTERS.map((c) => [a + b, c]));

@@ -1,5 +1,6 @@
 #!/usr/bin/env node
-// Writes a Stable Diffusion pipeline folder in diffusers layout with random weights: for tests, plans and benchmarks without a real model.
+// Writes a Stable Diffusion pipeline folder in diffusers layout with random weights: for tests, plans and benchmarks
+// without a real model.
 import { closeSync, ftruncateSync, mkdirSync, openSync, realpathSync, writeFileSync, writeSync } from 'node:fs';
 import { join } from 'node:path';
 import { fileURLToPath } from 'node:url';

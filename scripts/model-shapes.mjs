@@ -1,5 +1,6 @@
 // The configs and tensors of the Stable Diffusion models, and of tiny ones of the same build.
-// A tensor is { key, shape, role }: role 'weight' | 'bias' | 'norm' | 'embedding'; a weight's first side is what it puts out, the others are its fan-in.
+// A tensor is { key, shape, role }: role 'weight' | 'bias' | 'norm' | 'embedding'; a weight's first side is what it
+// puts out, the others are its fan-in.
 
 const SD_BLOCKS = {
   down_block_types: ['CrossAttnDownBlock2D', 'CrossAttnDownBlock2D', 'CrossAttnDownBlock2D', 'DownBlock2D'],
@@ -311,7 +312,10 @@ function vaeMiddle(key, channels) {
   ];
 }
 
-/** One of the VAE's two halves: `levels` of channels in the order they are passed, each but the last followed by a change of size. */
+/**
+ * One of the VAE's two halves: `levels` of channels in the order they are passed, each but the last followed by a
+ * change of size.
+ */
 function vaeLevels(key, levels, resnets, sampler) {
   return times(levels.length, (i) => [
     ...times(resnets, (j) =>

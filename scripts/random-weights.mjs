@@ -1,4 +1,5 @@
-// Random weights, quickly: a tensor's values are drawn from a table of 4,096 normal quantiles that is scaled and rounded to the stored type once.
+// Random weights, quickly: a tensor's values are drawn from a table of 4,096 normal quantiles that is scaled and
+// rounded to the stored type once.
 
 const TABLE_BITS = 12;
 const TABLE_SIZE = 2 ** TABLE_BITS;
@@ -28,7 +29,9 @@ function splitMix(value) {
   return (x ^ (x >>> 15)) >>> 0;
 }
 
-/** Values at the middles of 4,096 equally likely intervals of the unit normal, by bisecting its distribution function. */
+/**
+ * Values at the middles of 4,096 equally likely intervals of the unit normal, by summing its density.
+ */
 function normalQuantiles() {
   const values = new Float64Array(TABLE_SIZE);
   const step = 1 / 4096;
@@ -73,7 +76,9 @@ export const DTYPES = Object.fromEntries(
   Object.entries(STORES).map(([name, { dtype, bytes: size }]) => [name, { dtype, bytes: size }]),
 );
 
-/** Standard deviation of a tensor's values; 0 for constants. Products keep the size of what they are given: 1/√fan-in. */
+/**
+ * Standard deviation of a tensor's values; 0 for constants. Products keep the size of what they are given: 1/√fan-in.
+ */
 function deviationOf({ role, shape }) {
   if (role === 'weight') return 1 / Math.sqrt(shape.slice(1).reduce((product, side) => product * side, 1));
   return role === 'embedding' ? 0.02 : 0;

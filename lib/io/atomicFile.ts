@@ -16,11 +16,12 @@ export async function writeFileAtomic(path: string, data: string | Uint8Array): 
 }
 
 /**
- * As `writeFileAtomic`, with the content produced piece by piece by `produce`. The bytes go to a hidden temporary file in the same
- * folder, which is synced and then renamed to `path`; then the folder is synced. Whatever fails, the temporary file is removed
- * and an earlier file at `path` is untouched.
+ * As `writeFileAtomic`, with the content produced piece by piece by `produce`. The bytes go to a hidden temporary file
+ * in the same folder, which is synced and then renamed to `path`; then the folder is synced. Whatever fails, the
+ * temporary file is removed and an earlier file at `path` is untouched.
  *
- * @throws FileWriteError when the system refuses (full disk, no permission, no folder), naming `path`; what `produce` throws passes through.
+ * @throws FileWriteError when the system refuses (full disk, no permission, no folder), naming `path`; what `produce`
+ * throws passes through.
  */
 export async function writeFileAtomicStream(
   path: string,
@@ -51,7 +52,10 @@ async function writeAll(file: FileHandle, bytes: Uint8Array): Promise<void> {
   }
 }
 
-/** Makes the rename itself durable. Some systems cannot open or sync a folder; there the rename is as durable as it gets. */
+/**
+ * Makes the rename itself durable. Some systems cannot open or sync a folder; there the rename is as durable as it
+ * gets.
+ */
 async function syncFolder(folder: string): Promise<void> {
   try {
     const handle = await open(folder, 'r');

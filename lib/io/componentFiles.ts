@@ -6,10 +6,11 @@ import { readJsonObject } from './jsonFile.js';
 import { readSafetensorsHeader, type TensorRef } from './safetensorsHeader.js';
 
 /**
- * The tensors of one component folder, by their keys in the files. `stem` is `diffusion_pytorch_model` or `model`. The first of these is
- * taken: `stem.safetensors`, its shards, `stem.fp16.safetensors`, its shards.
+ * The tensors of one component folder, by their keys in the files. `stem` is `diffusion_pytorch_model` or `model`. The
+ * first of these is taken: `stem.safetensors`, its shards, `stem.fp16.safetensors`, its shards.
  *
- * @throws FileFormatError when there are no safetensors files (and says so when there are only .bin ones) or shards and index disagree.
+ * @throws FileFormatError when there are no safetensors files (and says so when there are only .bin ones) or shards and
+ * index disagree.
  */
 export function readComponentTensors(folder: string, stem: string): Map<string, TensorRef> {
   const names = listFolder(folder);

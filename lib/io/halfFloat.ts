@@ -1,6 +1,6 @@
 /**
- * float32 ↔ float16 (IEEE binary16) and bfloat16, as bit patterns in a Uint16Array.
- * Narrowing rounds to nearest, ties to even; too large becomes infinity; subnormals are kept; a NaN stays a (quiet) NaN.
+ * float32 ↔ float16 (IEEE binary16) and bfloat16, as bit patterns in a Uint16Array. Narrowing rounds to nearest, ties
+ * to even; too large becomes infinity; subnormals are kept; a NaN stays a (quiet) NaN.
  */
 
 const word = new Uint32Array(1);

@@ -28,11 +28,12 @@ export type PhotoSize = number | { width: number; height: number };
 const MIN_SIDE = 8;
 
 /**
- * Loads a picture at exactly `size`: turned upright by its EXIF orientation, cropped in the middle to the target's proportions, resampled
- * with Lanczos. Colours are brought to 8-bit sRGB; transparent parts show white.
+ * Loads a picture at exactly `size`: turned upright by its EXIF orientation, cropped in the middle to the target's
+ * proportions, resampled with Lanczos. Colours are brought to 8-bit sRGB; transparent parts show white.
  *
  * @param source a path, a file: URL, or the file's bytes (JPEG, PNG, WebP, AVIF, TIFF, GIF: the first frame).
- * @throws FileFormatError when it cannot be read as a picture, is a vector drawing or is less than 8 pixels wide or high.
+ * @throws FileFormatError when it cannot be read as a picture, is a vector drawing or is less than 8 pixels wide or
+ * high.
  */
 export async function loadPhoto(source: string | URL | Uint8Array, size: PhotoSize): Promise<Photo> {
   const target = typeof size === 'number' ? { width: size, height: size } : size;

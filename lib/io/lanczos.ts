@@ -13,8 +13,9 @@ const LOBES = 3;
 const CHANNELS = 3;
 
 /**
- * Resamples [height, width, 3] 8-bit pixels with the Lanczos kernel of three lobes, sinc(x)·sinc(x/3), widened by the scale when shrinking; across first,
- * then down, rounded to 8 bits after each, which is Pillow's LANCZOS. sharp is not asked to do it because it enlarges with a cubic kernel.
+ * Resamples [height, width, 3] 8-bit pixels with the Lanczos kernel of three lobes, sinc(x)·sinc(x/3), widened by the
+ * scale when shrinking; across first, then down, rounded to 8 bits after each, which is Pillow's LANCZOS. sharp is not
+ * asked to do it because it enlarges with a cubic kernel.
  */
 export function resampleLanczos(pixels: Uint8Array, from: Size, to: Size): Uint8Array<ArrayBuffer> {
   const across = resampleAcross(pixels, from, tapsOf(from.width, to.width));

@@ -13,7 +13,10 @@ export interface Component {
   name: ComponentName;
   /** Its config.json. */
   config: Record<string, unknown>;
-  /** By canonical key: today's diffusers names; text encoders with the prefix `text_model.`, `text_projection.weight` without. */
+  /**
+   * By canonical key: today's diffusers names; text encoders with the prefix `text_model.`, `text_projection.weight`
+   * without.
+   */
   tensors: Map<string, TensorRef>;
 }
 
@@ -48,8 +51,8 @@ const CLASSES: Readonly<Record<ComponentName, string>> = {
 };
 
 /**
- * Opens a Stable Diffusion 1.x, 2.x or XL folder as diffusers saves it: reads the configs and the headers of the weight files, no weights. Only
- * what training and sampling need is opened; safety_checker and feature_extractor are not.
+ * Opens a Stable Diffusion 1.x, 2.x or XL folder as diffusers saves it: reads the configs and the headers of the weight
+ * files, no weights. Only what training and sampling need is opened; safety_checker and feature_extractor are not.
  *
  * @throws FileFormatError naming the file or folder that is missing or wrong.
  */

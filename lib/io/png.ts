@@ -11,8 +11,8 @@ const HEADER_CHUNK_BYTES = 25;
 const MAX_TEXT_BYTES = 64 * 1024 * 1024;
 
 /**
- * Writes [height, width, 3] RGB pixels as a PNG file, atomically, with `text` as its key–value text: tEXt chunks for plain
- * ASCII values, iTXt (UTF-8) for others. Keys have 1 to 79 Latin-1 characters.
+ * Writes [height, width, 3] RGB pixels as a PNG file, atomically, with `text` as its key–value text: tEXt chunks for
+ * plain ASCII values, iTXt (UTF-8) for others. Keys have 1 to 79 Latin-1 characters.
  *
  * @throws FileWriteError when the system refuses.
  */
@@ -81,7 +81,10 @@ function textChunk(key: string, value: string): Buffer {
   return chunk;
 }
 
-/** tEXt: key 0 Latin-1. zTXt: key 0 method deflated Latin-1. iTXt: key 0 isDeflated method language 0 translated key 0 UTF-8. */
+/**
+ * tEXt: key 0 Latin-1. zTXt: key 0 method deflated Latin-1. iTXt: key 0 isDeflated method language 0 translated key 0
+ * UTF-8.
+ */
 function decodeText(path: string, type: string, body: Buffer): [key: string, value: string] {
   const keyEnd = body.indexOf(0);
   if (keyEnd < 1) throw damaged(path, `a ${type} chunk without a key`);

@@ -13,7 +13,10 @@ const OLD_VAE_ATTENTION = /(\.attentions\.\d+\.)(query|key|value|proj_attn)(?=\.
 const VAE_ATTENTION_WEIGHT = /\.attentions\.\d+\.(to_q|to_k|to_v|to_out\.0)\.weight$/;
 const BARE_TEXT_KEY = /^(embeddings|encoder|final_layer_norm)\./;
 
-/** The key that today's diffusers and transformers give a stored tensor; undefined for one that no model reads (a text encoder's position_ids). */
+/**
+ * The key that today's diffusers and transformers give a stored tensor; undefined for one that no model reads (a text
+ * encoder's position_ids).
+ */
 export function canonicalKey(component: ComponentName, key: string): string | undefined {
   switch (component) {
     case 'unet':
@@ -28,7 +31,10 @@ export function canonicalKey(component: ComponentName, key: string): string | un
   }
 }
 
-/** The tensor under its canonical key: a VAE attention weight stored as a 1×1 convolution [c, c, 1, 1] becomes the linear [c, c]. */
+/**
+ * The tensor under its canonical key: a VAE attention weight stored as a 1×1 convolution [c, c, 1, 1] becomes the
+ * linear [c, c].
+ */
 export function canonicalTensor(component: ComponentName, key: string, ref: TensorRef): TensorRef {
   const [rows, columns, height, width] = ref.shape;
   const isConvolution = ref.shape.length === 4 && height === 1 && width === 1;

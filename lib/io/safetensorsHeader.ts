@@ -2,7 +2,10 @@ import { closeSync, fstatSync, openSync } from 'node:fs';
 import { FileFormatError } from '../errors.js';
 import { openError, readFully } from './fileBytes.js';
 
-/** Bytes of one element, in the order of the reference writer: it stores later ones first, so that wide elements come aligned. */
+/**
+ * Bytes of one element, in the order of the reference writer: it stores later ones first, so that wide elements come
+ * aligned.
+ */
 export const DTYPE_BYTES = {
   BOOL: 1,
   U8: 1,
@@ -50,8 +53,8 @@ const DAMAGED = 'The file is damaged or incomplete: download or save it again.';
 const FOREIGN = 'Check that this is a .safetensors file and that it was downloaded completely.';
 
 /**
- * Reads the header of a safetensors file, and nothing else of it, and checks it: every tensor's bytes must fit its dtype and shape, and all
- * tensors together must cover the rest of the file exactly once.
+ * Reads the header of a safetensors file, and nothing else of it, and checks it: every tensor's bytes must fit its
+ * dtype and shape, and all tensors together must cover the rest of the file exactly once.
  *
  * @throws FileFormatError saying what is wrong where.
  */

@@ -12,17 +12,19 @@ export interface TensorToWrite {
   /** Row-major; [] is a scalar. */
   shape: readonly number[];
   /**
-   * Uint8Array: the bytes as stored, of any dtype. Float32Array: for F32, and F16 or BF16 (rounded to nearest, ties to even).
-   * Int32Array: for I32. A function is called when the tensor's turn comes, so that not all must be in memory at once.
+   * Uint8Array: the bytes as stored, of any dtype. Float32Array: for F32, and F16 or BF16 (rounded to nearest, ties to
+   * even). Int32Array: for I32. A function is called when the tensor's turn comes, so that not all must be in memory at
+   * once.
    */
   data: TensorData | (() => TensorData);
 }
 
 /**
- * Writes a safetensors file atomically, one tensor after the other: wide dtypes first, then by key, as the reference writer orders them,
- * so that the same content always gives the same bytes. The data starts at a multiple of 8.
+ * Writes a safetensors file atomically, one tensor after the other: wide dtypes first, then by key, as the reference
+ * writer orders them, so that the same content always gives the same bytes. The data starts at a multiple of 8.
  *
- * @throws FileFormatError for a repeated key or data that does not fit dtype and shape; FileWriteError when the system refuses.
+ * @throws FileFormatError for a repeated key or data that does not fit dtype and shape; FileWriteError when the system
+ * refuses.
  */
 export async function writeSafetensors(
   path: string,

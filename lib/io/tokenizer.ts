@@ -34,9 +34,10 @@ const START = '<|startoftext|>';
 const END = '<|endoftext|>';
 
 /**
- * CLIP's byte-level BPE from a folder with vocab.json and merges.txt, and, when present, special_tokens_map.json and tokenizer_config.json.
- * Text is brought to NFC, each run of white space becomes one space, and letters become lower case, code point by code point. Special
- * tokens, the padding token included, are recognised inside the text. No ftfy: text is taken as it is.
+ * CLIP's byte-level BPE from a folder with vocab.json and merges.txt, and, when present, special_tokens_map.json and
+ * tokenizer_config.json. Text is brought to NFC, each run of white space becomes one space, and letters become lower
+ * case, code point by code point. Special tokens, the padding token included, are recognised inside the text. No ftfy:
+ * text is taken as it is.
  *
  * @throws FileFormatError when a file is missing or does not fit the others.
  */
@@ -71,15 +72,18 @@ export function loadTokenizer(folder: string): Tokenizer {
   return { modelMaxLength, startId, endId, padId, vocabularySize: Object.keys(vocabulary).length, encode };
 }
 
-/** Lower case goes by code point, as the reference does it: a final capital sigma becomes σ, where `toLowerCase` of a word gives ς. */
+/**
+ * Lower case goes by code point, as the reference does it: a final capital sigma becomes σ, where `toLowerCase` of a
+ * word gives ς.
+ */
 function normalize(text: string): string {
   const spaced = text.normalize('NFC').replace(/\p{White_Space}+/gu, ' ');
   return Array.from(spaced, (character) => character.toLowerCase()).join('');
 }
 
 /**
- * What BPE sees as one word. A special token in capitals is an ordinary text whose three parts are words, whatever follows. Not `\s`: in JavaScript that
- * includes the byte order mark, which is no white space to Unicode.
+ * What BPE sees as one word. A special token in capitals is an ordinary text whose three parts are words, whatever
+ * follows. Not `\s`: in JavaScript that includes the byte order mark, which is no white space to Unicode.
  */
 const WORDS = /<\|(?:start|end)oftext\|>|'s|'t|'re|'ve|'m|'ll|'d|\p{L}+|\p{N}|[^\p{White_Space}\p{L}\p{N}]+/gu;
 

@@ -1,0 +1,44 @@
+import { describe, expect, it } from 'vitest';
+import { generateOptionNames } from '../../lib/generate/options.js';
+import { trainOptionNames } from '../../lib/train/options.js';
+import manifest from '../../package.json' with { type: 'json' };
+import { read, trackedFiles } from './trackedFiles.js';
+
+const readme = read('README.md');
+
+describe('README.md', () => {
+  it('names every option', () => {
+    const unnamed = [...trainOptionNames, ...generateOptionNames].filter((name) => !readme.includes(`\`${name}\``));
+    expect(unnamed).toEqual([]);
+  });
+
+  it('names the two commands, which exist', () => {
+    for (const script of ['demo', 'test']) {
+      const command = script === 'test' ? 'npm test' : `npm run ${script}`;
+      expect(readme).toContain(`\nnpm install && ${command}\n`);
+      expect(manifest.scripts).toHaveProperty(script);
+    }
+  });
+});
+
+describe('docs', () => {
+  const pages = trackedFiles().filter((path) => path.endsWith('.md') && !path.startsWith('test/'));
+
+  it('link only to files that exist', () => {
+    const tracked = new Set(trackedFiles());
+    const broken = pages.flatMap((page) =>
+      [...read(page).matchAll(/\]\((?!https?:)([^)#]+)[^)]*\)/g)]
+        .map(([, target]) => new URL(target!, `file:///${page}`).pathname.slice(1))
+        .filter((target) => !tracked.has(target))
+        .map((target) => `${page}: ${target}`),
+    );
+    expect(broken).toEqual([]);
+    expect(pages).toContain('docs/design.md');
+  });
+
+  it('list the rooms that exist', () => {
+    const design = read('docs/design.md');
+    const rooms = new Set(trackedFiles().flatMap((path) => /^lib\/(\w+)\//.exec(path)?.[1] ?? []));
+    expect([...rooms].filter((room) => !design.includes(`\n| ${room} |`))).toEqual([]);
+  });
+});

@@ -43,7 +43,7 @@ export function philox4x32(counter: Words4, key: Words2): [number, number, numbe
 //   counter = (block low, block high, stream low, stream high)
 // low is the value mod 2^32, high its quotient. Seeds, streams and blocks are integers below 2^53, so bits 21…31 of
 // stream high are free for the purpose of the draw; draws for different purposes therefore never share a counter.
-const purpose = { normals: 0, timesteps: 0x8000_0000, seeds: 0x4000_0000 } as const;
+const purpose = { normals: 0, starts: 0x2000_0000, seeds: 0x4000_0000, timesteps: 0x8000_0000 } as const;
 
 const twoTo32 = 2 ** 32;
 
@@ -54,12 +54,22 @@ function split(name: string, value: number): Words2 {
   return [value % twoTo32, Math.floor(value / twoTo32)];
 }
 
+/**
+ * The key that ops which draw take: seed low, seed high, stream low, stream high with its purpose, as int32.
+ * `randomNormal` with the key of ('normals', seed, stream) gives `standardNormals(seed, stream, …)`.
+ * @throws ConfigError for a seed or stream that is not an integer from 0 to 2⁵³ − 1
+ */
+export function drawKey(use: keyof typeof purpose, seed: number, stream: number): [number, number, number, number] {
+  const [low, high] = split('stream', stream);
+  const [seedLow, seedHigh] = split('seed', seed);
+  return [seedLow | 0, seedHigh | 0, low | 0, high | purpose[use]];
+}
+
 /** A function from block number to its four words. */
 function blocks(use: keyof typeof purpose, seed: number, stream: number): (block: number) => Words4 {
-  const key = split('seed', seed);
-  const [low, high] = split('stream', stream);
-  const tagged = (high | purpose[use]) >>> 0;
-  return (block) => philox4x32([block % twoTo32, Math.floor(block / twoTo32), low, tagged], key);
+  const [k0, k1, low, high] = drawKey(use, seed, stream);
+  const [key, words] = [[k0 >>> 0, k1 >>> 0] as const, [low >>> 0, high >>> 0] as const];
+  return (block) => philox4x32([block % twoTo32, Math.floor(block / twoTo32), ...words], key);
 }
 
 /**

@@ -5,10 +5,12 @@ import { meanings as add } from './add.js';
 import { meanings as addPerSample } from './addPerSample.js';
 import { meanings as addRows } from './addRows.js';
 import { meanings as attention } from './attention.js';
+import { meanings as complementFrame } from './complementFrame.js';
 import { meanings as concat } from './concat.js';
 import { meanings as conv2d } from './conv2d.js';
 import { meanings as embedding } from './embedding.js';
 import { meanings as gatherRows } from './gatherRows.js';
+import { meanings as gaussianSingularValues } from './gaussianSingularValues.js';
 import { meanings as geglu } from './geglu.js';
 import { meanings as gelu } from './gelu.js';
 import { meanings as gradNorm } from './gradNorm.js';
@@ -19,11 +21,16 @@ import { meanings as lowRank } from './lowRank.js';
 import { meanings as mixPerSample } from './mixPerSample.js';
 import { meanings as mse } from './mse.js';
 import { meanings as multiplyAdd } from './multiplyAdd.js';
+import { meanings as qrFrame } from './qrFrame.js';
+import { meanings as randomNormal } from './randomNormal.js';
+import { meanings as randomUniform } from './randomUniform.js';
+import { meanings as retract } from './retract.js';
 import { meanings as scale } from './scale.js';
 import { meanings as silu } from './silu.js';
 import { meanings as slice } from './slice.js';
 import { meanings as sumPerSample } from './sumPerSample.js';
 import { meanings as sumSamples } from './sumSamples.js';
+import { meanings as svdComponents } from './svdComponents.js';
 import { meanings as timestepFeatures } from './timestepFeatures.js';
 import { meanings as upsampleNearest } from './upsampleNearest.js';
 
@@ -35,10 +42,12 @@ export const meanings: Record<string, Meaning> = {
   ...addPerSample,
   ...addRows,
   ...attention,
+  ...complementFrame,
   ...concat,
   ...conv2d,
   ...embedding,
   ...gatherRows,
+  ...gaussianSingularValues,
   ...geglu,
   ...gelu,
   ...gradNorm,
@@ -49,11 +58,16 @@ export const meanings: Record<string, Meaning> = {
   ...mixPerSample,
   ...mse,
   ...multiplyAdd,
+  ...qrFrame,
+  ...randomNormal,
+  ...randomUniform,
+  ...retract,
   ...scale,
   ...silu,
   ...slice,
   ...sumPerSample,
   ...sumSamples,
+  ...svdComponents,
   ...timestepFeatures,
   ...upsampleNearest,
 };

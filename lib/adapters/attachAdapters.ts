@@ -1,0 +1,96 @@
+import { elements, type Graph, input, state, type Value } from '../graph/graph.js';
+import { lowRank } from '../ops/lowRank.js';
+import { retract, retractTable } from '../ops/retract.js';
+import { type AdapterLayout, frameSlices, type ValueKind, valueName } from './adapterLayout.js';
+import type { AdaptedLayer } from './adapterSpec.js';
+
+/** Adapters within a graph. */
+export interface AttachedAdapters {
+  /** A linear layer's output with its adapter; layers outside the layout keep their output. */
+  readonly hook: (path: string, x: Value, base: Value) => Value;
+  /** The trained values met so far, slices of the state buffer `params`, each once. */
+  readonly leaves: () => readonly Value[];
+  /** Paths of the adapted layers met so far. */
+  readonly paths: () => readonly string[];
+  /** Elements of each flat buffer. */
+  readonly total: number;
+  /** With `retract`: appends the QR of all frames; the host writes `retractFeed` once. */
+  readonly afterUpdate?: (graph: Graph) => void;
+}
+
+export interface AttachOptions {
+  /** Factor on the adapters' change, default 1. */
+  readonly strength?: number;
+  /** Re-orthonormalise after each optimizer step. */
+  readonly retract?: boolean;
+}
+
+const RETRACT_TABLE = 'retractTable';
+
+/**
+ * Hooks for a model's linear layers. Every graph that uses them has the input `activeRank` [n] i32: sample i uses the first
+ * activeRank[i] components (of a narrower layer, all it has). Values are slices of the state buffers `params` and, for the
+ * start of orthogonal variants, `base`.
+ */
+export function attachAdapters(graph: Graph, layout: AdapterLayout, options: AttachOptions = {}): AttachedAdapters {
+  const layers = new Map(layout.layers.map((layer) => [layer.path, layer]));
+  const leaves = new Map<string, Value>();
+  const met = new Set<string>();
+  const slice = (buffer: string, path: string, kind: ValueKind): Value => {
+    const name = valueName(path, kind);
+    const { offset, shape } = layout.flat.entries.get(name)!;
+    return state(graph, buffer, offset, shape, buffer === 'params' ? name : `${name} at the start`);
+  };
+  const trained = (path: string, kind: ValueKind): Value => {
+    const value = slice('params', path, kind);
+    leaves.set(value.name, value);
+    return value;
+  };
+  const hook = (path: string, x: Value, base: Value): Value => {
+    const layer = layers.get(path);
+    if (!layer) return base;
+    met.add(path);
+    return branch(layer, x, base, { layout, options, slice, trained });
+  };
+  const { total } = layout.flat;
+  const attached = { hook, leaves: () => [...leaves.values()], paths: () => [...met], total };
+  return options.retract ? { ...attached, afterUpdate: (target) => appendRetract(target, layout) } : attached;
+}
+
+interface Branch {
+  layout: AdapterLayout;
+  options: AttachOptions;
+  slice: (buffer: string, path: string, kind: ValueKind) => Value;
+  trained: (path: string, kind: ValueKind) => Value;
+}
+
+function branch({ path }: AdaptedLayer, x: Value, base: Value, { layout, options, slice, trained }: Branch): Value {
+  const factors = {
+    up: trained(path, 'lora_up'),
+    down: trained(path, 'lora_down'),
+    ...(layout.orthogonal && {
+      lambda: trained(path, 'lora_lambda'),
+      up0: slice('base', path, 'lora_up'),
+      down0: slice('base', path, 'lora_down'),
+      lambda0: slice('base', path, 'lora_lambda'),
+    }),
+  };
+  const activeRank = input(x.graph, 'activeRank', [x.shape[0]!], 'i32');
+  return lowRank(base, x, factors, activeRank, { scale: options.strength ?? 1 });
+}
+
+function appendRetract(graph: Graph, layout: AdapterLayout): void {
+  const slices = frameSlices(layout);
+  const params = state(graph, 'params', 0, [layout.flat.total], 'all of params');
+  retract(params, input(graph, RETRACT_TABLE, [slices.length, 4], 'i32'), slices);
+}
+
+/** What a graph with `retract` must be given once, by input. */
+export function retractFeed(layout: AdapterLayout): Record<string, Int32Array> {
+  return { [RETRACT_TABLE]: retractTable(frameSlices(layout)) };
+}
+
+/** Elements of all trained values, without the padding between them. */
+export function trainedElements(layout: AdapterLayout): number {
+  return [...layout.flat.entries.values()].reduce((sum, { shape }) => sum + elements(shape), 0);
+}

@@ -1,0 +1,132 @@
+import { readFileSync } from 'node:fs';
+import { availableParallelism, freemem } from 'node:os';
+import type { AdapterLayout } from '../adapters/adapterLayout.js';
+import { attachAdapters, trainedElements } from '../adapters/attachAdapters.js';
+import { ConfigError, OutOfMemoryError } from '../errors.js';
+import type { DType, Graph, Phase } from '../graph/graph.js';
+import type { Component } from '../io/modelFolder.js';
+import { readAutoencoderConfig } from '../models/autoencoderConfig.js';
+import { readUnetConfig } from '../models/unetConfig.js';
+import { openModel } from '../pipeline/openModel.js';
+import { textEncoderConfig } from '../pipeline/textStates.js';
+import { formatBytes, parseByteSize } from '../plan/byteSize.js';
+import { liveNodes } from '../plan/lifetimes.js';
+import type { MemoryForecast } from '../plan/memoryBudget.js';
+import type { Plan } from '../plan/plan.js';
+import { setupAdapters } from './adapterSetup.js';
+import { trainingResolution } from './pictureLatents.js';
+import { planStep } from './trainer.js';
+
+/** Options of `planTraining`; the meanings of `train`'s. */
+export interface PlanTrainingOptions {
+  model: string;
+  resolution?: number | undefined;
+  batch?: number | undefined;
+  accumulate?: number | undefined;
+  rank?: number | undefined;
+  variant?: 'lora' | 'vanilla' | 'ortho' | 'tlora' | undefined;
+  /** Type of activations: fp32 (the CPU's), or bf16 and fp16 as a GPU would have them. */
+  precision?: 'fp32' | 'bf16' | 'fp16' | undefined;
+  device?: 'auto' | 'cpu' | 'cuda' | undefined;
+  memory?: string | number | undefined;
+  threads?: number | undefined;
+}
+
+/** What training would need; from configs and headers alone. */
+export interface PlanReport {
+  /** Of the UNet. */
+  readonly parameters: number;
+  readonly trainedValues: number;
+  readonly adaptedLinears: number;
+  readonly opsForward: number;
+  readonly opsBackward: number;
+  readonly opsUpdate: number;
+  readonly arenaBytes: number;
+  readonly livePeakBytes: number;
+  readonly forecast: MemoryForecast;
+  /** Blocks that would be recomputed to fit the memory. */
+  readonly recomputed: readonly string[];
+  readonly plan: Plan;
+  readonly graph: Graph;
+}
+
+const PRECISION: Readonly<Record<string, DType>> = { fp32: 'f32', bf16: 'bf16', fp16: 'f16' };
+
+/** Sizes of the training step on a square of `side` pixels. */
+export function stepSizes(
+  model: { unet: Component; vae: Component; textEncoder: Component },
+  side: number,
+  batch: number,
+  dtype: DType = 'f32',
+): { batch: number; height: number; width: number; contextTokens: number; dtype: DType } {
+  const latent = side / readAutoencoderConfig(model.vae.config).downscale;
+  const contextTokens = textEncoderConfig(model.textEncoder).maxPositions;
+  return { batch, height: latent, width: latent, contextTokens, dtype };
+}
+
+/** The adapters of the training step, for its graph. */
+export function adaptersOf(
+  layout: AdapterLayout,
+  retract: boolean,
+): (graph: Graph) => ReturnType<typeof attachAdapters> {
+  return (graph) => attachAdapters(graph, layout, { retract });
+}
+
+/**
+ * Traces, differentiates and plans one training step, and within `memory` finds the blocks to recompute. Needs neither the
+ * addon nor the weights.
+ * @throws ConfigError, FileFormatError, OutOfMemoryError that names the smallest memory that works
+ */
+export function planTraining(options: PlanTrainingOptions): PlanReport {
+  const { batch = 1, accumulate = 1, rank = 64, variant = 'tlora', precision = 'fp32' } = options;
+  const dtype = PRECISION[precision];
+  if (!dtype) throw new ConfigError(`precision: expected fp32, bf16 or fp16, got '${precision}'`);
+  const model = openModel(options.model);
+  const side = trainingResolution(model.vae, readUnetConfig(model.unet.config).sampleSize, options.resolution);
+  const { layout } = setupAdapters(model.unet, { variant, rank });
+  const memory = options.memory === undefined ? undefined : parseByteSize(options.memory, 'memory');
+  const threads = options.threads ?? availableParallelism();
+  const sizes = stepSizes(model, side, batch, dtype);
+  const adapters = adaptersOf(layout, false);
+  const draws = dtype === 'f32' ? 'drawn' : 'given';
+  const planned = planStep({ unet: model.unet, sizes, adapters, draws, accumulate, memory }, threads);
+  const { plan, graph, forecast, recomputed } = planned;
+  const ops = (phase: Phase): number =>
+    liveNodes(graph).filter((n) => n.phase === phase && n.op.kernel !== false).length;
+  return {
+    parameters: model.unetParameters,
+    trainedValues: trainedElements(layout),
+    adaptedLinears: layout.layers.length,
+    opsForward: ops('forward'),
+    opsBackward: ops('backward'),
+    opsUpdate: ops('update'),
+    arenaBytes: plan.arenaBytes,
+    livePeakBytes: plan.livePeakBytes,
+    forecast,
+    recomputed,
+    plan,
+    graph,
+  };
+}
+
+/** Bytes that programs may still take without swapping. */
+export function availableMemory(): number {
+  try {
+    const match = /^MemAvailable:\s+(\d+) kB/m.exec(readFileSync('/proc/meminfo', 'utf8'));
+    if (match) return Number(match[1]) * 1024;
+  } catch {
+    // Not Linux: the system's own count of free memory is the next best.
+  }
+  return freemem();
+}
+
+/**
+ * @throws OutOfMemoryError when a run needs more than is free, before anything is allocated
+ */
+export function expectMemory(neededBytes: number): void {
+  const free = availableMemory();
+  if (neededBytes <= free) return;
+  throw new OutOfMemoryError(`memory: this run needs ${formatBytes(neededBytes)}, ${formatBytes(free)} are free`, {
+    hint: `Close other programs, give --memory ${formatBytes(free)} to recompute instead of keeping, or lower --resolution, --batch or --rank.`,
+  });
+}

@@ -82,8 +82,10 @@ struct Forward {
       const int64_t height = std::min(keyTile, end - j);
       copyRows(k + heads.at(heads.tk, sample, head, j), heads.c, height, d, keys);
       copyRows(v + heads.at(heads.tk, sample, head, j), heads.c, height, d, values);
-      for (int64_t lane = 0; lane < width; lane += kLanes) {
+      const int64_t next = std::min(keyTile, end - j - height), share = (next * kLanes + width - 1) / width;
+      for (int64_t lane = 0, ahead = 0; lane < width; lane += kLanes, ahead += share) {
         const int64_t lanes = std::min(kLanes, width - lane), diagonal = first + lane - j;
+        for (const float* from : {k, v}) prefetchRows(from + heads.at(heads.tk, sample, head, j + height + ahead), heads.c, std::min(share, next - ahead), d);
         if (heads.causal && diagonal + lanes <= 0) continue;
         float* out = output + lane * d;
         product(ALayout::rows, height, lanes, d, keys, d, queries + lane * d, d * kPanelLanes, scores, kLanes, false);
@@ -107,7 +109,7 @@ struct Forward {
 
 void attention(const Call& call, Context& context) {
   const Heads h = headsOf(call);
-  const int64_t queryBlock = tileSize(h.d, 65536, kLanes, 256), keyTile = tileSize(h.d, 32768, 16, kKeyTile);
+  const int64_t queryBlock = tileSize(h.d, 65536, kLanes, 512), keyTile = tileSize(h.d, 32768, 16, kKeyTile);
   const Forward forward{h, queryBlock, keyTile, {microKernels()}, call.in[0].f32(), call.in[1].f32(), call.in[2].f32(), call.out[0].f32(), call.out[1].f32()};
   const int64_t blocks = (h.tq + queryBlock - 1) / queryBlock;
   context.pool.run(h.n * h.heads * blocks, [&](int64_t task, int thread) {

@@ -57,6 +57,12 @@ inline void copyRows(const float* from, int64_t stride, int64_t rows, int64_t d,
   for (int64_t i = 0; i < rows; i++) std::memcpy(to + i * d, from + i * stride, sizeof(float) * d);
 }
 
+// Asks for rows that will be copied soon: short rows far apart are more than the hardware foresees.
+inline void prefetchRows(const float* from, int64_t stride, int64_t rows, int64_t d) {
+  for (int64_t i = 0; i < rows; i++)
+    for (int64_t e = 0; e < d; e += 16) __builtin_prefetch(from + i * stride + e);
+}
+
 // The transpose, in panels: row e, lane i = scale * from[i * stride + e]. `panel` floats lie between panels.
 inline void packLanes(const float* from, int64_t stride, int64_t lanes, int64_t d, float scale, float* to) {
   for (int64_t first = 0; first < lanes; first += kPanelLanes, to += d * kPanelLanes) {

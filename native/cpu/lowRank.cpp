@@ -1,0 +1,217 @@
+// The masked low-rank branch: y = base + scale * (P M L Q x - P0 M L0 Q0 x), and its gradients. Float32.
+//   x [n, t, in], base, y, dy [n, t, out], P = up [out, r], Q = down [r, in], L = diag(lambda [r]); index 0: the frozen start.
+//
+// Difference form: dW = (P - P0) M L Q + P0 M (L Q - L0 Q0). Both stacked factors are formed here, component by component:
+//   sA [2a, in]: row 2j = L Q, row 2j + 1 = L Q - L0 Q0;   sB [out, 2a]: column 2j = P - P0, column 2j + 1 = P0.
+// Trained and frozen parts that are equal give factors of exact zeros, hence exactly no change. Because the two rows of a
+// component lie together, the mask of a sample (its first `active` components) is a prefix: masked components are not
+// computed at all. Without a start (plain LoRA) the stack is 1 and the factors are read where they are.
+// Neighbouring samples of equal rank share one product.
+#include <algorithm>
+#include <cstring>
+#include <vector>
+
+#include "blocks.h"
+#include "gemm.h"
+#include "simd.h"
+
+namespace tlora::cpu {
+namespace {
+
+struct Factors {
+  const float *up, *down, *lambda, *up0, *down0, *lambda0;
+  int64_t out, in, r;
+  int64_t stack() const { return up0 ? 2 : 1; }
+};
+
+// Samples with the same number of active components, as rows of x and y.
+struct Run {
+  int64_t row, rows, active;
+};
+
+Factors factorsOf(const Tensor* in) {
+  return {in[0].f32(), in[1].f32(), in[2].f32(), in[3].f32(), in[4].f32(), in[5].f32(), in[0].dims[0], in[1].dims[1], in[0].dims[1]};
+}
+
+std::vector<Run> runsOf(const Tensor& x, const Tensor& activeRank, int64_t r) {
+  std::vector<Run> runs;
+  for (int64_t i = 0; i < x.dims[0]; i++) {
+    const int64_t active = std::clamp<int64_t>(activeRank.i32()[i], 0, r);
+    if (!runs.empty() && runs.back().active == active)
+      runs.back().rows += x.dims[1];
+    else
+      runs.push_back({i * x.dims[1], x.dims[1], active});
+  }
+  return runs;
+}
+
+int64_t mostActive(const std::vector<Run>& runs) {
+  int64_t most = 0;
+  for (const Run& run : runs) most = std::max(most, run.active);
+  return most;
+}
+
+// Hands out float32 blocks of the scratch memory, each rounded up to a cache line, as scratchBytes in lib/ops counts them.
+class Blocks {
+ public:
+  explicit Blocks(void* at) : at_(static_cast<float*>(at)) {}
+  float* take(int64_t count) {
+    float* block = at_;
+    at_ += (count + 15) / 16 * 16;
+    return block;
+  }
+
+ private:
+  float* at_;
+};
+
+struct ScaleRow {  // y = s x
+  template <int W>
+  TLORA_INLINE static void run(const float* x, float s, float* y, int64_t n) {
+    eachVec<W>(n, [&](int64_t i, auto part) TLORA_INLINE_LAMBDA { store(y + i, load<W>(x + i, part) * s, part); });
+  }
+};
+
+// y = x - y. Apart from ScaleRow on purpose: fused with its product, equals would not cancel to exactly 0.
+struct SubtractRow {
+  template <int W>
+  TLORA_INLINE static void run(const float* x, float* y, int64_t n) {
+    eachVec<W>(n, [&](int64_t i, auto part) TLORA_INLINE_LAMBDA { store(y + i, load<W>(x + i, part) - load<W>(y + i, part), part); });
+  }
+};
+
+struct Dot {
+  template <int W>
+  TLORA_INLINE static void run(const float* a, const float* b, int64_t n, float* sum) {
+    Vec<W> lanes = fill<W>(0);
+    eachVec<W>(n, [&](int64_t i, auto part) TLORA_INLINE_LAMBDA { lanes += load<W>(a + i, part) * load<W>(b + i, part); });
+    *sum = sumLanes(lanes);
+  }
+};
+
+// sA [stack * active, in]; without a start: L Q.
+void formDown(Context& context, const Factors& f, int64_t active, float* sA) {
+  context.pool.run(active, [&](int64_t j, int) {
+    const int64_t at = j * f.in;
+    float* row = sA + f.stack() * at;
+    simd<ScaleRow>(f.down + at, f.lambda[j], row, f.in);
+    if (!f.up0) return;
+    simd<ScaleRow>(f.down0 + at, f.lambda0[j], row + f.in, f.in);
+    simd<SubtractRow>(static_cast<const float*>(row), row + f.in, f.in);
+  });
+}
+
+// sB [out, 2 * active]
+void formUp(Context& context, const Factors& f, int64_t active, float* sB) {
+  constexpr int64_t rowsPerTask = 32;
+  context.pool.run((f.out + rowsPerTask - 1) / rowsPerTask, [&](int64_t task, int) {
+    const int64_t end = std::min(f.out, (task + 1) * rowsPerTask);
+    for (int64_t o = task * rowsPerTask; o < end; o++)
+      for (int64_t j = 0; j < active; j++) {
+        const float start = f.up0[o * f.r + j];
+        sB[(o * active + j) * 2] = f.up[o * f.r + j] - start;
+        sB[(o * active + j) * 2 + 1] = start;
+      }
+  });
+}
+
+// sum [rows, active] = both columns of each component of e [rows, 2 * active]
+void addPairs(Context& context, const float* e, float* sum, int64_t count) {
+  eachBlock(context, count, [&](int64_t begin, int64_t length) {
+    for (int64_t i = begin; i < begin + length; i++) sum[i] = e[2 * i] + e[2 * i + 1];
+  });
+}
+
+}  // namespace
+
+// h = x sA^T [rows, stack * active]; y = base + scale * h sB^T. y may lie over base.
+void lowRank(const Call& call, Context& context) {
+  const Tensor& x = call.in[1];
+  const Factors f = factorsOf(call.in + 2);
+  const std::vector<Run> runs = runsOf(x, call.in[8], f.r);
+  const int64_t most = mostActive(runs);
+  float* y = call.out[0].f32();
+  if (const float* base = call.in[0].f32(); y != base)
+    eachBlock(context, call.out[0].size(), [&](int64_t begin, int64_t count) { std::memcpy(y + begin, base + begin, sizeof(float) * count); });
+  if (most == 0) return;
+
+  const bool start = f.up0 != nullptr;
+  Blocks blocks(call.scratch);
+  float* h = blocks.take(x.rows() * f.stack() * f.r);
+  float* sA = start ? blocks.take(2 * f.r * f.in) : nullptr;
+  float* sB = start ? blocks.take(2 * f.r * f.out) : nullptr;
+  if (start) {
+    formDown(context, f, most, sA);
+    formUp(context, f, most, sB);
+  }
+  const GemmMatrix down = start ? columnsOf(sA, f.in) : columnsOf(f.down, f.in);
+  const GemmMatrix up = start ? columnsOf(sB, 2 * most) : columnsOf(f.up, f.r);
+  for (const Run& run : runs) {
+    const int64_t width = f.stack() * run.active;
+    if (width == 0) continue;
+    gemm(context, run.rows, width, f.in, rowsOf(x.f32() + run.row * f.in, f.in), down, h, width, {.columnScale = start ? nullptr : f.lambda});
+    gemm(context, run.rows, f.out, width, rowsOf(h, width), up, y + run.row * f.out, f.out,
+         {.accumulate = true, .scale = static_cast<float>(call.attr[0])});
+  }
+}
+
+// For each run of samples, with E = scale * dy sB [rows, stack * active], F = scale * dy P [rows, active] (the sum of E's
+// pairs) and H = x (L Q)^T [rows, active]:
+//   dx = E sA;   dP += scale * dy^T H;   G += F^T x [active, in];   then dQ = L G, dL = rowdot(Q, G).
+// Gradients of components that no sample uses stay 0.
+void lowRankVjp(const Call& call, Context& context) {
+  const Tensor& x = call.in[0];
+  const Factors f = factorsOf(call.in + 1);
+  const std::vector<Run> runs = runsOf(x, call.in[7], f.r);
+  const int64_t most = mostActive(runs), rows = x.rows();
+  const float scale = static_cast<float>(call.attr[0]);
+  float *dx = call.out[0].f32(), *dUp = call.out[1].f32(), *dDown = call.out[2].f32(), *dLambda = call.out[3].f32();
+  const bool start = f.up0 != nullptr, wantG = dDown || dLambda;
+
+  // The same blocks, in the same order, as scratchBytes in lib/ops.
+  Blocks blocks(call.scratch);
+  float* sA = dx && f.lambda ? blocks.take(f.stack() * f.r * f.in) : nullptr;
+  float* sB = dx && start ? blocks.take(2 * f.r * f.out) : nullptr;
+  float* e = dx ? blocks.take(rows * f.stack() * f.r) : nullptr;
+  float* ownF = wantG && (start || !dx) ? blocks.take(rows * f.r) : nullptr;
+  float* h = dUp ? blocks.take(rows * f.r) : nullptr;
+  float* g = dDown ? dDown : dLambda ? blocks.take(f.r * f.in) : nullptr;
+
+  if (dUp) std::memset(dUp, 0, sizeof(float) * f.out * f.r);
+  if (g) std::memset(g, 0, sizeof(float) * f.r * f.in);
+  if (dLambda) std::memset(dLambda, 0, sizeof(float) * f.r);
+  if (sA) formDown(context, f, most, sA);
+  if (sB) formUp(context, f, most, sB);
+
+  for (const Run& run : runs) {
+    const int64_t a = run.active, width = f.stack() * a;
+    float* dxRun = dx ? dx + run.row * f.in : nullptr;
+    if (a == 0) {
+      if (dx) std::memset(dxRun, 0, sizeof(float) * run.rows * f.in);
+      continue;
+    }
+    const GemmMatrix xRun = rowsOf(x.f32() + run.row * f.in, f.in);
+    const float* dy = call.in[8].f32() + run.row * f.out;
+    if (dx) {
+      gemm(context, run.rows, width, f.out, rowsOf(dy, f.out), sB ? rowsOf(sB, 2 * most) : rowsOf(f.up, f.r), e, width, {.scale = scale});
+      gemm(context, run.rows, f.in, width, rowsOf(e, width), rowsOf(sA ? sA : f.down, f.in), dxRun, f.in);
+    }
+    if (wantG) {
+      if (!dx) gemm(context, run.rows, a, f.out, rowsOf(dy, f.out), rowsOf(f.up, f.r), ownF, a, {.scale = scale});
+      if (dx && start) addPairs(context, e, ownF, run.rows * a);
+      gemm(context, a, f.in, run.rows, columnsOf(ownF ? ownF : e, a), xRun, g, f.in, {.accumulate = true});
+    }
+    if (dUp) {
+      gemm(context, run.rows, a, f.in, xRun, columnsOf(f.down, f.in), h, a, {.columnScale = f.lambda});
+      gemm(context, f.out, a, run.rows, columnsOf(dy, f.out), rowsOf(h, a), dUp, f.r, {.accumulate = true, .scale = scale});
+    }
+  }
+  if (!g) return;
+  context.pool.run(most, [&](int64_t j, int) {
+    float* row = g + j * f.in;
+    if (dLambda) simd<Dot>(f.down + j * f.in, static_cast<const float*>(row), f.in, dLambda + j);
+    if (dDown && f.lambda) simd<ScaleRow>(static_cast<const float*>(row), f.lambda[j], row, f.in);
+  });
+}
+
+}  // namespace tlora::cpu

@@ -1,0 +1,90 @@
+import { describe, expect, it } from 'vitest';
+import { createGraph, input, result, type Value } from '../../../lib/graph/graph.js';
+import { attention } from '../../../lib/ops/attention.js';
+import { grad } from '../../../lib/transform/grad.js';
+import { checkKernel, runNative } from '../../support/nativeRun.js';
+import { pseudoRandom } from '../../support/pseudoRandom.js';
+
+interface Sizes {
+  n: number;
+  tq: number;
+  tk: number;
+  heads: number;
+  d: number;
+  causal?: boolean;
+}
+
+function shapes({ n, tq, tk, heads, d }: Sizes): Record<'q' | 'k' | 'v', number[]> {
+  return { q: [n, tq, heads * d], k: [n, tk, heads * d], v: [n, tk, heads * d] };
+}
+
+const cases: Sizes[] = [
+  { n: 1, tq: 1, tk: 1, heads: 1, d: 1 },
+  { n: 2, tq: 1, tk: 3, heads: 2, d: 40 },
+  { n: 2, tq: 3, tk: 5, heads: 3, d: 7 },
+  { n: 1, tq: 3, tk: 1, heads: 1, d: 16 }, // dq and dk are 0: the bound is one on their size
+  { n: 1, tq: 33, tk: 77, heads: 2, d: 64 },
+  { n: 2, tq: 130, tk: 129, heads: 2, d: 40 },
+  { n: 1, tq: 65, tk: 300, heads: 1, d: 80 },
+  { n: 1, tq: 600, tk: 20, heads: 1, d: 9 },
+  { n: 1, tq: 48, tk: 70, heads: 1, d: 160 },
+  { n: 1, tq: 40, tk: 70, heads: 1, d: 512 },
+  { n: 1, tq: 20, tk: 35, heads: 1, d: 515 },
+  { n: 2, tq: 77, tk: 77, heads: 2, d: 64, causal: true },
+  { n: 1, tq: 290, tk: 290, heads: 1, d: 33, causal: true },
+];
+
+describe('attention', () => {
+  for (const sizes of cases) {
+    const { causal = false, heads } = sizes;
+    it(`agrees with its meaning for ${JSON.stringify(sizes)}`, () =>
+      checkKernel({
+        inputs: shapes(sizes),
+        build: ({ q, k, v }) => attention(q!, k!, v!, { heads, causal }).node!.outputs as readonly Value[],
+      }));
+  }
+
+  it('agrees with its meaning where scores are large', () =>
+    checkKernel({
+      inputs: shapes({ n: 1, tq: 40, tk: 260, heads: 1, d: 32 }),
+      spread: 4,
+      // Scores of about 90, so that an exponent's relative error of 1e-7 is one of 1e-5 in a probability.
+      tolerance: 1e-5,
+      build: ({ q, k, v }) => attention(q!, k!, v!, { heads: 1 }),
+    }));
+
+  it('gives the same bits for any number of threads, and for each gradient alone', async () => {
+    const all = await run(['q', 'k', 'v'], 1);
+    for (const threads of [2, 3]) expect(await run(['q', 'k', 'v'], threads)).toEqual(all);
+    for (const name of ['q', 'k', 'v']) {
+      const alone = await run([name], 2);
+      expect(alone.get(name)).toEqual(all.get(name));
+      expect(alone.size).toBe(2);
+    }
+  });
+});
+
+async function run(wanted: readonly string[], threads: number): Promise<Map<string, Float32Array>> {
+  const random = pseudoRandom(7);
+  const graph = createGraph();
+  const values = new Map<string, Value>();
+  const leaves = new Map<Value, Float64Array>();
+  const sizes = { n: 1, tq: 410, tk: 290, heads: 2, d: 24 };
+  for (const [name, shape] of Object.entries({ ...shapes(sizes), seed: shapes(sizes).q })) {
+    const value = input(graph, name, shape);
+    values.set(name, value);
+    leaves.set(
+      value,
+      Float64Array.from({ length: shape.reduce((a, b) => a * b) }, () => random.normal()),
+    );
+  }
+  const o = attention(values.get('q')!, values.get('k')!, values.get('v')!, { heads: 2 });
+  result(graph, 'o', o);
+  const gradients = grad(
+    o,
+    values.get('seed')!,
+    wanted.map((name) => values.get(name)!),
+  );
+  for (const [i, name] of wanted.entries()) result(graph, name, gradients[i]!);
+  return runNative(graph, leaves, { threads });
+}

@@ -1,0 +1,38 @@
+import { describe, it } from 'vitest';
+import type { DType } from '../../../lib/graph/graph.js';
+import { type Conv2dOptions, conv2d } from '../../../lib/ops/conv2d.js';
+import { checkKernel } from '../../support/nativeRun.js';
+
+interface Size {
+  x: readonly [number, number, number, number];
+  /** [out, window rows, window columns] */
+  w: readonly [number, number, number];
+  options: Conv2dOptions;
+}
+
+const SIZES: Record<string, Size> = {
+  'one pixel': { x: [1, 1, 1, 1], w: [1, 1, 1], options: {} },
+  '1x1': { x: [2, 3, 5, 20], w: [17, 1, 1], options: {} },
+  '1x1 with stride 2': { x: [1, 5, 4, 3], w: [18, 1, 1], options: { stride: 2 } },
+  '3x3 with padding': { x: [2, 5, 7, 33], w: [35, 3, 3], options: { pad: 1 } },
+  '3x3 on one pixel': { x: [3, 1, 1, 16], w: [16, 3, 3], options: { pad: 1 } },
+  'stride 2 with padding': { x: [1, 9, 7, 12], w: [20, 3, 3], options: { stride: 2, pad: 1 } },
+  'stride 2 padded at bottom and right': { x: [2, 8, 6, 5], w: [7, 3, 3], options: { stride: 2, pad: [0, 0, 1, 1] } },
+  'no padding, 2x4 window': { x: [1, 6, 9, 4], w: [3, 2, 4], options: {} },
+  'padding wider than the window': { x: [1, 3, 2, 4], w: [5, 2, 2], options: { pad: [2, 3, 1, 4] } },
+  'stride 3 that leaves pixels unread': { x: [1, 8, 8, 4], w: [6, 2, 2], options: { stride: 3 } },
+  'more than one block of rows and of products': { x: [1, 24, 21, 31], w: [40, 3, 3], options: { pad: 1 } },
+};
+
+describe('conv2d', () => {
+  for (const [name, { x, w, options }] of Object.entries(SIZES)) {
+    const inputs = { x, w: [...w, x[3]], b: [w[0]] };
+
+    it(`${name}, trained weight`, () => checkKernel({ inputs, build: ({ x, w, b }) => conv2d(x!, w!, b!, options) }));
+
+    for (const stored of ['f32', 'f16', 'bf16'] satisfies DType[]) {
+      it(`${name}, frozen ${stored} weight`, () =>
+        checkKernel({ inputs, weights: { w: stored }, build: ({ x, w, b }) => conv2d(x!, w!, b!, options) }));
+    }
+  }
+});

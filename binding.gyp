@@ -8,7 +8,7 @@
       "include_dirs": ["native"],
       "dependencies": ["<!(node -p \"require('node-addon-api').targets\"):node_addon_api_except_all"],
       "defines": ["NAPI_VERSION=9", "NODE_API_SWALLOW_UNTHROWABLE_EXCEPTIONS"],
-      "cflags_cc": ["-std=gnu++20", "-O3", "-fvisibility=hidden", "-ffp-contract=off"],
+      "cflags_cc": ["-std=gnu++20", "-O3", "-fvisibility=hidden", "-Wno-psabi", "-ffp-contract=off"],
       "libraries": ["-ldl", "-lpthread"],
       "xcode_settings": {
         "CLANG_CXX_LANGUAGE_STANDARD": "gnu++20",

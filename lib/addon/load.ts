@@ -32,7 +32,7 @@ export function addonPath(): string | undefined {
 
 /** Where the addon may be, first match first: TLORA_ADDON, a local build, the prebuilt one of the package. */
 export function addonCandidates(): string[] {
-  const explicit = process.env['TLORA_ADDON'];
+  const explicit = process.env.TLORA_ADDON;
   if (explicit) return [resolve(explicit)];
   const platform = `${process.platform}-${process.arch}`;
   return [

@@ -1,1 +1,199 @@
-int main() { return 0; }
+// tlora-run-plan FILE [--threads N] [--repeat N] [--profile] [--check] [--guard]
+// Runs an encoded plan (npx tlora plan --emit FILE) on the CPU without Node, for profilers, sanitizers and bare machines.
+// Weights, state and inputs are made up from a fixed seed; the sums of the results are printed, to compare two builds.
+#include <algorithm>
+#include <cinttypes>
+#include <cmath>
+#include <cstdio>
+#include <cstdlib>
+#include <cstring>
+#include <fstream>
+#include <iterator>
+#include <map>
+#include <set>
+
+#include "engine.h"
+#include "half.h"
+
+namespace {
+
+using namespace tlora;
+
+struct Arguments {
+  std::string file;
+  int threads = 0;  // 0: as the plan says
+  int repeat = 1;
+  RunOptions run;
+};
+
+[[noreturn]] void usage() {
+  fprintf(stderr, "usage: tlora-run-plan FILE [--threads N] [--repeat N] [--profile] [--check] [--guard]\n");
+  exit(2);
+}
+
+Arguments parse(int argc, char** argv) {
+  Arguments a;
+  for (int i = 1; i < argc; i++) {
+    const std::string word = argv[i];
+    const auto number = [&] {
+      const int n = i + 1 < argc ? atoi(argv[++i]) : 0;
+      if (n < 1) usage();
+      return n;
+    };
+    if (word == "--threads") {
+      a.threads = number();
+    } else if (word == "--repeat") {
+      a.repeat = number();
+    } else if (word == "--profile") {
+      a.run.profile = true;
+    } else if (word == "--check") {
+      a.run.checkFinite = true;
+    } else if (word == "--guard") {
+      a.run.checkWrites = true;
+    } else if (word.starts_with("--") || !a.file.empty()) {
+      usage();
+    } else {
+      a.file = word;
+    }
+  }
+  if (a.file.empty()) usage();
+  return a;
+}
+
+// Uniform in [-1, 1), xorshift64*.
+class Random {
+ public:
+  float next() {
+    state_ ^= state_ >> 12;
+    state_ ^= state_ << 25;
+    state_ ^= state_ >> 27;
+    return static_cast<float>(static_cast<int32_t>((state_ * 0x2545f4914f6cdd1dull) >> 32)) * 0x1p-31f;
+  }
+
+ private:
+  uint64_t state_ = 0x9e3779b97f4a7c15ull;
+};
+
+// Rounds toward zero; what is too small for a normal float16 becomes 0.
+uint16_t toHalf(float x, DType dtype) {
+  const uint32_t u = std::bit_cast<uint32_t>(x);
+  if (dtype == DType::bf16) return static_cast<uint16_t>(u >> 16);
+  const uint32_t exponent = (u >> 23) & 255;
+  return static_cast<uint16_t>(((u >> 16) & 0x8000) | (exponent < 113 ? 0 : ((exponent - 112) << 10) | ((u >> 13) & 1023)));
+}
+
+// Integers are all 1: a valid id, index, rank and key.
+std::vector<char> madeUp(const PlannedTensor& t, float scale, Random& random) {
+  std::vector<char> bytes(t.bytes);
+  const size_t n = t.bytes / dtypeBytes(t.dtype);
+  for (size_t i = 0; i < n; i++) {
+    const float x = random.next() * scale;
+    const uint16_t half = toHalf(x, t.dtype);
+    const int32_t one = 1;
+    if (t.dtype == DType::f32) memcpy(&bytes[4 * i], &x, 4);
+    else if (t.dtype == DType::i32) memcpy(&bytes[4 * i], &one, 4);
+    else memcpy(&bytes[2 * i], &half, 2);
+  }
+  return bytes;
+}
+
+// Weights are scaled by 1 / sqrt(columns), so that activations keep their size.
+void addWeights(Engine& engine, const Plan& plan, Random& random) {
+  std::set<std::string> added;
+  for (const PlannedTensor& t : plan.tensors) {
+    if (t.place != Place::weight || !added.insert(t.buffer).second) continue;
+    const double columns = t.rank > 1 ? static_cast<double>(t.bytes / dtypeBytes(t.dtype) / t.dims[0]) : 1;
+    const std::vector<char> data = madeUp(t, static_cast<float>(1 / std::sqrt(columns)), random);
+    WeightSource source;
+    source.name = t.buffer;
+    source.dtype = t.dtype;
+    source.shape.assign(t.dims, t.dims + t.rank);
+    source.matrix = t.matrix;
+    source.keep = !t.matrix;
+    engine.addWeight(source, data.data(), data.size());
+  }
+}
+
+// Small and positive: second moments must not be negative.
+void createStates(Engine& engine, const Plan& plan, Random& random) {
+  for (const StateSize& s : plan.states) {
+    std::vector<float> values(s.bytes / sizeof(float));
+    for (float& v : values) v = std::abs(random.next()) * 0.01f;
+    engine.createState(s.name, values.size());
+    engine.writeState(s.name, 0, values.data(), values.size());
+  }
+}
+
+void printProfile(const Plan& plan, const RunReport& report) {
+  struct Sum {
+    double ms = 0;
+    int calls = 0;
+  };
+  std::map<std::string, Sum> byOp;
+  for (size_t i = 0; i < report.callMs.size(); i++) {
+    Sum& sum = byOp[plan.calls[i].op];
+    sum.ms += report.callMs[i];
+    sum.calls++;
+  }
+  std::vector<std::pair<std::string, Sum>> sorted(byOp.begin(), byOp.end());
+  std::sort(sorted.begin(), sorted.end(), [](const auto& a, const auto& b) { return a.second.ms > b.second.ms; });
+  for (const auto& [op, sum] : sorted) {
+    printf("%-24s %6d calls %12.3f ms %6.1f %%\n", op.c_str(), sum.calls, sum.ms, 100 * sum.ms / report.ms);
+  }
+}
+
+void printResults(Program& program) {
+  for (const NamedTensor& named : program.plan().results) {
+    const PlannedTensor& t = program.result(named.name);
+    std::vector<char> bytes(t.bytes);
+    program.read(t, bytes.data(), t.bytes);
+    double sum = 0, size = 0;
+    for (size_t i = 0; i < t.bytes / dtypeBytes(t.dtype); i++) {
+      int32_t whole;
+      memcpy(&whole, &bytes[i * dtypeBytes(t.dtype)], dtypeBytes(t.dtype) == 4 ? 4 : 2);
+      const double x = t.dtype == DType::i32 ? whole : floatAt(bytes.data(), t.dtype, static_cast<int64_t>(i));
+      sum += x;
+      size += std::abs(x);
+    }
+    printf("%s: sum %.9g, sum of sizes %.9g\n", named.name.c_str(), sum, size);
+  }
+}
+
+int run(const Arguments& a) {
+  std::ifstream file(a.file, std::ios::binary);
+  if (!file) fail(kFileFormat, "%s cannot be opened", a.file.c_str());
+  const std::vector<char> bytes{std::istreambuf_iterator<char>(file), std::istreambuf_iterator<char>()};
+  const auto* data = reinterpret_cast<const uint8_t*>(bytes.data());
+  const Plan plan = decodePlan(data, bytes.size());
+  const auto engine = std::make_shared<Engine>(cpuBackend(), a.threads ? a.threads : plan.threads);
+  Random random;
+  addWeights(*engine, plan, random);
+  createStates(*engine, plan, random);
+  const auto program = engine->load(data, bytes.size());
+  for (const NamedTensor& named : plan.inputs) {
+    const std::vector<char> values = madeUp(plan.tensors[named.tensor], 1, random);
+    program->write(named.name, values.data(), values.size());
+  }
+  RunReport report;
+  for (int i = 0; i < a.repeat; i++) {
+    report = program->run(a.run);
+    printf("run %d: %.3f ms\n", i + 1, report.ms);
+  }
+  if (a.run.profile) printProfile(plan, report);
+  printResults(*program);
+  printf("calls %zu, threads %d, arena %zu bytes, peak %zu bytes\n", plan.calls.size(), engine->threads(), plan.arenaBytes,
+         engine->memory().peak());
+  engine->dispose();
+  return 0;
+}
+
+}  // namespace
+
+int main(int argc, char** argv) {
+  try {
+    return run(parse(argc, argv));
+  } catch (const std::exception& error) {
+    fprintf(stderr, "tlora-run-plan: %s\n", error.what());
+    return 1;
+  }
+}

@@ -33,15 +33,14 @@ function createWriter(): Writer {
     at += n;
     return at - n;
   };
+  // `room` may replace `bytes` and `view`, so they are looked up only inside `set`
+  const put = (n: number, set: (start: number) => void): void => set(room(n));
   return {
-    u8: (value) => view.setUint8(room(1), value),
-    u32: (value) => view.setUint32(room(4), value, true),
-    u64: (value) => view.setBigUint64(room(8), BigInt(value), true),
-    f64: (value) => view.setFloat64(room(8), value, true),
-    raw: (data) => {
-      const start = room(data.length); // may replace `bytes`
-      bytes.set(data, start);
-    },
+    u8: (value) => put(1, (i) => view.setUint8(i, value)),
+    u32: (value) => put(4, (i) => view.setUint32(i, value, true)),
+    u64: (value) => put(8, (i) => view.setBigUint64(i, BigInt(value), true)),
+    f64: (value) => put(8, (i) => view.setFloat64(i, value, true)),
+    raw: (data) => put(data.length, (i) => bytes.set(data, i)),
     done: () => bytes.slice(0, at),
   };
 }

@@ -45,6 +45,8 @@ export interface Trainer {
   readonly planned: BudgetedPlan;
   /** Writes inputs that stay the same for many steps. */
   feed(feeds: Feeds): void;
+  /** The same for what is done after each update (orthogonal: 'retract'). */
+  feedUpdate(feeds: Feeds): void;
   /**
    * @param step 1 for the first, which the bias corrections need
    * @param batches inputs of each accumulated batch
@@ -95,6 +97,7 @@ export async function createTrainer(session: Session, options: TrainerOptions): 
   return {
     planned,
     feed: (feeds) => writeAll(program, feeds),
+    feedUpdate: (feeds) => writeAll(update ?? program, feeds),
     step: async (step, batches, check = false) => {
       if (accumulate !== 1) return accumulated(step, batches, check);
       program.write('hyper', adamwHyper(optimizer, step));

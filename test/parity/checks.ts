@@ -1,0 +1,67 @@
+/** One line of the report: passed when the error is at most the bound. */
+export interface Check {
+  /** The file or folder it comes from, such as `sd15/unet`. */
+  readonly source: string;
+  readonly what: string;
+  readonly error: number;
+  readonly bound: number;
+  readonly passed: boolean;
+  /** The tensor with the largest error, or what else helps to find a failure. */
+  readonly note?: string;
+}
+
+/** Collects the checks of one source. */
+export interface Checks {
+  /** One number against its bound. */
+  bounded(what: string, error: number, bound: number, note?: string): void;
+  /** Something that must be so. */
+  holds(what: string, condition: boolean, note?: string): void;
+  /** Each tensor against its reference; one line, for the worst. */
+  each(what: string, tensors: Iterable<Compared>, bound: number): void;
+}
+
+/** One tensor: its name, what tlora computed, what the reference did. */
+export interface Compared {
+  readonly name: string;
+  readonly ours: ArrayLike<number>;
+  readonly theirs: ArrayLike<number>;
+}
+
+/** Squares of ‖ours − theirs‖ and ‖theirs‖. */
+export function squares(ours: ArrayLike<number>, theirs: ArrayLike<number>): { difference: number; size: number } {
+  if (ours.length !== theirs.length) return { difference: Number.POSITIVE_INFINITY, size: 0 };
+  let difference = 0;
+  let size = 0;
+  for (let i = 0; i < theirs.length; i++) {
+    difference += (ours[i]! - theirs[i]!) ** 2;
+    size += theirs[i]! ** 2;
+  }
+  return { difference, size };
+}
+
+/** √(difference / size); a reference of zeros allows no difference at all. */
+export function ratio({ difference, size }: { difference: number; size: number }): number {
+  if (difference === 0) return 0;
+  return size === 0 ? Number.POSITIVE_INFINITY : Math.sqrt(difference / size);
+}
+
+/** ‖ours − theirs‖ / ‖theirs‖; infinite for another length, and for anything but zeros where the reference is 0. */
+export function relativeError(ours: ArrayLike<number>, theirs: ArrayLike<number>): number {
+  return ratio(squares(ours, theirs));
+}
+
+export function checksOf(source: string, report: (check: Check) => void): Checks {
+  const bounded = (what: string, error: number, bound: number, note?: string): void =>
+    report({ source, what, error, bound, passed: error <= bound, ...(note === undefined ? {} : { note }) });
+  return {
+    bounded,
+    holds: (what, condition, note) => bounded(what, condition ? 0 : Number.POSITIVE_INFINITY, 0, note),
+    each: (what, tensors, bound) => {
+      const errors = [...tensors].map(({ name, ours, theirs }) => ({ name, error: relativeError(ours, theirs) }));
+      if (errors.length === 0) return bounded(what, Number.POSITIVE_INFINITY, bound, 'no tensors to compare');
+      // NaN sorts as the worst.
+      const worst = errors.reduce((a, b) => (b.error <= a.error ? a : b));
+      bounded(`${what} (${errors.length})`, worst.error, bound, `worst: ${worst.name}`);
+    },
+  };
+}

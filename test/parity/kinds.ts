@@ -1,0 +1,24 @@
+import { join } from 'node:path';
+import type { Checks } from './checks.js';
+import type { Pipeline } from './pipeline.js';
+import { openReference, type Reference } from './reference.js';
+import { checkSchedulers } from './schedulers.js';
+import { checkText } from './text.js';
+import { checkUnet } from './unet.js';
+import { checkVae } from './vae.js';
+
+type CheckFile = (pipeline: Pipeline, reference: Reference, checks: Checks) => Promise<void>;
+
+const FILES: Readonly<Record<string, CheckFile>> = {
+  text: checkText,
+  vae: checkVae,
+  unet: checkUnet,
+  schedulers: checkSchedulers,
+};
+
+/** The check for a result of the reference, by its name; undefined: of no known kind. */
+export function kindOf(name: string): ((pipeline: Pipeline, checks: Checks) => Promise<void>) | undefined {
+  const [, kind] = /^([a-z]+)(?:-[\w.-]+)?\.safetensors$/.exec(name) ?? [];
+  const check = kind !== undefined && Object.hasOwn(FILES, kind) ? FILES[kind] : undefined;
+  return check && ((pipeline, checks) => check(pipeline, openReference(join(pipeline.expected, name)), checks));
+}

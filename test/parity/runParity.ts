@@ -1,0 +1,50 @@
+import { type Check, checksOf } from './checks.js';
+import { discover, type FoundPipeline, resultsIn, type Skipped } from './discover.js';
+import { kindOf } from './kinds.js';
+import { openPipeline, type Pipeline } from './pipeline.js';
+
+export interface ParityOptions {
+  readonly threads: number;
+  readonly photo?: string | undefined;
+  /** Only results whose `pipeline/name` contains this. */
+  readonly filter?: string | undefined;
+  readonly onCheck: (check: Check) => void;
+  readonly onSkip: (skipped: Skipped) => void;
+}
+
+/** Whatever throws is a failed check, so that the others still run. */
+async function guarded(source: string, options: ParityOptions, body: () => Promise<void> | void): Promise<void> {
+  try {
+    await body();
+  } catch (error) {
+    const note = error instanceof Error ? error.message : String(error);
+    checksOf(source, options.onCheck).holds('runs', false, note);
+  }
+}
+
+async function runPipeline(found: FoundPipeline, options: ParityOptions): Promise<void> {
+  const wanted = resultsIn(found.expected).filter((name) => `${found.name}/${name}`.includes(options.filter ?? ''));
+  if (wanted.length === 0) return;
+  await guarded(found.name, options, async () => {
+    const pipeline = openPipeline({ ...found, threads: options.threads, photo: options.photo });
+    try {
+      for (const name of wanted) await runResult(pipeline, name, options);
+    } finally {
+      pipeline.session.engine.dispose();
+    }
+  });
+}
+
+async function runResult(pipeline: Pipeline, name: string, options: ParityOptions): Promise<void> {
+  const source = `${pipeline.name}/${name.replace(/\.safetensors$/, '')}`;
+  const check = kindOf(name);
+  if (!check) return options.onSkip({ path: source, reason: 'of no known kind' });
+  await guarded(source, options, () => check(pipeline, checksOf(source, options.onCheck)));
+}
+
+/** Checks everything in a folder shaped like the reference fixtures. */
+export async function runParity(dir: string, options: ParityOptions): Promise<void> {
+  const found = discover(dir);
+  for (const skipped of found.skipped) options.onSkip(skipped);
+  for (const pipeline of found.pipelines) await runPipeline(pipeline, options);
+}

@@ -1,9 +1,6 @@
-/** The device that computes. */
-export interface DeviceInfo {
-  readonly kind: 'cpu' | 'cuda';
-  /** Such as `AMD EPYC, 2 threads, AVX-512`. */
-  readonly name: string;
-}
+import type { DeviceInfo } from '../pipeline/device.js';
+
+export type { DeviceInfo };
 
 /** What a run needs and has, in bytes. */
 export interface MemoryInfo {

@@ -2,35 +2,21 @@ import { readFileSync } from 'node:fs';
 import { availableParallelism, freemem } from 'node:os';
 import type { AdapterLayout } from '../adapters/adapterLayout.js';
 import { attachAdapters, trainedElements } from '../adapters/attachAdapters.js';
-import { ConfigError, OutOfMemoryError } from '../errors.js';
+import { OutOfMemoryError } from '../errors.js';
 import type { DType, Graph, Phase } from '../graph/graph.js';
 import type { Component } from '../io/modelFolder.js';
 import { readAutoencoderConfig } from '../models/autoencoderConfig.js';
 import { readUnetConfig } from '../models/unetConfig.js';
 import { openModel } from '../pipeline/openModel.js';
 import { textEncoderConfig } from '../pipeline/textStates.js';
-import { formatBytes, parseByteSize } from '../plan/byteSize.js';
+import { formatBytes } from '../plan/byteSize.js';
 import { liveNodes } from '../plan/lifetimes.js';
 import type { MemoryForecast } from '../plan/memoryBudget.js';
 import type { Plan } from '../plan/plan.js';
 import { setupAdapters } from './adapterSetup.js';
 import { trainingResolution } from './pictureLatents.js';
+import { type PlanTrainingOptions, type ResolvedPlanOptions, resolvePlanOptions } from './planOptions.js';
 import { planStep } from './trainer.js';
-
-/** Options of `planTraining`; the meanings of `train`'s. */
-export interface PlanTrainingOptions {
-  model: string;
-  resolution?: number | undefined;
-  batch?: number | undefined;
-  accumulate?: number | undefined;
-  rank?: number | undefined;
-  variant?: 'lora' | 'vanilla' | 'ortho' | 'tlora' | undefined;
-  /** Type of activations: fp32 (the CPU's), or bf16 and fp16 as a GPU would have them. */
-  precision?: 'fp32' | 'bf16' | 'fp16' | undefined;
-  device?: 'auto' | 'cpu' | 'cuda' | undefined;
-  memory?: string | number | undefined;
-  threads?: number | undefined;
-}
 
 /** What training would need; from configs and headers alone. */
 export interface PlanReport {
@@ -50,7 +36,7 @@ export interface PlanReport {
   readonly graph: Graph;
 }
 
-const PRECISION: Readonly<Record<string, DType>> = { fp32: 'f32', bf16: 'bf16', fp16: 'f16' };
+const PRECISION: Readonly<Record<ResolvedPlanOptions['precision'], DType>> = { fp32: 'f32', bf16: 'bf16', fp16: 'f16' };
 
 /** Sizes of the training step on a square of `side` pixels. */
 export function stepSizes(
@@ -77,14 +63,12 @@ export function adaptersOf(
  * addon nor the weights.
  * @throws ConfigError, FileFormatError, OutOfMemoryError that names the smallest memory that works
  */
-export function planTraining(options: PlanTrainingOptions): PlanReport {
-  const { batch = 1, accumulate = 1, rank = 64, variant = 'tlora', precision = 'fp32' } = options;
+export function planTraining(given: PlanTrainingOptions): PlanReport {
+  const { batch, accumulate, rank, variant, precision, memory, ...options } = resolvePlanOptions(given);
   const dtype = PRECISION[precision];
-  if (!dtype) throw new ConfigError(`precision: expected fp32, bf16 or fp16, got '${precision}'`);
   const model = openModel(options.model);
   const side = trainingResolution(model.vae, readUnetConfig(model.unet.config).sampleSize, options.resolution);
   const { layout } = setupAdapters(model.unet, { variant, rank });
-  const memory = options.memory === undefined ? undefined : parseByteSize(options.memory, 'memory');
   const threads = options.threads ?? availableParallelism();
   const sizes = stepSizes(model, side, batch, dtype);
   const adapters = adaptersOf(layout, false);

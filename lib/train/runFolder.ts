@@ -67,6 +67,43 @@ export function claimRunFolder(dir: string, { overwrite }: { overwrite: boolean 
   return folder;
 }
 
+/** Settings that may change when a run goes on: they do not change the numbers of its steps. */
+const MAY_CHANGE = ['steps', 'saveEvery', 'sample', 'threads', 'device', 'memory', 'compact', 'dtype'];
+
+/**
+ * @throws ConfigError that names the first setting in which a resumed run differs from the earlier one
+ */
+function expectSameSettings(earlier: Record<string, unknown>, now: Record<string, unknown>): void {
+  for (const name of new Set([...Object.keys(earlier), ...Object.keys(now)])) {
+    if (MAY_CHANGE.includes(name)) continue;
+    const [was, is] = [JSON.stringify(earlier[name]), JSON.stringify(now[name])];
+    if (was === is) continue;
+    throw new ConfigError(`${name}: expected ${was}, as in the run to go on with, got ${is}`, {
+      hint: 'Resume with the settings of the run, or start a new one in another --out.',
+    });
+  }
+}
+
+/**
+ * The folder of a run: claimed and given its `config.json`, or checked to hold the run to go on with.
+ * @throws ConfigError
+ */
+export async function openRunFolder(
+  options: { outputDir: string; resume: boolean; overwrite: boolean },
+  settings: Record<string, unknown>,
+): Promise<RunFolder> {
+  const now = JSON.parse(JSON.stringify(settings)) as Record<string, unknown>;
+  if (!options.resume) {
+    const folder = claimRunFolder(options.outputDir, options);
+    await writeRunConfig(folder, now);
+    return folder;
+  }
+  const folder = runFolder(options.outputDir);
+  expectSameSettings(readRunConfig(folder), now);
+  await writeRunConfig(folder, now);
+  return folder;
+}
+
 /** Makes the subfolders that a path needs. */
 export function ensureParent(path: string): void {
   mkdirSync(join(path, '..'), { recursive: true });

@@ -1,0 +1,55 @@
+import { saveAdapter } from '../adapters/adapterFile.js';
+import type { AdapterInfo } from '../adapters/adapterMetadata.js';
+import { baseFingerprint } from '../adapters/fingerprint.js';
+import type { PreparedRun } from './prepareRun.js';
+import { ensureParent } from './runFolder.js';
+import { specOf, startSeed } from './startAdapters.js';
+import { saveTrainState } from './trainState.js';
+
+/** What the adapter file of a run says of itself after `step` steps. */
+export function adapterInfo(run: PreparedRun, step: number): AdapterInfo {
+  const { options, layout, model, ranks, side } = run;
+  const paths = layout.layers.map((layer) => layer.path);
+  const { learningRate, weightDecay, batch, accumulate, clip, seed } = options;
+  return {
+    spec: specOf(options),
+    schedule: ranks,
+    seed: startSeed(options.seed),
+    token: options.token,
+    className: options.className,
+    prompt: options.prompt,
+    baseFingerprint: baseFingerprint(model.unet.tensors, paths),
+    training: {
+      steps: step,
+      learningRate,
+      weightDecay,
+      batch,
+      accumulate,
+      ...(clip === undefined ? {} : { clip }),
+      seed,
+      resolution: side,
+      captions: options.captions,
+    },
+  };
+}
+
+/**
+ * Writes the state and the adapter; each is replaced whole. The state goes first: whatever happens in between, going on from it
+ * gives the same adapter again.
+ * @param checkpoint also keeps the adapter of this step in `checkpoints`
+ */
+export async function saveRun(run: PreparedRun, step: number, { checkpoint }: { checkpoint: boolean }): Promise<void> {
+  const { session, layout, folder, options } = run;
+  const info = adapterInfo(run, step);
+  const read = (buffer: 'params' | 'base', name: string): Float32Array => {
+    const { offset, count } = layout.flat.entries.get(name)!;
+    return session.engine.readState(buffer, offset, count);
+  };
+  const { dtype, compact } = options;
+  await saveTrainState(folder.statePath, session, layout.flat, step);
+  if (checkpoint) {
+    ensureParent(folder.checkpointPath(step));
+    await saveAdapter(folder.checkpointPath(step), layout, info, read, { dtype, compact });
+  }
+  await saveAdapter(folder.adapterPath, layout, info, read, { dtype, compact });
+}

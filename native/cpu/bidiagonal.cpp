@@ -52,7 +52,7 @@ class Iteration {
     for (int64_t high = n - 1; high > 0;) {
       const int64_t low = blockStart(high);
       if (low == high) high--;
-      else if (out_.sweeps.size() > most) fail(kNonFinite, "svdComponents: the singular values do not converge");
+      else if (out_.sweeps.size() > most) fail(kNonFinite, "the singular values do not converge");
       else sweep(low, high);
     }
   }

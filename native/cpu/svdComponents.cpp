@@ -153,7 +153,7 @@ class Decomposition {
     for (int64_t k = 0; k < n_ && !stopped(); k++) {
       double* top = a_ + k * stride_;
       const Reflector left = reflectorOf(top[k], products_[k]);
-      if (!std::isfinite(left.beta)) fail(kNonFinite, "svdComponents: the weight holds infinity or not-a-number");
+      if (!std::isfinite(left.beta)) fail(kNonFinite, "the weight holds infinity or not-a-number");
       d_[k] = left.beta, leftHead_[k] = left.head, leftTau_[k] = left.tau;
       if (k + 1 == n_) return;
       std::fill_n(c_, stride_, 0.0);

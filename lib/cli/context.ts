@@ -1,7 +1,8 @@
 import type { GenerateResult } from '../generate/generate.js';
 import type { GenerateOptions } from '../generate/options.js';
-import type { PlanReport, PlanTrainingOptions } from '../train/forecast.js';
+import type { PlanReport } from '../train/forecast.js';
 import type { TrainOptions } from '../train/options.js';
+import type { PlanTrainingOptions } from '../train/planOptions.js';
 import type { TrainResult } from '../train/train.js';
 import type { TrainingRun } from '../train/trainingRun.js';
 import type { DoctorReport } from './doctor.js';

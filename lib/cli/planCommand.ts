@@ -2,7 +2,8 @@ import { type Command, Option } from 'commander';
 import { writeFileAtomic } from '../io/atomicFile.js';
 import { formatBytes } from '../plan/byteSize.js';
 import { encodePlan } from '../plan/encode.js';
-import type { PlanReport, PlanTrainingOptions } from '../train/forecast.js';
+import type { PlanReport } from '../train/forecast.js';
+import type { PlanTrainingOptions } from '../train/planOptions.js';
 import type { CliContext } from './context.js';
 import { parseNumber } from './numbers.js';
 
@@ -46,6 +47,7 @@ export function addPlanCommand(program: Command, context: CliContext): void {
     .requiredOption('--model <dir>', 'model folder in diffusers layout')
     .option('--resolution <pixels>', 'side of the training picture (default: the model’s own)', parseNumber)
     .option('--batch <n>', 'samples a step (default: 1)', parseNumber)
+    .option('--accumulate <n>', 'batches summed into one optimizer step (default: 1)', parseNumber)
     .option('--rank <n>', 'components of each adapter (default: 64)', parseNumber)
     .addOption(
       new Option('--variant <name>', 'kind of adapter (default: tlora)').choices(['tlora', 'vanilla', 'ortho', 'lora']),

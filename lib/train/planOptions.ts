@@ -43,6 +43,6 @@ export type ResolvedPlanOptions = {
  * @throws ConfigError
  */
 export function resolvePlanOptions(given: PlanTrainingOptions): ResolvedPlanOptions {
-  const { memory, ...rest } = checkOptions('plan', schema, given);
+  const { memory, ...rest } = checkOptions('planTraining', schema, given);
   return { ...rest, memory: memory === undefined ? undefined : parseByteSize(memory, 'memory') };
 }

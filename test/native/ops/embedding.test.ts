@@ -1,6 +1,7 @@
-import { test } from 'vitest';
+import { expect, test } from 'vitest';
+import { createGraph, input, result, type Value } from '../../../lib/graph/graph.js';
 import { embedding } from '../../../lib/ops/embedding.js';
-import { checkKernel } from '../../support/nativeRun.js';
+import { checkKernel, runNative } from '../../support/nativeRun.js';
 
 const ids = { shape: [2, 4], values: [3, 0, 3, 1, 299, 1, 3, 298], dtype: 'i32' as const };
 
@@ -24,3 +25,14 @@ test.each(['f32', 'f16', 'bf16'] as const)('embedding of a frozen table in %s', 
     build: (v) => embedding(v.ids!, v.table!),
   }),
 );
+
+test('ids outside the table read its nearest row, and nothing beyond it', async () => {
+  const graph = createGraph();
+  const [given, table] = [input(graph, 'ids', [1, 3], 'i32'), input(graph, 'table', [2, 2])];
+  result(graph, 'y', embedding(given, table));
+  const leaves = new Map<Value, Float64Array>([
+    [given, Float64Array.of(-1, 2, 2 ** 31 - 1)],
+    [table, Float64Array.of(1, 2, 3, 4)],
+  ]);
+  expect([...(await runNative(graph, leaves)).get('y')!]).toEqual([1, 2, 3, 4, 3, 4]);
+});

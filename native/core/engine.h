@@ -94,6 +94,7 @@ class Program {
   Tensor bindTensor(const PlannedTensor& tensor) const;
   Tensor bindWeight(const PlannedTensor& tensor) const;
   void runCall(size_t index, const RunOptions& options);
+  void poison();
   void guarded(size_t index, const std::function<void()>& runKernel);
   void checkFinite(size_t index) const;
   [[noreturn]] void failCall(size_t index, const char* code, const std::string& what) const;

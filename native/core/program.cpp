@@ -1,5 +1,6 @@
 #include <algorithm>
 #include <chrono>
+#include <cstring>
 #include <iterator>
 
 #include "engine.h"
@@ -149,10 +150,24 @@ void Program::read(const PlannedTensor& t, void* data, size_t bytes) {
   if (!device.backend.read(device.self, data, bound.data, bytes)) fail(kDevice, "copy from the device failed");
 }
 
+// Fills the arena, and the io bytes that belong to no tensor, with NaN: what is read before it is written shows, and so
+// does a zero that is written where it must not.
+void Program::poison() {
+  memset(engine_->arena_.data(), 0xff, engine_->arena_.bytes());
+  std::vector<bool> owned(io_.bytes());
+  for (const PlannedTensor& t : plan_.tensors) {
+    if (t.place == Place::io) std::fill_n(owned.begin() + static_cast<std::ptrdiff_t>(t.offset), t.bytes, true);
+  }
+  for (size_t i = 0; i < owned.size(); i++) {
+    if (!owned[i]) memset(io_.data() + i, 0xff, 1);
+  }
+}
+
 RunReport Program::run(const RunOptions& options) {
   const auto start = Clock::now();
   RunReport report;
   bind();
+  if (options.checkWrites && engine_->device_.backend.hostVisible) poison();
   if (options.profile) report.callMs.reserve(calls_.size());
   for (size_t i = 0; i < calls_.size(); i++) {
     const auto callStart = options.profile ? Clock::now() : start;

@@ -33,10 +33,11 @@ export function planText(report: Omit<PlanReport, 'plan' | 'graph'>): string {
     ['inputs, results', formatBytes(forecast.ioBytes)],
     ['thread memory', formatBytes(forecast.workspaceBytes)],
     ['total peak', formatBytes(forecast.totalBytes)],
-    ['recomputed', recomputed.length === 0 ? 'nothing' : `${recomputed.length} blocks: ${recomputed.join(', ')}`],
+    ['recomputed', recomputed.length === 0 ? 'nothing' : `${recomputed.length} blocks:`],
   ];
   const width = Math.max(...rows.map(([name]) => name.length));
-  return rows.map(([name, value]) => `${name.padEnd(width)}  ${value}\n`).join('');
+  const lines = rows.map(([name, value]) => `${name.padEnd(width)}  ${value}`);
+  return [...lines, ...recomputed.map((block) => `  ${block}`), ''].join('\n');
 }
 
 /** `tlora plan`: what training would need, from the configs and headers alone. */
@@ -60,7 +61,9 @@ export function addPlanCommand(program: Command, context: CliContext): void {
     .option('--json', 'print the numbers as JSON')
     .action(async ({ emit, json, ...options }: PlanFlags) => {
       const { planTraining } = await context.parts.plan();
+      const begun = context.now();
       const report = planTraining(options);
+      context.err.write(`planned in ${((context.now() - begun) / 1000).toFixed(2)} s\n`);
       if (emit !== undefined) {
         await writeFileAtomic(emit, encodePlan(report.plan));
         context.err.write(`plan written to ${emit}\n`);

@@ -113,32 +113,12 @@ describe('the command line', () => {
     expect(existsSync(at('bad', 'adapter.safetensors'))).toBe(false);
   });
 
-  it('plans without the addon, and writes a plan', () => {
-    const env = { ...process.env, TLORA_ADDON: at('no-such.node') };
-    const options = { cwd: dir, encoding: 'utf8', env } as const;
-    const { status, stdout, stderr } = spawnSync(
-      process.execPath,
-      [...cli, 'plan', '--model', 'model', '--rank', '4', '--emit', 'step.plan', '--json'],
-      options,
-    );
-    expect({ status, stderr }).toEqual({ status: 0, stderr: 'plan written to step.plan\n' });
-    const report = JSON.parse(stdout);
-    expect(report.trainedValues).toBeGreaterThan(0);
-    expect(report.forecast.totalBytes).toBeGreaterThan(report.arenaBytes);
-    expect(readFileSync(at('step.plan')).subarray(0, 8).toString()).toBe('TLORAPLN');
-    const { status: refused, stderr: reason } = spawnSync(
-      process.execPath,
-      [...cli, ...training, '--out', 'no-addon'],
-      options,
-    );
-    expect(refused).toBe(1);
-    expect(reason).toContain('npx tlora build');
-  });
-
-  it('names the smallest memory that works', () => {
-    const { status, stderr } = tlora('plan', '--model', 'model', '--memory', '1MB');
+  it('plans without the addon, and names the build where it is needed', () => {
+    const options = { cwd: dir, encoding: 'utf8', env: { ...process.env, TLORA_ADDON: at('no-such.node') } } as const;
+    expect(spawnSync(process.execPath, [...cli, 'plan', '--model', 'model'], options).status).toBe(0);
+    const { status, stderr } = spawnSync(process.execPath, [...cli, ...training, '--out', 'no-addon'], options);
     expect(status).toBe(1);
-    expect(stderr).toMatch(/--memory: expected at least [\d.]+\wB/);
+    expect(stderr).toContain('npx tlora build');
   });
 
   it('checks the machine', () => {

@@ -1,13 +1,15 @@
 import { type ChildProcess, spawn, spawnSync } from 'node:child_process';
 import { existsSync, mkdtempSync, readdirSync, readFileSync, rmSync } from 'node:fs';
+import { createRequire } from 'node:module';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
-import { fileURLToPath } from 'node:url';
+import { fileURLToPath, pathToFileURL } from 'node:url';
 import sharp from 'sharp';
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
 
 const root = fileURLToPath(new URL('../..', import.meta.url));
-const cli = ['--import', 'tsx', join(root, 'lib', 'cli', 'main.ts')];
+const tsx = pathToFileURL(createRequire(import.meta.url).resolve('tsx')).href;
+const cli = ['--import', tsx, join(root, 'lib', 'cli', 'main.ts')];
 
 let dir = '';
 const at = (...parts: string[]): string => join(dir, ...parts);

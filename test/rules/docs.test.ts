@@ -21,6 +21,23 @@ describe('README.md', () => {
   });
 });
 
+describe('the TypeScript example of README.md', () => {
+  it('is the one that the compiler checks', () => {
+    const checked = new Set(
+      read('test/rules/readmeExample.ts')
+        .split('\n')
+        .map((line) => line.trim()),
+    );
+    const example = /```ts\n([\s\S]*?)```/
+      .exec(readme)![1]!
+      .split('\n')
+      .filter((line) => line.trim() !== '');
+    expect(example.length).toBeGreaterThan(5);
+    const own = example.map((line) => line.trim().replace("from 'tlora'", "from '../../lib/index.js'"));
+    expect(own.filter((line) => !checked.has(line))).toEqual([]);
+  });
+});
+
 describe('docs', () => {
   const pages = trackedFiles().filter((path) => path.endsWith('.md') && !path.startsWith('test/'));
 

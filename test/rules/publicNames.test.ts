@@ -1,0 +1,6 @@
+import { expect, it } from 'vitest';
+import * as tlora from '../../lib/index.js';
+
+it('the package exports these values, and loads without the addon', () => {
+  expect(Object.keys(tlora).sort()).toMatchInlineSnapshot();
+});

@@ -56,9 +56,11 @@ export function releaseComponent(session: Session, component: Component): void {
   for (const name of session.weights) if (name.startsWith(`${component.name}/`)) session.weights.delete(name);
 }
 
-/** Makes a state buffer of zeros unless it is there. */
+/** Makes a state buffer of zeros unless it is there; a smaller one, which no program may read any more, is replaced. */
 export function ensureState(session: Session, name: string, floats: number): void {
-  if ((session.states.get(name) ?? 0) >= floats) return;
+  const present = session.states.get(name);
+  if (present !== undefined && present >= floats) return;
+  if (present !== undefined) session.engine.releaseState(name);
   session.engine.createState(name, floats);
   session.states.set(name, floats);
 }

@@ -1,4 +1,4 @@
-/** One line of the report: passed when the error is at most the bound. */
+/** One line of the report: passed when the error is at most the bound; a p-value, when it is above the bound. */
 export interface Check {
   /** The file or folder it comes from, such as `sd15/unet`. */
   readonly source: string;
@@ -14,6 +14,8 @@ export interface Check {
 export interface Checks {
   /** One number against its bound. */
   bounded(what: string, error: number, bound: number, note?: string): void;
+  /** A p-value and the smallest that passes. */
+  atLeast(what: string, p: number, least: number): void;
   /** Something that must be so. */
   holds(what: string, condition: boolean, note?: string): void;
   /** Each tensor against its reference; one line, for the worst. */
@@ -45,6 +47,12 @@ export function ratio({ difference, size }: { difference: number; size: number }
   return size === 0 ? Number.POSITIVE_INFINITY : Math.sqrt(difference / size);
 }
 
+/** The ratio over several tensors together. */
+export function overAll(parts: readonly { difference: number; size: number }[]): number {
+  const sum = (numbers: number[]): number => numbers.reduce((a, b) => a + b, 0);
+  return ratio({ difference: sum(parts.map((p) => p.difference)), size: sum(parts.map((p) => p.size)) });
+}
+
 /** ‖ours − theirs‖ / ‖theirs‖; infinite for another length, and for anything but zeros where the reference is 0. */
 export function relativeError(ours: ArrayLike<number>, theirs: ArrayLike<number>): number {
   return ratio(squares(ours, theirs));
@@ -55,6 +63,7 @@ export function checksOf(source: string, report: (check: Check) => void): Checks
     report({ source, what, error, bound, passed: error <= bound, ...(note === undefined ? {} : { note }) });
   return {
     bounded,
+    atLeast: (what, p, least) => report({ source, what, error: p, bound: least, passed: p > least, note: 'p-value' }),
     holds: (what, condition, note) => bounded(what, condition ? 0 : Number.POSITIVE_INFINITY, 0, note),
     each: (what, tensors, bound) => {
       const errors = [...tensors].map(({ name, ours, theirs }) => ({ name, error: relativeError(ours, theirs) }));

@@ -1,7 +1,9 @@
+import { basename } from 'node:path';
 import { type Check, checksOf } from './checks.js';
 import { discover, type FoundPipeline, resultsIn, type Skipped } from './discover.js';
 import { kindOf } from './kinds.js';
 import { openPipeline, type Pipeline } from './pipeline.js';
+import { checkSingularValues } from './singularValues.js';
 
 export interface ParityOptions {
   readonly threads: number;
@@ -47,4 +49,9 @@ export async function runParity(dir: string, options: ParityOptions): Promise<vo
   const found = discover(dir);
   for (const skipped of found.skipped) options.onSkip(skipped);
   for (const pipeline of found.pipelines) await runPipeline(pipeline, options);
+  for (const path of found.singularValues) {
+    const source = basename(path, '.safetensors');
+    if (!source.includes(options.filter ?? '')) continue;
+    await guarded(source, options, () => checkSingularValues(path, options.threads, checksOf(source, options.onCheck)));
+  }
 }

@@ -1,0 +1,51 @@
+import { join } from 'node:path';
+import { readJsonObject } from '../io/jsonFile.js';
+import type { ModelFolder } from '../io/modelFolder.js';
+import { type Conditions, prepareConditions, type TimeIds } from '../pipeline/conditions.js';
+import type { Session } from '../pipeline/session.js';
+import { encodePrompts, joinStates, type TextStates, zeroStates } from '../pipeline/textStates.js';
+
+export interface PictureWish {
+  readonly prompt: string;
+  readonly negativePrompt?: string | undefined;
+  /** 1: no guidance, no negative prompt. */
+  readonly guidance: number;
+  /** Of the picture, in pixels. */
+  readonly width: number;
+  readonly height: number;
+}
+
+export interface GenerationConditions {
+  /** Two rows, negative first; one without guidance. */
+  readonly conditions: Conditions;
+  readonly contextTokens: number;
+  /** Ends of prompts that were too long. */
+  readonly truncated: readonly string[];
+}
+
+/** An absent negative prompt is all zeros for SDXL, unless its model_index.json says otherwise, and the encoded empty text for SD. */
+function isZeroed(model: ModelFolder, negativePrompt: string | undefined): boolean {
+  if (model.kind !== 'sdxl' || (negativePrompt ?? '') !== '') return false;
+  return readJsonObject(join(model.dir, 'model_index.json')).force_zeros_for_empty_prompt !== false;
+}
+
+async function textStates(session: Session, model: ModelFolder, wish: PictureWish): Promise<TextStates> {
+  const { prompt, negativePrompt, guidance } = wish;
+  if (guidance === 1) return encodePrompts(session, model, [prompt]);
+  if (!isZeroed(model, negativePrompt)) return encodePrompts(session, model, [negativePrompt ?? '', prompt]);
+  const text = await encodePrompts(session, model, [prompt]);
+  return joinStates(zeroStates(text), text);
+}
+
+/** Encodes the prompts and computes all that the UNet reads of them; frees the weights that it used. */
+export async function generationConditions(
+  session: Session,
+  model: ModelFolder,
+  wish: PictureWish,
+): Promise<GenerationConditions> {
+  const text = await textStates(session, model, wish);
+  const { height, width } = wish;
+  const timeIds: TimeIds = [height, width, 0, 0, height, width];
+  const conditions = await prepareConditions(session, model, text, Array<TimeIds>(text.n).fill(timeIds));
+  return { conditions, contextTokens: text.tokens, truncated: text.truncated };
+}

@@ -1,0 +1,106 @@
+import { describe, expect, it } from 'vitest';
+import { adapterLayout, frameSlices } from '../../lib/adapters/adapterLayout.js';
+import { attachAdapters, retractFeed, trainedElements } from '../../lib/adapters/attachAdapters.js';
+import { createGraph, elements, input, type Value } from '../../lib/graph/graph.js';
+import { interpret } from '../support/interpreter.js';
+import { pseudoRandom } from '../support/pseudoRandom.js';
+
+const LAYERS = [
+  { path: 'a.to_q', in: 5, out: 6, rank: 3 },
+  { path: 'a.to_k', in: 4, out: 6, rank: 2 },
+];
+
+describe('adapterLayout', () => {
+  it('places up, down and lambda of each layer on 64-byte lines', () => {
+    const layout = adapterLayout(LAYERS, true);
+    expect([...layout.flat.entries].map(([name, { offset, shape }]) => [name, offset, shape])).toEqual([
+      ['a.to_q.lora_up.weight', 0, [6, 3]],
+      ['a.to_q.lora_down.weight', 32, [3, 5]],
+      ['a.to_q.lora_lambda.weight', 48, [3]],
+      ['a.to_k.lora_up.weight', 64, [6, 2]],
+      ['a.to_k.lora_down.weight', 80, [2, 4]],
+      ['a.to_k.lora_lambda.weight', 96, [2]],
+    ]);
+    expect(layout.flat.total).toBe(112);
+    expect(trainedElements(layout)).toBe(18 + 15 + 3 + 12 + 8 + 2);
+    expect([...adapterLayout(LAYERS, false).flat.entries.keys()]).not.toContain('a.to_q.lora_lambda.weight');
+  });
+
+  it('lists the frames that retract keeps', () => {
+    expect(frameSlices(adapterLayout(LAYERS, true)).slice(0, 2)).toEqual([
+      { offset: 0, length: 6, count: 3, transposed: false },
+      { offset: 32, length: 5, count: 3, transposed: true },
+    ]);
+  });
+});
+
+/** Two linear outputs with adapters, in float64. `same`: the trained values are the start. */
+function run({ same, strength = 1, ranks = [3, 1] }: { same: boolean; strength?: number; ranks?: number[] }): {
+  y: number[];
+  base: number[];
+} {
+  const random = pseudoRandom(7);
+  const graph = createGraph();
+  const { hook, leaves } = attachAdapters(graph, adapterLayout(LAYERS, true), { strength });
+  const [x, base] = [input(graph, 'x', [2, 3, 5]), input(graph, 'base', [2, 3, 6])];
+  const y = hook('a.to_q', x, base);
+  expect(leaves().map((leaf) => leaf.name)).toEqual([
+    'a.to_q.lora_up.weight',
+    'a.to_q.lora_down.weight',
+    'a.to_q.lora_lambda.weight',
+  ]);
+  const values = new Map<Value, Float64Array>();
+  for (const leaf of graph.leaves.values()) {
+    values.set(
+      leaf,
+      Float64Array.from({ length: elements(leaf.shape) }, () => random.normal()),
+    );
+  }
+  for (const leaf of graph.leaves.values()) {
+    if (leaf.name === 'activeRank') values.set(leaf, Float64Array.from(ranks));
+    const trained = leaf.name.replace(/ at the start$/, '');
+    if (same && trained !== leaf.name) values.set(leaf, values.get(leaves().find(({ name }) => name === trained)!)!);
+  }
+  return { y: [...interpret(graph, values).get(y)!], base: [...values.get(base)!] };
+}
+
+describe('attachAdapters', () => {
+  it('changes nothing at the start, at any strength and rank', () => {
+    for (const strength of [1, 0.5, -2]) {
+      const { y, base } = run({ same: true, strength });
+      y.forEach((value, i) => {
+        expect(value).toBeCloseTo(base[i]!, 12);
+      });
+    }
+  });
+
+  it('scales the change with the strength, and has none at rank 0', () => {
+    const [whole, half] = [run({ same: false }), run({ same: false, strength: 0.5 })];
+    whole.y.forEach((value, i) => {
+      expect(value - whole.base[i]!).toBeCloseTo(2 * (half.y[i]! - half.base[i]!), 12);
+    });
+    const masked = run({ same: false, ranks: [0, 3] });
+    expect(masked.y.slice(0, 18)).toEqual(masked.base.slice(0, 18));
+    expect(masked.y.slice(18)).not.toEqual(masked.base.slice(18));
+  });
+
+  it('leaves other layers alone and shares leaves between two uses of a layer', () => {
+    const graph = createGraph();
+    const attached = attachAdapters(graph, adapterLayout(LAYERS, false));
+    const [x, base] = [input(graph, 'x', [1, 2, 5]), input(graph, 'base', [1, 2, 6])];
+    expect(attached.hook('b.to_q', x, base)).toBe(base);
+    attached.hook('a.to_q', x, attached.hook('a.to_q', x, base));
+    expect(attached.leaves()).toHaveLength(2);
+    expect(attached.paths()).toEqual(['a.to_q']);
+    expect(attached.afterUpdate).toBeUndefined();
+  });
+
+  it('appends one retract for all layers', () => {
+    const layout = adapterLayout(LAYERS, true);
+    const graph = createGraph();
+    attachAdapters(graph, layout, { retract: true }).afterUpdate!(graph);
+    expect(graph.nodes.map((node) => node.op.name)).toEqual(['retract']);
+    const { retractTable } = retractFeed(layout);
+    expect([...retractTable!]).toEqual([0, 6, 3, 0, 32, 5, 3, 1, 64, 6, 2, 0, 80, 4, 2, 1]);
+  });
+});

@@ -254,7 +254,7 @@ describe('expectBase', () => {
     const file = openAdapter((await saved('lora')).path);
     expectBase(file, { linears, fingerprint: () => 'f'.repeat(64) });
     expect(() => expectBase(file, { linears, fingerprint: () => 'e' })).toThrow(
-      /expected fingerprint f{64}, got e[^]*--force/,
+      /expected fingerprint f{64}, got e[\s\S]*--force/,
     );
     expectBase(file, { linears, fingerprint: () => 'e' }, { force: true });
   });

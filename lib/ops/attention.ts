@@ -55,6 +55,7 @@ export function attention(q: Value, k: Value, v: Value, { heads, causal = false 
   expectShape('attention', 'v', v, k.shape);
   const divides = Number.isInteger(heads) && heads > 0 && c % heads === 0;
   expectThat(divides, 'attention', 'heads', `a divisor of ${c} channels`, `${heads}`, q);
+  expectThat(c / heads <= 4096, 'attention', 'head width', 'at most 4096', `${c / heads}`, q); // tiles of a thread's workspace
   if (causal) expectSize('attention', 'tokens of k under a causal mask', k, k.shape[1], tq);
   const outputs = [
     { name: 'o', shape: q.shape, dtype: q.dtype },

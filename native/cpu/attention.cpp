@@ -53,6 +53,15 @@ struct Softmax {
   }
 };
 
+struct ScalePanels {  // to [d] = factor * one row of panels, `panel` floats apart
+  template <int W>
+  TLORA_INLINE static void run(const float* from, int64_t panel, float factor, float* to, int64_t d) {
+    eachVec<W>(d, [&](int64_t e, auto part) TLORA_INLINE_LAMBDA {
+      store(to + e, load<W>(from + e / kPanelLanes * panel + e % kPanelLanes, part) * factor, part);
+    });
+  }
+};
+
 struct Forward {
   Heads heads;
   int64_t queryBlock, keyTile;
@@ -72,7 +81,8 @@ struct Forward {
     float* values = tiles.take(keyTile * d);
     float* scores = tiles.take(keyTile * kLanes);
     float* p = tiles.take(keyTile * kLanes);
-    packLanes(q + heads.at(heads.tq, sample, head, first), heads.c, count, d, heads.scale * kLog2E, queries);
+    float* spare = tiles.take(roundUp(d, kPanelLanes) * kLanes);
+    packLanes(q + heads.at(heads.tq, sample, head, first), heads.c, count, d, queries);
     std::fill(most, most + width, -INFINITY);
     std::fill(sum, sum + width, 0.0f);
     std::fill(output, output + roundUp(width, kLanes) * d, 0.0f);
@@ -88,20 +98,20 @@ struct Forward {
         for (const float* from : {k, v}) prefetchRows(from + heads.at(heads.tk, sample, head, j + height + ahead), heads.c, std::min(share, next - ahead), d);
         if (heads.causal && diagonal + lanes <= 0) continue;
         float* out = output + lane * d;
-        product(ALayout::rows, height, lanes, d, keys, d, queries + lane * d, d * kPanelLanes, scores, kLanes, false);
+        product(ALayout::rows, height, lanes, d, keys, d, queries + lane * d, d * kPanelLanes, scores, kLanes, false,
+                heads.scale * kLog2E);
         const Lanes state{scores, p, out, most + lane, sum + lane};
         simd<Softmax>(&state, height, lanes, d, heads.causal && diagonal < height, diagonal);
         product(ALayout::columns, d, lanes, height, values, d, p, height * kPanelLanes, out, kLanes, true);
       }
     }
-    for (int64_t i = 0; i < count; i++) {
-      const float* out = output + i / kLanes * kLanes * d + i % kLanes;
-      float* to = o + heads.at(heads.tq, sample, head, first + i);
-      const float factor = 1 / sum[i];
-      for (int64_t e = 0; e < d; e++) to[e] = out[e * kLanes] * factor;
-      if (lse == nullptr) continue;
-      lse[(sample * heads.heads + head) * heads.tq + first + i] = (most[i] + std::log2(sum[i])) / kLog2E;
-    }
+    float* rows = o + heads.at(heads.tq, sample, head, first);
+    eachRow(output, count, d, spare, [&](int64_t i, const float* values, int64_t panel) {
+      simd<ScalePanels>(values, panel, 1 / sum[i], rows + i * heads.c, d);
+    });
+    if (lse == nullptr) return;
+    float* ends = lse + (sample * heads.heads + head) * heads.tq + first;
+    for (int64_t i = 0; i < count; i++) ends[i] = (most[i] + std::log2(sum[i])) / kLog2E;
   }
 };
 

@@ -10,7 +10,7 @@
 #include <cstring>
 
 #include "../core/kernel.h"
-#include "gemmMicro.h"
+#include "gemmPack.h"
 
 namespace tlora::attentionTile {
 
@@ -63,34 +63,28 @@ inline void prefetchRows(const float* from, int64_t stride, int64_t rows, int64_
     for (int64_t e = 0; e < d; e += 16) __builtin_prefetch(from + i * stride + e);
 }
 
-// The transpose, in panels: row e, lane i = scale * from[i * stride + e]. `panel` floats lie between panels.
-inline void packLanes(const float* from, int64_t stride, int64_t lanes, int64_t d, float scale, float* to) {
-  for (int64_t first = 0; first < lanes; first += kPanelLanes, to += d * kPanelLanes) {
-    const int64_t count = std::min(kPanelLanes, lanes - first);
-    if (count < kPanelLanes) std::memset(to, 0, sizeof(float) * d * kPanelLanes);
-    for (int64_t i = 0; i < count; i++)
-      for (int64_t e = 0; e < d; e++) to[e * kPanelLanes + i] = scale * from[(first + i) * stride + e];
+// The transpose of rows [lanes, d] in panels: row e, lane i = from[i * stride + e].
+inline void packLanes(const float* from, int64_t stride, int64_t lanes, int64_t d, float* to) {
+  packPanels(columnsOf(from, stride), 0, lanes, 0, d, to);
+}
+
+// And back: sums [d, kLanes], one such block for every kLanes lanes, row by row: body(i, values, panel) for lane i, with
+// channel e of its row at values[e / 16 * panel + e % 16]. `spare` has room for kLanes * roundUp(d, 16) floats.
+template <class Body>
+void eachRow(const float* sums, int64_t lanes, int64_t d, float* spare, Body body) {
+  for (int64_t first = 0; first < lanes; first += kLanes, sums += kLanes * d) {
+    const int64_t count = std::min(kLanes, lanes - first);
+    packPanels(columnsOf(sums, kLanes), 0, d, 0, count, spare);
+    for (int64_t i = 0; i < count; i++) body(first + i, spare + i * kPanelLanes, count * kPanelLanes);
   }
 }
 
-// As it lies, in panels: row j, column e = from[j * stride + e].
-inline void packColumns(const float* from, int64_t stride, int64_t rows, int64_t d, float* to) {
-  for (int64_t first = 0; first < d; first += kPanelLanes, to += rows * kPanelLanes) {
-    const int64_t count = std::min(kPanelLanes, d - first);
-    for (int64_t j = 0; j < rows; j++) {
-      float* row = to + j * kPanelLanes;
-      std::memcpy(row, from + j * stride + first, sizeof(float) * count);
-      std::memset(row + count, 0, sizeof(float) * (kPanelLanes - count));
-    }
-  }
-}
-
-// c [rows, columns] (+)= a [rows, depth] * b, with b in panels that are `panel` floats apart; a as `layout` says.
+// c [rows, columns] (+)= scale * a [rows, depth] * b, with b in panels that are `panel` floats apart; a as `layout` says.
 struct Product {
   const MicroKernels& kernels;
 
   void operator()(ALayout layout, int64_t rows, int64_t columns, int64_t depth, const float* a, int64_t aStride, const float* b,
-                  int64_t panel, float* c, int64_t cStride, bool accumulate) const {
+                  int64_t panel, float* c, int64_t cStride, bool accumulate, float scale = 1) const {
     const int64_t panels = (columns + kPanelLanes - 1) / kPanelLanes, tiles = (rows + kernels.maxRows - 1) / kernels.maxRows;
     for (int64_t p = 0; p < panels; p += kernels.maxPanels) {
       const int64_t width = std::min<int64_t>(kernels.maxPanels, panels - p);
@@ -106,7 +100,7 @@ struct Product {
                              cStride,
                              count,
                              accumulate,
-                             1.0f,
+                             scale,
                              nullptr,
                              nullptr};
         const auto& table = layout == ALayout::rows ? kernels.rows[0] : kernels.columns;

@@ -13,7 +13,8 @@ namespace {
 
 using namespace attentionTile;
 
-constexpr int64_t kEnoughTasks = 32;
+// Groups make tasks, but each of their pairs packs its keys once more.
+constexpr int64_t kEnoughTasks = 32, kQueriesPerGroup = 512;
 
 struct Scores {
   float* s;           // [queries, kLanes]: scores in, used up
@@ -58,6 +59,16 @@ struct Delta {  // delta[i] = scale * rowdot(a, b) for rows of d, `stride` apart
   }
 };
 
+struct AddPanels {  // to [d] += one row of panels, `panel` floats apart
+  template <int W>
+  TLORA_INLINE static void run(const float* from, int64_t panel, float* to, int64_t d) {
+    eachVec<W>(d, [&](int64_t e, auto part) TLORA_INLINE_LAMBDA {
+      const float* at = from + e / kPanelLanes * panel + e % kPanelLanes;
+      store(to + e, load<W>(static_cast<const float*>(to) + e, part) + load<W>(at, part), part);
+    });
+  }
+};
+
 struct Backward {
   Heads heads;
   int64_t keyBlock, queryTile;
@@ -83,11 +94,12 @@ struct Backward {
     float* ds = wantScores() ? tiles.take(queryTile * room) : nullptr;
     float* p = tiles.take(queryTile * kLanes);
     float* dsPanels = tiles.take(queryTile * kLanes);
+    float* spare = tiles.take(roundUp(d, kPanelLanes) * kLanes);
 
     const int64_t at = heads.at(heads.tk, sample, head, first);
-    packLanes(k + at, heads.c, count, d, 1, keyLanes);
-    if (wantScores()) packLanes(v + at, heads.c, count, d, 1, valueLanes);
-    if (dq) packColumns(k + at, heads.c, count, d, keyColumns);
+    packLanes(k + at, heads.c, count, d, keyLanes);
+    if (wantScores()) packLanes(v + at, heads.c, count, d, valueLanes);
+    if (dq) packPanels(rowsOf(k + at, heads.c), 0, d, 0, count, keyColumns);
     for (float* sum : {sumK, sumV})
       if (sum) std::fill(sum, sum + room * d, 0.0f);
 
@@ -96,8 +108,10 @@ struct Backward {
       const int64_t height = std::min(queryTile, to - i), source = heads.at(heads.tq, sample, head, i);
       copyRows(q + source, heads.c, height, d, queries);
       copyRows(dO + source, heads.c, height, d, gradients);
-      for (int64_t lane = 0; lane < width; lane += kLanes) {
+      const int64_t next = std::min(queryTile, to - i - height), share = (next * kLanes + width - 1) / width;
+      for (int64_t lane = 0, ahead = 0; lane < width; lane += kLanes, ahead += share) {
         const int64_t lanes = std::min(kLanes, width - lane), panel = d * kPanelLanes;
+        for (const float* rows : {q, dO}) prefetchRows(rows + source + (height + ahead) * heads.c, heads.c, std::min(share, next - ahead), d);
         product(ALayout::rows, height, lanes, d, queries, d, keyLanes + lane * d, panel, s, kLanes, false);
         if (ds) product(ALayout::rows, height, lanes, d, gradients, d, valueLanes + lane * d, panel, ds + lane, room, false);
         const int64_t diagonal = first + lane - i;
@@ -109,15 +123,11 @@ struct Backward {
       }
       if (dq) product(ALayout::rows, height, d, count, ds, room, keyColumns, count * kPanelLanes, dq + source, heads.c, true);
     }
-    if (dk) addLanes(sumK, count, dk + at);
-    if (dv) addLanes(sumV, count, dv + at);
-  }
-
-  // to [count, d] += the transpose of sum, [d, kLanes] for every kLanes keys
-  void addLanes(const float* sum, int64_t count, float* to) const {
-    for (int64_t j = 0; j < count; j++, to += heads.c) {
-      const float* from = sum + j / kLanes * kLanes * heads.d + j % kLanes;
-      for (int64_t e = 0; e < heads.d; e++) to[e] += from[e * kLanes];
+    for (const auto& [sum, gradient] : {std::pair{sumK, dk}, {sumV, dv}}) {
+      if (gradient == nullptr) continue;
+      eachRow(sum, count, d, spare, [&](int64_t j, const float* values, int64_t panel) {
+        simd<AddPanels>(values, panel, gradient + at + j * heads.c, d);
+      });
     }
   }
 
@@ -140,14 +150,14 @@ struct Backward {
 void attentionVjp(const Call& call, Context& context) {
   const Heads h = headsOf(call);
   const int64_t pairs = h.n * h.heads;
-  const int64_t keyBlock = tileSize(h.d, 16384, kLanes, 128), queryTile = tileSize(h.d, 16384, 16, 64);
+  const int64_t keyBlock = tileSize(h.d, 16384, kLanes, 256), queryTile = tileSize(h.d, 16384, 16, 64);
   const Backward backward{h, keyBlock, queryTile, {microKernels()}, call.in[0].f32(), call.in[1].f32(), call.in[2].f32(),
                           call.in[3].f32(), call.in[4].f32(), call.in[5].f32(), call.out[0].f32(), call.out[1].f32(),
                           call.out[2].f32(), static_cast<float*>(call.scratch)};
   context.pool.run(pairs, [&](int64_t pair, int) { backward.prepare(pair / h.heads, pair % h.heads); });
 
   const int64_t keyBlocks = (h.tk + keyBlock - 1) / keyBlock, queryTiles = (h.tq + queryTile - 1) / queryTile;
-  const int64_t groups = std::min({keyBlocks, queryTiles, (kEnoughTasks + pairs - 1) / pairs});
+  const int64_t groups = std::min({keyBlocks, std::max<int64_t>(1, h.tq / kQueriesPerGroup), (kEnoughTasks + pairs - 1) / pairs});
   const auto border = [groups](int64_t group, int64_t count, int64_t size, int64_t end) { return std::min(end, group * count / groups * size); };
   for (int64_t phase = 0; phase < groups; phase++) {
     context.pool.run(pairs * groups, [&](int64_t task, int thread) {

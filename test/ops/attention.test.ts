@@ -69,5 +69,9 @@ describe('attention', () => {
     expect(build(() => attention(q, k, k, { heads: 2, causal: true }))).toThrow(
       '[attention] tokens of k under a causal mask: expected 4, got 3 (at mid_block)',
     );
+    const wide = input(graph, 'wide', [1, 1, 8194]);
+    expect(build(() => attention(wide, wide, wide, { heads: 2 }))).toThrow(
+      '[attention] head width: expected at most 4096, got 4097 (at mid_block)',
+    );
   });
 });

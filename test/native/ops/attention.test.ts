@@ -30,6 +30,7 @@ const cases: Sizes[] = [
   { n: 1, tq: 48, tk: 70, heads: 1, d: 160 },
   { n: 1, tq: 40, tk: 70, heads: 1, d: 512 },
   { n: 1, tq: 20, tk: 35, heads: 1, d: 515 },
+  { n: 1, tq: 2, tk: 3, heads: 1, d: 4096 },
   { n: 2, tq: 77, tk: 77, heads: 2, d: 64, causal: true },
   { n: 1, tq: 290, tk: 290, heads: 1, d: 33, causal: true },
 ];

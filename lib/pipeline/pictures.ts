@@ -1,4 +1,4 @@
-import { createGraph, input, result } from '../graph/graph.js';
+import { createGraph, type Graph, input, result } from '../graph/graph.js';
 import type { Component } from '../io/modelFolder.js';
 import { readAutoencoderConfig } from '../models/autoencoderConfig.js';
 import {
@@ -43,6 +43,16 @@ export async function encodePicture(
   };
 }
 
+/** The decoder on one picture's latents: input `latents` [1, height, width, c], unscaled; result `image` [1, height·d, width·d, 3]. */
+export function decodeGraph(vae: Component, height: number, width: number): Graph {
+  const config = readAutoencoderConfig(vae.config);
+  const graph = createGraph();
+  const tree = paramTree(graph, 'vae', vae.tensors);
+  const latents = input(graph, 'latents', [1, height, width, config.latentChannels]);
+  result(graph, 'image', autoencoderKlDecode(tree, config, latents));
+  return graph;
+}
+
 /**
  * Decodes one picture.
  * @param latents [1, height, width, c], scaled as the UNet has them
@@ -55,14 +65,9 @@ export async function decodeLatents(
   height: number,
   width: number,
 ): Promise<{ image: Float32Array; height: number; width: number }> {
-  const config = readAutoencoderConfig(vae.config);
-  const graph = createGraph();
-  const tree = paramTree(graph, 'vae', vae.tensors);
-  const image = autoencoderKlDecode(tree, config, input(graph, 'latents', [1, height, width, config.latentChannels]));
-  result(graph, 'image', image);
-  const results = await runOnce(session, graph, [vae], {
-    latents: latents.map((v) => v / config.scalingFactor),
-  });
-  const [, h, w] = image.shape as [number, number, number, number];
+  const { scalingFactor } = readAutoencoderConfig(vae.config);
+  const graph = decodeGraph(vae, height, width);
+  const results = await runOnce(session, graph, [vae], { latents: latents.map((v) => v / scalingFactor) });
+  const [, h, w] = graph.results.get('image')!.shape as [number, number, number, number];
   return { image: results.get('image')!, height: h, width: w };
 }

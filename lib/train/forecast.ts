@@ -1,15 +1,12 @@
-import { readFileSync } from 'node:fs';
-import { availableParallelism, freemem } from 'node:os';
+import { availableParallelism } from 'node:os';
 import type { AdapterLayout } from '../adapters/adapterLayout.js';
 import { attachAdapters, trainedElements } from '../adapters/attachAdapters.js';
-import { OutOfMemoryError } from '../errors.js';
 import type { DType, Graph, Phase } from '../graph/graph.js';
 import type { Component } from '../io/modelFolder.js';
 import { readAutoencoderConfig } from '../models/autoencoderConfig.js';
 import { readUnetConfig } from '../models/unetConfig.js';
 import { openModel } from '../pipeline/openModel.js';
 import { textEncoderConfig } from '../pipeline/textStates.js';
-import { formatBytes } from '../plan/byteSize.js';
 import { liveNodes } from '../plan/lifetimes.js';
 import type { MemoryForecast } from '../plan/memoryBudget.js';
 import type { Plan } from '../plan/plan.js';
@@ -91,26 +88,4 @@ export function planTraining(given: PlanTrainingOptions): PlanReport {
     plan,
     graph,
   };
-}
-
-/** Bytes that programs may still take without swapping. */
-export function availableMemory(): number {
-  try {
-    const match = /^MemAvailable:\s+(\d+) kB/m.exec(readFileSync('/proc/meminfo', 'utf8'));
-    if (match) return Number(match[1]) * 1024;
-  } catch {
-    // Not Linux: the system's own count of free memory is the next best.
-  }
-  return freemem();
-}
-
-/**
- * @throws OutOfMemoryError when a run needs more than is free, before anything is allocated
- */
-export function expectMemory(neededBytes: number): void {
-  const free = availableMemory();
-  if (neededBytes <= free) return;
-  throw new OutOfMemoryError(`memory: this run needs ${formatBytes(neededBytes)}, ${formatBytes(free)} are free`, {
-    hint: `Close other programs, give --memory ${formatBytes(free)} to recompute instead of keeping, or lower --resolution, --batch or --rank.`,
-  });
 }

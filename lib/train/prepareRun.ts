@@ -8,6 +8,7 @@ import type { Photo } from '../io/image.js';
 import { readUnetConfig } from '../models/unetConfig.js';
 import { type Conditions, prepareConditions, selectConditions } from '../pipeline/conditions.js';
 import { chooseDevice } from '../pipeline/device.js';
+import { expectMemory } from '../pipeline/freeMemory.js';
 import { type OpenModel, openModel } from '../pipeline/openModel.js';
 import { type Feeds, openSession, type Session } from '../pipeline/session.js';
 import { encodePrompts } from '../pipeline/textStates.js';
@@ -15,7 +16,7 @@ import { type NoiseSchedule, noiseSchedule } from '../schedulers/noiseSchedule.j
 import { setupAdapters } from './adapterSetup.js';
 import { type DrawnBatch, drawStep } from './draws.js';
 import type { DeviceInfo, MemoryInfo } from './events.js';
-import { adaptersOf, expectMemory, stepSizes } from './forecast.js';
+import { adaptersOf, stepSizes } from './forecast.js';
 import { fillPrompt, type ResolvedTrainOptions } from './options.js';
 import {
   encodePhotos,
@@ -123,7 +124,11 @@ export async function prepareRun(options: ResolvedTrainOptions, control: RunCont
     optimizer: options,
   };
   const neededBytes = planStep(trainerOptions, threads).forecast.totalBytes;
-  expectMemory(neededBytes);
+  expectMemory(
+    neededBytes,
+    (free) =>
+      `Close other programs, give --memory ${free} to recompute instead of keeping, or lower --resolution, --batch or --rank.`,
+  );
   control.emit({ type: 'forecast', memory: neededBytes });
   const noise = noiseSchedule(model.scheduler);
   const ranks = { T: noise.trainTimesteps, maxRank: options.rank, minRank: options.minRank, alpha: options.alpha };

@@ -1,0 +1,169 @@
+import { availableParallelism } from 'node:os';
+import { ConfigError } from '../errors.js';
+import { readAutoencoderConfig } from '../models/autoencoderConfig.js';
+import { readUnetConfig } from '../models/unetConfig.js';
+import { chooseDevice, type DeviceInfo } from '../pipeline/device.js';
+import { type OpenModel, openModel } from '../pipeline/openModel.js';
+import { openSession, type Session } from '../pipeline/session.js';
+import { noiseSchedule } from '../schedulers/noiseSchedule.js';
+import type { Sampler } from '../schedulers/sampler.js';
+import { fillSubject, type GenerationAdapter, loadGenerationAdapter, openGenerationAdapter } from './adapter.js';
+import { expectGenerationMemory } from './memory.js';
+import { type GenerateOptions, type ResolvedGenerateOptions, resolveGenerateOptions } from './options.js';
+import { savePicture } from './pictureFile.js';
+import { decodePictures, drawLatents } from './pictures.js';
+import { generationConditions, type PictureWish } from './prompts.js';
+import { abortable, samplerFor } from './sample.js';
+
+export interface GeneratedPicture {
+  readonly path: string;
+  readonly seed: number;
+}
+
+export interface GenerateResult {
+  readonly pictures: readonly GeneratedPicture[];
+  readonly device: DeviceInfo;
+  readonly durationMs: number;
+}
+
+/** All that is known before anything is computed. */
+interface Generation {
+  readonly options: ResolvedGenerateOptions;
+  readonly model: OpenModel;
+  readonly adapter: GenerationAdapter | undefined;
+  readonly sampler: Sampler;
+  readonly wish: PictureWish;
+  readonly seeds: readonly number[];
+  readonly threads: number;
+}
+
+/**
+ * Makes pictures with a model and an adapter, and saves them as PNG files. Text encoders, UNet and autoencoder are in memory one after the other.
+ * @throws (by rejecting) ConfigError, FileFormatError, FileWriteError, DeviceError, OutOfMemoryError, NativeAddonError; AbortError after
+ * the signal
+ */
+export async function generate(given: GenerateOptions): Promise<GenerateResult> {
+  const begun = performance.now();
+  const options = resolveGenerateOptions(given);
+  options.signal?.throwIfAborted();
+  const emit = options.onEvent ?? (() => {});
+  const threads = options.threads ?? availableParallelism();
+  const { device } = chooseDevice(options.device, threads);
+  emit({ type: 'phase', phase: 'load' });
+  const generation = prepare(options, threads);
+  expectGenerationMemory(generation.model, { ...generation.wish, ...generation, memory: options.memory });
+  const latents = await sampleAll(generation);
+  const pictures = await decodeAll(generation, latents);
+  return { pictures, device, durationMs: performance.now() - begun };
+}
+
+function prepare(options: ResolvedGenerateOptions, threads: number): Generation {
+  const model = openModel(options.model);
+  const schedule = noiseSchedule(model.scheduler);
+  const sampler = samplerFor(schedule, options);
+  const { adapter: path, strength, force, onEvent, prompt, negativePrompt } = options;
+  const adapter =
+    path === undefined
+      ? undefined
+      : openGenerationAdapter(model.unet, schedule.trainTimesteps, { path, strength, force }, onEvent ?? (() => {}));
+  const wish = {
+    prompt: fillSubject('prompt', prompt, adapter),
+    negativePrompt: negativePrompt === undefined ? undefined : fillSubject('negativePrompt', negativePrompt, adapter),
+    guidance: options.guidance,
+    ...pictureSize(options, model, adapter),
+  };
+  return { options, model, adapter, sampler, wish, seeds: seedsOf(options), threads };
+}
+
+/** As asked for, else as the adapter was trained, else the model's own. */
+function pictureSize(
+  { size }: ResolvedGenerateOptions,
+  model: OpenModel,
+  adapter: GenerationAdapter | undefined,
+): { width: number; height: number } {
+  const { downscale } = readAutoencoderConfig(model.vae.config);
+  const side = adapter?.resolution ?? (readUnetConfig(model.unet.config).sampleSize ?? 64) * downscale;
+  const { width, height } = size ?? { width: side, height: side };
+  if (width % downscale === 0 && height % downscale === 0) return { width, height };
+  throw new ConfigError(`size: expected multiples of ${downscale} for this model, got ${width}×${height}`);
+}
+
+function seedsOf({ seed, count }: ResolvedGenerateOptions): number[] {
+  const seeds = Array.from({ length: count }, (_, i) => seed + i);
+  if (Number.isSafeInteger(seeds.at(-1))) return seeds;
+  throw new ConfigError(`seed: expected seed + count below 2⁵³, got ${seed} + ${count}`);
+}
+
+/** Runs `body` with an engine of its own, whose memory is all free again afterwards. */
+async function withSession<T>(threads: number, body: (session: Session) => Promise<T>): Promise<T> {
+  const session = openSession(threads);
+  try {
+    return await body(session);
+  } finally {
+    session.engine.dispose();
+  }
+}
+
+async function sampleAll(generation: Generation): Promise<Float32Array[]> {
+  const { options, model, adapter, wish, seeds, threads } = generation;
+  const { signal, onEvent } = options;
+  onEvent?.({ type: 'phase', phase: 'encode' });
+  const conditions = await withSession(threads, (session) =>
+    abortable(session, signal, () => generationConditions(session, model, wish)),
+  );
+  for (const end of conditions.truncated) {
+    const message = `the prompt is too long: '${end}' is left out`;
+    onEvent?.({ type: 'warning', code: 'PROMPT_TRUNCATED', message });
+  }
+  onEvent?.({ type: 'phase', phase: 'sample' });
+  return withSession(threads, async (session) => {
+    if (adapter) await abortable(session, signal, () => loadGenerationAdapter(session, model.unet, adapter));
+    return drawLatents(session, {
+      ...generation,
+      ...wish,
+      conditions,
+      seeds,
+      adapter: adapter?.sampled,
+      activeRank: adapter?.activeRank ?? (() => 0),
+      signal,
+      onStep: stepReporter(generation),
+    });
+  });
+}
+
+/** Tells each step with its time and the time that all others will take. */
+function stepReporter({ options: { onEvent }, sampler, seeds }: Generation): (picture: number, step: number) => void {
+  const steps = sampler.timesteps.length;
+  const begun = performance.now();
+  let last = begun;
+  return (picture, step) => {
+    const now = performance.now();
+    const done = picture * steps + step;
+    const etaMs = ((now - begun) / done) * (steps * seeds.length - done);
+    onEvent?.({ type: 'step', picture, pictures: seeds.length, step, steps, stepMs: now - last, etaMs });
+    last = now;
+  };
+}
+
+async function decodeAll(generation: Generation, latents: readonly Float32Array[]): Promise<GeneratedPicture[]> {
+  const { options, model, wish, seeds, threads } = generation;
+  const { signal, onEvent, outputDir } = options;
+  onEvent?.({ type: 'phase', phase: 'decode' });
+  const decoded = await withSession(threads, (session) => decodePictures(session, model, latents, wish, signal));
+  onEvent?.({ type: 'phase', phase: 'save' });
+  const pictures: GeneratedPicture[] = [];
+  for (const [picture, pixels] of decoded.entries()) {
+    const seed = seeds[picture]!;
+    const path = await savePicture(outputDir, pixels, { ...describe(generation), seed });
+    pictures.push({ path, seed });
+    onEvent?.({ type: 'picture', picture, path });
+  }
+  return pictures;
+}
+
+/** Everything that a picture depends on, besides its seed. */
+function describe({ options, wish, sampler, adapter }: Generation): PictureWish & Record<string, unknown> {
+  const { model, steps, karras, strength } = options;
+  const used = adapter && { adapter: adapter.file.path, strength };
+  return { ...wish, model, ...used, sampler: sampler.kind, steps, karras };
+}

@@ -1,0 +1,79 @@
+"""Compares unet.py and adapters.py with what the reference implementation computed on a tiny pipeline."""
+
+from pathlib import Path
+
+import torch
+import torch.nn.functional as F
+from adapters import SeparateLinear, StackedLinear, attach, cache_context
+from safetensors.torch import load_file
+from unet import Attention, load_unet
+
+KINDS = {"up": "p_layer.weight", "down": "q_layer.weight", "lambda": "lambda_layer"}
+BASE_KINDS = {"up": "base_p.weight", "down": "base_q.weight", "lambda": "base_lambda"}
+
+
+def difference(got, expected):
+    return ((got - expected).norm() / expected.norm()).item()
+
+
+def key(path, kind):
+    """The authors' key of a value of the layer `...attn1.to_out.0`."""
+    parent, name = path.removesuffix(".0").rsplit(".", 1)
+    return f"{parent}.processor.{name}_lora.{kind}"
+
+
+def check_unet(model, expected):
+    more = [expected[name] for name in ("text_embeds", "time_ids") if name in expected]
+    with torch.no_grad():
+        got = model(expected["sample"], expected["timesteps"], expected["encoder_hidden_states"], *more)
+    return difference(got, expected["out"])
+
+
+def check_adapters(folder, conditions, layer, cached):
+    expected = load_file(folder / "adapter-ortho_lora-last.safetensors")
+    model = load_unet(folder.parent / folder.name.replace("expected", "tiny"))
+    starts = {
+        path: {kind: expected[f"init.{key(path, name)}"].flatten() if kind == "lambda" else expected[f"init.{key(path, name)}"]
+               for kind, name in BASE_KINDS.items()}
+        for path in [p for p, m in model.named_modules() if ".attn" in p and p.endswith(("to_q", "to_k", "to_v", "to_out.0"))]
+    }
+    adapters, active = attach(model, starts, layer)
+    with torch.no_grad():
+        for path, adapter in adapters.items():
+            for value, name in ((adapter.up, "up"), (adapter.down, "down"), (adapter.lamb, "lambda")):
+                value.copy_(expected[f"param.{key(path, KINDS[name])}"].view(value.shape))
+    sample, context, *more = [x[:1] for x in conditions]
+    if cached:
+        cache_context(adapters, context)
+    worst = 0.0
+    for rank in (4, 8):
+        active.rank = rank
+        out = model(sample, torch.tensor([500]), context, *more)
+        model.zero_grad()
+        F.mse_loss(out, expected["target"]).backward()
+        worst = max(worst, difference(out, expected[f"r{rank}.out"]))
+        squares = total = 0.0
+        for path, adapter in adapters.items():
+            for value, name in ((adapter.up, "up"), (adapter.down, "down"), (adapter.lamb, "lambda")):
+                gradient = expected[f"r{rank}.grad.{key(path, KINDS[name])}"].view(value.shape)
+                squares += (value.grad - gradient).square().sum().item()
+                total += gradient.square().sum().item()
+        print(f"  {layer.__name__} rank {rank}: output {difference(out, expected[f'r{rank}.out']):.1e}, "
+              f"gradients {(squares / total) ** 0.5:.1e}")
+        worst = max(worst, (squares / total) ** 0.5 / 2)
+    return worst
+
+
+def check(folder):
+    """folder: expected-<name> beside the pipeline tiny-<name>. Returns whether all differences are within 1e-5 (gradients 2e-5)."""
+    folder = Path(folder).resolve()
+    expected = load_file(folder / "unet.safetensors")
+    names = ("sample", "encoder_hidden_states", "text_embeds", "time_ids")
+    conditions = [expected[name] for name in names if name in expected]
+    worst = 0.0
+    for fused, layer, cached in ((True, StackedLinear, True), (False, SeparateLinear, False)):
+        Attention.fused = fused
+        error = check_unet(load_unet(folder.parent / folder.name.replace("expected", "tiny")), expected)
+        print(f"{folder.name}, {'fused' if fused else 'materialised'} attention: output {error:.1e}")
+        worst = max(worst, error, check_adapters(folder, conditions, layer, cached))
+    return worst <= 1e-5

@@ -1,6 +1,7 @@
 #include "gemm.h"
 
 #include <algorithm>
+#include <numeric>
 
 #include "gemmMicro.h"
 #include "gemmPack.h"
@@ -10,12 +11,15 @@ namespace {
 
 using Kind = GemmMatrix::Kind;
 
-// Rows of A that are packed together: with kBlockK columns they fill half of a 1 MB second-level cache.
-constexpr int64_t kBlockRows = 448;
+// Rows of A that are packed together: with kBlockK columns they take half a megabyte of the second-level cache.
+constexpr int64_t kBlockRows = 336;
 // A tile below these sizes is not worth its packing.
 constexpr int64_t kLeastRows = 112, kLeastColumns = 128;
 // 16-bit panels that fewer row groups read are widened in registers, others once into the workspace.
-constexpr int64_t kWidenGroups = 4;
+constexpr int64_t kWidenGroups = 8;
+
+// Rows of A that no more columns than these meet are read where they lie, unless their stride maps them to one cache set.
+constexpr int64_t kInPlaceColumns = 128;
 
 constexpr size_t kBlockBytes = kBlockRows * kPackedStride * sizeof(float) + 64;
 static_assert(kBlockBytes + kMostPanels * kBlockK * kPanel * sizeof(float) <= kGemmWorkspaceBytes);
@@ -40,11 +44,16 @@ struct ABlock {
   ALayout layout;
 };
 
-ABlock blockOfA(const Product& p, int64_t i0, const RowGroups& groups, int64_t k0, int64_t depth, float* space) {
+ABlock blockOfA(const Product& p, int64_t i0, const RowGroups& groups, int64_t columns, int64_t k0, int64_t depth,
+                float* space) {
+  const bool inPlace = columns <= kInPlaceColumns && p.a.stride % 512 != 0;
   if (p.a.kind == Kind::columns) {
+    if (inPlace) return {p.a.data + k0 * p.a.stride + i0, p.a.stride, ALayout::columns};
     packColumns(p.a, i0, groups, k0, depth, space);
     return {space, 0, ALayout::columns};
   }
+  if (p.a.kind == Kind::rows && inPlace)
+    return {p.a.data + i0 * p.a.stride + k0, p.a.stride, ALayout::rows};
   packRows(p.a, i0, groups.rows, k0, depth, space);
   return {space, kPackedStride, ALayout::rows};
 }
@@ -88,8 +97,8 @@ void multiplyBlock(const Product& p, int64_t i0, int64_t j0, int64_t j1, int64_t
       const int height = groups.height(g);
       const int64_t row = groups.begin(g);
       const MicroArgs args = {
-          .a = a.data + (a.layout == ALayout::rows ? row * a.stride : row * depth),
-          .aStride = a.layout == ALayout::rows ? a.stride : height,
+          .a = a.data + row * (a.layout == ALayout::rows ? a.stride : a.stride ? 1 : depth),
+          .aStride = a.stride ? a.stride : height,
           .b = b.data,
           .panelBytes = b.panelBytes,
           .depth = depth,
@@ -117,14 +126,15 @@ void multiplyTile(const Product& p, const Tile& tile, void* workspace) {
     int64_t k0 = 0;
     do {  // once even for k = 0, which leaves bias or zero
       const int64_t depth = std::min(kBlockK, p.k - k0);
-      const ABlock a = blockOfA(p, i0, groups, k0, depth, aSpace);
+      const ABlock a = blockOfA(p, i0, groups, tile.j1 - tile.j0, k0, depth, aSpace);
       multiplyBlock(p, i0, tile.j0, tile.j1, k0, depth, groups, a, bSpace);
       k0 += kBlockK;
     } while (k0 < p.k);
   }
 }
 
-// How many tiles: at least four per thread if they stay large enough, the longer side cut first.
+// How many tiles: at least four per thread if they stay large enough, the longer side cut first, and a whole number of
+// tiles per thread.
 struct Grid {
   int64_t rows = 1, columns = 1;
 };
@@ -142,6 +152,9 @@ Grid gridFor(int64_t m, int64_t n, int threads) {
     else
       grid.columns++;
   }
+  int64_t& side = grid.rows > 1 ? grid.rows : grid.columns;
+  const int64_t other = grid.rows * grid.columns / side, step = threads / std::gcd(int64_t{threads}, other);
+  if (side > 1) side = (side + step - 1) / step * step;
   return grid;
 }
 

@@ -76,7 +76,10 @@ struct Micro {
     constexpr int64_t kStep = 16 * (T == DType::f32 ? 4 : 2);  // bytes per k in a panel
     const int64_t stride = args->aStride;
     TLORA_UNROLL
-    for (int r = 0; r < R; r++) __builtin_prefetch(args->c + r * args->cStride, 1);
+    for (int r = 0; r < R; r++) {
+      __builtin_prefetch(args->c + r * args->cStride, 1);
+      if constexpr (P > 1) __builtin_prefetch(args->c + r * args->cStride + 16, 1);
+    }
     Vec<W> acc[R][N] = {};
     const char* b[P];
     TLORA_UNROLL

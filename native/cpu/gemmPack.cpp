@@ -7,22 +7,49 @@ namespace {
 
 constexpr int64_t kLanes = 16;  // columns of a panel
 
-// out[k * outer + j] = in[j * stride + k] for 16 x 16 elements, by 4 x 4 blocks.
+// Four floats from each of W / 4 rows, rows four apart: the quarters of one vector.
+template <int W>
+TLORA_INLINE Vec<W> loadQuarters(const float* p, int64_t stride) {
+  if constexpr (W == 4) {
+    return load<4>(p);
+  } else if constexpr (W == 8) {
+    return __builtin_shufflevector(load<4>(p), load<4>(p + 4 * stride), 0, 1, 2, 3, 4, 5, 6, 7);
+  } else {
+    return __builtin_shufflevector(loadQuarters<8>(p, stride), loadQuarters<8>(p + 8 * stride, stride), 0, 1, 2, 3, 4, 5, 6,
+                                   7, 8, 9, 10, 11, 12, 13, 14, 15);
+  }
+}
+
+// Interleaves the low (or high) halves of every quarter of a and b, by `pairs` of floats or one by one.
+template <int W, bool high, bool pairs>
+TLORA_INLINE Vec<W> zip(Vec<W> a, Vec<W> b) {
+  VecI<W> from;
+  for (int i = 0; i < W; i++) {
+    const int lane = i % 4, of = pairs ? lane / 2 : lane % 2;
+    const int source = pairs ? lane % 2 + (high ? 2 : 0) : lane / 2 + (high ? 2 : 0);
+    from[i] = i / 4 * 4 + source + (of ? W : 0);
+  }
+  return __builtin_shuffle(a, b, from);
+}
+
+// out[k * 16 + j] = in[j * stride + k] for 16 x 16 elements: W rows at a time, four columns at a time.
 struct Transpose16 {
   template <int W>
-  TLORA_INLINE static void run(const float* in, int64_t stride, float* out, int64_t outer) {
-    typedef int32_t Index __attribute__((vector_size(16)));
-    for (int j = 0; j < 16; j += 4) {
+  TLORA_INLINE static void run(const float* in, int64_t stride, float* out) {
+    TLORA_UNROLL
+    for (int j = 0; j < 16; j += W) {
+      TLORA_UNROLL
       for (int k = 0; k < 16; k += 4) {
         const float* p = in + j * stride + k;
-        const Vec<4> r0 = load<4>(p), r1 = load<4>(p + stride), r2 = load<4>(p + 2 * stride), r3 = load<4>(p + 3 * stride);
-        const Vec<4> low01 = __builtin_shuffle(r0, r1, Index{0, 4, 1, 5}), high01 = __builtin_shuffle(r0, r1, Index{2, 6, 3, 7});
-        const Vec<4> low23 = __builtin_shuffle(r2, r3, Index{0, 4, 1, 5}), high23 = __builtin_shuffle(r2, r3, Index{2, 6, 3, 7});
-        float* to = out + k * outer + j;
-        store(to, __builtin_shuffle(low01, low23, Index{0, 1, 4, 5}));
-        store(to + outer, __builtin_shuffle(low01, low23, Index{2, 3, 6, 7}));
-        store(to + 2 * outer, __builtin_shuffle(high01, high23, Index{0, 1, 4, 5}));
-        store(to + 3 * outer, __builtin_shuffle(high01, high23, Index{2, 3, 6, 7}));
+        const Vec<W> r0 = loadQuarters<W>(p, stride), r1 = loadQuarters<W>(p + stride, stride);
+        const Vec<W> r2 = loadQuarters<W>(p + 2 * stride, stride), r3 = loadQuarters<W>(p + 3 * stride, stride);
+        const Vec<W> low01 = zip<W, false, false>(r0, r1), high01 = zip<W, true, false>(r0, r1);
+        const Vec<W> low23 = zip<W, false, false>(r2, r3), high23 = zip<W, true, false>(r2, r3);
+        float* to = out + k * 16 + j;
+        store(to, zip<W, false, true>(low01, low23));
+        store(to + 16, zip<W, true, true>(low01, low23));
+        store(to + 32, zip<W, false, true>(high01, high23));
+        store(to + 48, zip<W, true, true>(high01, high23));
       }
     }
   }
@@ -43,8 +70,10 @@ struct CopyStrips {
   template <int W>
   TLORA_INLINE static void run(const float* in, int64_t stride, int64_t depth, int64_t height, float* out) {
     const int64_t whole = stride >= kLanes && depth > 0 ? depth - 1 : 0;
-    for (int64_t k = 0; k < whole; k++, in += stride, out += height)
+    for (int64_t k = 0; k < whole; k++, in += stride, out += height) {
+      __builtin_prefetch(in + kMostPanels * kLanes);  // the next strips: far apart in memory, so no hardware foresees them
       for (int64_t r = 0; r < height; r += W) store(out + r, load<W>(in + r));
+    }
     for (int64_t k = whole; k < depth; k++, in += stride, out += height)
       for (int64_t r = 0; r < height; r++) out[r] = in[r];
   }
@@ -109,7 +138,7 @@ void panelsOfColumns(const float* p, int64_t stride, int64_t columns, int64_t de
     const int64_t count = std::min(kLanes, columns - j);
     const float* from = p + j * stride;
     const int64_t whole = count == kLanes ? depth / kLanes * kLanes : 0;
-    for (int64_t k = 0; k < whole; k += kLanes) simd<Transpose16>(from + k, stride, out + k * kLanes, kLanes);
+    for (int64_t k = 0; k < whole; k += kLanes) simd<Transpose16>(from + k, stride, out + k * kLanes);
     for (int64_t k = whole; k < depth; k++)
       for (int64_t c = 0; c < kLanes; c++) out[k * kLanes + c] = c < count ? from[c * stride + k] : 0.0f;
   }
@@ -123,11 +152,13 @@ void panelOfWeight(const PackedMatrix& w, int64_t row0, int64_t column0, int64_t
     const int64_t panel = row / kPanel, lane = row % kPanel;
     const int64_t run = std::min(kPanel - lane, row0 + depth - row);
     const char* from = static_cast<const char*>(w.data) + (panel * w.cols + column0) * kPanel * bytes;
+    const size_t block = kPanel * kLanes * bytes;
+    for (size_t line = 0; line < block; line += 64) __builtin_prefetch(from + kMostPanels * block + line);  // as above
     float wide[kPanel * kLanes], turned[kPanel * kLanes];
     widen(from, w.dtype, count * kPanel, wide);
     if (count < kLanes) std::fill(wide + count * kPanel, wide + kLanes * kPanel, 0.0f);
     float* to = out + (row - row0) * kLanes;
-    simd<Transpose16>(static_cast<const float*>(wide), kPanel, run == kPanel ? to : turned, kLanes);
+    simd<Transpose16>(static_cast<const float*>(wide), kPanel, run == kPanel ? to : turned);
     if (run < kPanel) std::memcpy(to, turned + lane * kLanes, run * kLanes * sizeof(float));
     row += run;
   }

@@ -40,7 +40,9 @@ struct Softmax {
       float* p = lanes->p + (lane / kPanelLanes) * keys * kPanelLanes + lane % kPanelLanes;
       Vec<W> sum = fill<W>(0);
       for (int64_t j = 0; j < keys; j++) {
-        Vec<W> v = exp2Negative(load<W>(s + j * kLanes) - most);
+        const Vec<W> score = load<W>(s + j * kLanes);
+        Vec<W> v = exp2Negative(score - most);
+        if (masked) v = score == -INFINITY ? Vec<W>{} : v;
         sum += v;
         store(p + j * kPanelLanes, v);
       }
@@ -64,7 +66,7 @@ struct ScalePanels {  // to [d] = factor * one row of panels, `panel` floats apa
 
 struct Forward {
   Heads heads;
-  int64_t queryBlock, keyTile;
+  int64_t keyTile;
   Product product;
   const float *q, *k, *v;
   float *o, *lse;
@@ -95,7 +97,9 @@ struct Forward {
       const int64_t next = std::min(keyTile, end - j - height), share = (next * kLanes + width - 1) / width;
       for (int64_t lane = 0, ahead = 0; lane < width; lane += kLanes, ahead += share) {
         const int64_t lanes = std::min(kLanes, width - lane), diagonal = first + lane - j;
-        for (const float* from : {k, v}) prefetchRows(from + heads.at(heads.tk, sample, head, j + height + ahead), heads.c, std::min(share, next - ahead), d);
+        for (const float* from : {k, v})
+          prefetchRows(from + heads.at(heads.tk, sample, head, j + height + ahead), heads.c,
+                       std::min(share, next - ahead), d);
         if (heads.causal && diagonal + lanes <= 0) continue;
         float* out = output + lane * d;
         product(ALayout::rows, height, lanes, d, keys, d, queries + lane * d, d * kPanelLanes, scores, kLanes, false,
@@ -117,12 +121,19 @@ struct Forward {
 
 }  // namespace
 
+// What a query gets does not depend on the others in its block, so blocks may be smaller where there are many threads.
 void attention(const Call& call, Context& context) {
   const Heads h = headsOf(call);
-  const int64_t queryBlock = tileSize(h.d, 65536, kLanes, 512), keyTile = tileSize(h.d, 32768, 16, kKeyTile);
-  const Forward forward{h, queryBlock, keyTile, {microKernels()}, call.in[0].f32(), call.in[1].f32(), call.in[2].f32(), call.out[0].f32(), call.out[1].f32()};
-  const int64_t blocks = (h.tq + queryBlock - 1) / queryBlock;
-  context.pool.run(h.n * h.heads * blocks, [&](int64_t task, int thread) {
+  const int64_t keyTile = tileSize(h.d, 32768, 16, kKeyTile), pairs = h.n * h.heads;
+  int64_t queryBlock = tileSize(h.d, 65536, kLanes, 512);
+  const auto blocksOf = [&] { return (h.tq + queryBlock - 1) / queryBlock; };
+  while (queryBlock > 2 * kLanes && pairs * blocksOf() < 4 * context.pool.threads())
+    queryBlock = roundUp(queryBlock / 2, kLanes);
+
+  const float *q = call.in[0].f32(), *k = call.in[1].f32(), *v = call.in[2].f32();
+  const Forward forward{h, keyTile, {microKernels()}, q, k, v, call.out[0].f32(), call.out[1].f32()};
+  const int64_t blocks = blocksOf();
+  context.pool.run(pairs * blocks, [&](int64_t task, int thread) {
     const int64_t first = task % blocks * queryBlock, head = task / blocks % h.heads, sample = task / blocks / h.heads;
     forward.block(context.workspace(thread), sample, head, first, std::min(queryBlock, h.tq - first));
   });

@@ -28,7 +28,8 @@ struct Heads {
 inline Heads headsOf(const Call& call) {
   const Tensor &q = call.in[0], &k = call.in[1];
   const int64_t heads = static_cast<int64_t>(call.attr[0]), d = q.dims[2] / heads;
-  return {q.dims[0], q.dims[1], k.dims[1], q.dims[2], heads, d, call.attr[1] != 0, static_cast<float>(1 / std::sqrt(static_cast<double>(d)))};
+  const float scale = static_cast<float>(1 / std::sqrt(static_cast<double>(d)));
+  return {q.dims[0], q.dims[1], k.dims[1], q.dims[2], heads, d, call.attr[1] != 0, scale};
 }
 
 // The largest multiple of `step` that is at most `most` and keeps size * d within `floats`, but at least `step`.
@@ -83,9 +84,10 @@ void eachRow(const float* sums, int64_t lanes, int64_t d, float* spare, Body bod
 struct Product {
   const MicroKernels& kernels;
 
-  void operator()(ALayout layout, int64_t rows, int64_t columns, int64_t depth, const float* a, int64_t aStride, const float* b,
-                  int64_t panel, float* c, int64_t cStride, bool accumulate, float scale = 1) const {
-    const int64_t panels = (columns + kPanelLanes - 1) / kPanelLanes, tiles = (rows + kernels.maxRows - 1) / kernels.maxRows;
+  void operator()(ALayout layout, int64_t rows, int64_t columns, int64_t depth, const float* a, int64_t aStride,
+                  const float* b, int64_t panel, float* c, int64_t cStride, bool accumulate, float scale = 1) const {
+    const int64_t panels = (columns + kPanelLanes - 1) / kPanelLanes;
+    const int64_t tiles = (rows + kernels.maxRows - 1) / kernels.maxRows;
     for (int64_t p = 0; p < panels; p += kernels.maxPanels) {
       const int64_t width = std::min<int64_t>(kernels.maxPanels, panels - p);
       const int count = static_cast<int>(std::min(width * kPanelLanes, columns - p * kPanelLanes));

@@ -27,7 +27,8 @@ struct Scores {
 // P and dS of a tile. With a causal mask lane j is seen by query i from i = diagonal + j on.
 struct Probabilities {
   template <int W>
-  TLORA_INLINE static void run(const Scores* tile, int64_t queries, int64_t width, float scale, bool masked, int64_t diagonal) {
+  TLORA_INLINE static void run(const Scores* tile, int64_t queries, int64_t width, float scale, bool masked,
+                               int64_t diagonal) {
     for (int64_t lane = 0; lane < width; lane += W) {
       const int64_t at = (lane / kPanelLanes) * queries * kPanelLanes + lane % kPanelLanes;
       for (int64_t i = 0; i < queries; i++) {
@@ -50,7 +51,8 @@ struct Probabilities {
 
 struct Delta {  // delta[i] = scale * rowdot(a, b) for rows of d, `stride` apart
   template <int W>
-  TLORA_INLINE static void run(const float* a, const float* b, int64_t rows, int64_t stride, int64_t d, float scale, float* delta) {
+  TLORA_INLINE static void run(const float* a, const float* b, int64_t rows, int64_t stride, int64_t d, float scale,
+                               float* delta) {
     for (int64_t i = 0; i < rows; i++, a += stride, b += stride) {
       Vec<W> sum = fill<W>(0);
       eachVec<W>(d, [&](int64_t e, auto part) TLORA_INLINE_LAMBDA { sum += load<W>(a + e, part) * load<W>(b + e, part); });
@@ -103,6 +105,7 @@ struct Backward {
     for (float* sum : {sumK, sumV})
       if (sum) std::fill(sum, sum + room * d, 0.0f);
 
+    // Under a causal mask, earlier queries see none of these keys.
     if (heads.causal) from = std::max(from, from + (first - from) / queryTile * queryTile);
     for (int64_t i = from; i < to; i += queryTile) {
       const int64_t height = std::min(queryTile, to - i), source = heads.at(heads.tq, sample, head, i);
@@ -111,11 +114,13 @@ struct Backward {
       const int64_t next = std::min(queryTile, to - i - height), share = (next * kLanes + width - 1) / width;
       for (int64_t lane = 0, ahead = 0; lane < width; lane += kLanes, ahead += share) {
         const int64_t lanes = std::min(kLanes, width - lane), panel = d * kPanelLanes;
-        for (const float* rows : {q, dO}) prefetchRows(rows + source + (height + ahead) * heads.c, heads.c, std::min(share, next - ahead), d);
+        for (const float* rows : {q, dO})
+          prefetchRows(rows + source + (height + ahead) * heads.c, heads.c, std::min(share, next - ahead), d);
         product(ALayout::rows, height, lanes, d, queries, d, keyLanes + lane * d, panel, s, kLanes, false);
         if (ds) product(ALayout::rows, height, lanes, d, gradients, d, valueLanes + lane * d, panel, ds + lane, room, false);
         const int64_t diagonal = first + lane - i;
-        const Scores tile{s, ds ? ds + lane : nullptr, room, p, dsPanels, lse + row(sample, head) + i, delta + row(sample, head) + i};
+        const int64_t query = row(sample, head) + i;
+        const Scores tile{s, ds ? ds + lane : nullptr, room, p, dsPanels, lse + query, delta + query};
         simd<Probabilities>(&tile, height, lanes, heads.scale, heads.causal && diagonal + lanes > 0, diagonal);
         const int64_t tilePanel = height * kPanelLanes;
         if (dv) product(ALayout::columns, d, lanes, height, gradients, d, p, tilePanel, sumV + lane * d, kLanes, true);
@@ -157,11 +162,15 @@ void attentionVjp(const Call& call, Context& context) {
   context.pool.run(pairs, [&](int64_t pair, int) { backward.prepare(pair / h.heads, pair % h.heads); });
 
   const int64_t keyBlocks = (h.tk + keyBlock - 1) / keyBlock, queryTiles = (h.tq + queryTile - 1) / queryTile;
-  const int64_t groups = std::min({keyBlocks, std::max<int64_t>(1, h.tq / kQueriesPerGroup), (kEnoughTasks + pairs - 1) / pairs});
-  const auto border = [groups](int64_t group, int64_t count, int64_t size, int64_t end) { return std::min(end, group * count / groups * size); };
+  const int64_t groups =
+      std::min({keyBlocks, std::max<int64_t>(1, h.tq / kQueriesPerGroup), (kEnoughTasks + pairs - 1) / pairs});
+  const auto border = [groups](int64_t group, int64_t count, int64_t size, int64_t end) {
+    return std::min(end, group * count / groups * size);
+  };
   for (int64_t phase = 0; phase < groups; phase++) {
     context.pool.run(pairs * groups, [&](int64_t task, int thread) {
-      const int64_t group = task % groups, partner = (group + phase) % groups, head = task / groups % h.heads, sample = task / groups / h.heads;
+      const int64_t group = task % groups, partner = (group + phase) % groups;
+      const int64_t head = task / groups % h.heads, sample = task / groups / h.heads;
       const int64_t from = border(partner, queryTiles, queryTile, h.tq), to = border(partner + 1, queryTiles, queryTile, h.tq);
       const int64_t end = border(group + 1, keyBlocks, keyBlock, h.tk);
       for (int64_t j = border(group, keyBlocks, keyBlock, h.tk); j < end; j += keyBlock)

@@ -30,7 +30,8 @@ struct Run {
 };
 
 Factors factorsOf(const Tensor* in) {
-  return {in[0].f32(), in[1].f32(), in[2].f32(), in[3].f32(), in[4].f32(), in[5].f32(), in[0].dims[0], in[1].dims[1], in[0].dims[1]};
+  return {in[0].f32(), in[1].f32(), in[2].f32(),   in[3].f32(),   in[4].f32(),
+          in[5].f32(), in[0].dims[0], in[1].dims[1], in[0].dims[1]};
 }
 
 std::vector<Run> runsOf(const Tensor& x, const Tensor& activeRank, int64_t r) {
@@ -76,7 +77,9 @@ struct ScaleRow {  // y = s x
 struct SubtractRow {
   template <int W>
   TLORA_INLINE static void run(const float* x, float* y, int64_t n) {
-    eachVec<W>(n, [&](int64_t i, auto part) TLORA_INLINE_LAMBDA { store(y + i, load<W>(x + i, part) - load<W>(y + i, part), part); });
+    eachVec<W>(n, [&](int64_t i, auto part) TLORA_INLINE_LAMBDA {
+      store(y + i, load<W>(x + i, part) - load<W>(y + i, part), part);
+    });
   }
 };
 
@@ -84,7 +87,9 @@ struct Dot {
   template <int W>
   TLORA_INLINE static void run(const float* a, const float* b, int64_t n, float* sum) {
     Vec<W> lanes = fill<W>(0);
-    eachVec<W>(n, [&](int64_t i, auto part) TLORA_INLINE_LAMBDA { lanes += load<W>(a + i, part) * load<W>(b + i, part); });
+    eachVec<W>(n, [&](int64_t i, auto part) TLORA_INLINE_LAMBDA {
+      lanes += load<W>(a + i, part) * load<W>(b + i, part);
+    });
     *sum = sumLanes(lanes);
   }
 };
@@ -132,7 +137,9 @@ void lowRank(const Call& call, Context& context) {
   const int64_t most = mostActive(runs);
   float* y = call.out[0].f32();
   if (const float* base = call.in[0].f32(); y != base)
-    eachBlock(context, call.out[0].size(), [&](int64_t begin, int64_t count) { std::memcpy(y + begin, base + begin, sizeof(float) * count); });
+    eachBlock(context, call.out[0].size(), [&](int64_t begin, int64_t count) {
+      std::memcpy(y + begin, base + begin, sizeof(float) * count);
+    });
   if (most == 0) return;
 
   const bool start = f.up0 != nullptr;
@@ -149,69 +156,108 @@ void lowRank(const Call& call, Context& context) {
   for (const Run& run : runs) {
     const int64_t width = f.stack() * run.active;
     if (width == 0) continue;
-    gemm(context, run.rows, width, f.in, rowsOf(x.f32() + run.row * f.in, f.in), down, h, width, {.columnScale = start ? nullptr : f.lambda});
+    gemm(context, run.rows, width, f.in, rowsOf(x.f32() + run.row * f.in, f.in), down, h, width,
+         {.columnScale = start ? nullptr : f.lambda});
     gemm(context, run.rows, f.out, width, rowsOf(h, width), up, y + run.row * f.out, f.out,
          {.accumulate = true, .scale = static_cast<float>(call.attr[0])});
   }
 }
 
-// For each run of samples, with E = scale * dy sB [rows, stack * active], F = scale * dy P [rows, active] (the sum of E's
-// pairs) and H = x (L Q)^T [rows, active]:
-//   dx = E sA;   dP += scale * dy^T H;   G += F^T x [active, in];   then dQ = L G, dL = rowdot(Q, G).
-// Gradients of components that no sample uses stay 0.
+namespace {
+
+// What the wanted gradients work in: the blocks of scratchBytes in lib/ops, in the same order. nullptr: not needed.
+struct VjpSpace {
+  float *sA, *sB, *e, *f, *h, *g;
+  VjpSpace(const Call& call, const Factors& factors) {
+    Blocks blocks(call.scratch);
+    const int64_t rows = call.in[0].rows(), r = factors.r, stack = factors.stack();
+    const auto take = [&](bool needed, int64_t count) { return needed ? blocks.take(count) : nullptr; };
+    const bool dx = call.out[0].data, dUp = call.out[1].data, dDown = call.out[2].data, dLambda = call.out[3].data;
+    sA = take(dx && factors.lambda, stack * r * factors.in);
+    sB = take(dx && stack == 2, 2 * r * factors.out);
+    e = take(dx, rows * stack * r);
+    f = take((dDown || dLambda) && (stack == 2 || !dx), rows * r);
+    h = take(dUp, rows * r);
+    g = dDown ? call.out[2].f32() : take(dLambda, r * factors.in);
+  }
+};
+
+struct Vjp {
+  Context& context;
+  Factors f;
+  VjpSpace space;
+  float scale;
+  int64_t most;  // the largest active rank
+  const float *x, *dy;
+  float *dx, *dUp;
+
+  // E = scale * dy sB [rows, stack * active]; dx = E sA
+  void inputGradient(const Run& run) const {
+    float* to = dx + run.row * f.in;
+    if (run.active == 0) {
+      std::memset(to, 0, sizeof(float) * run.rows * f.in);
+      return;
+    }
+    const int64_t width = f.stack() * run.active;
+    const GemmMatrix up = space.sB ? rowsOf(space.sB, 2 * most) : rowsOf(f.up, f.r);
+    const GemmMatrix down = rowsOf(space.sA ? space.sA : f.down, f.in);
+    gemm(context, run.rows, width, f.out, rowsOf(dy + run.row * f.out, f.out), up, space.e, width, {.scale = scale});
+    gemm(context, run.rows, f.in, width, rowsOf(space.e, width), down, to, f.in);
+  }
+
+  // F = scale * dy P [rows, active], which is the sum of E's pairs; G += F^T x [active, in]
+  void downGradient(const Run& run) const {
+    const int64_t active = run.active;
+    if (!dx)
+      gemm(context, run.rows, active, f.out, rowsOf(dy + run.row * f.out, f.out), rowsOf(f.up, f.r), space.f, active,
+           {.scale = scale});
+    else if (space.f)
+      addPairs(context, space.e, space.f, run.rows * active);
+    gemm(context, active, f.in, run.rows, columnsOf(space.f ? space.f : space.e, active),
+         rowsOf(x + run.row * f.in, f.in), space.g, f.in, {.accumulate = true});
+  }
+
+  // H = x (L Q)^T [rows, active]; dP += scale * dy^T H
+  void upGradient(const Run& run) const {
+    const int64_t active = run.active;
+    gemm(context, run.rows, active, f.in, rowsOf(x + run.row * f.in, f.in), columnsOf(f.down, f.in), space.h, active,
+         {.columnScale = f.lambda});
+    gemm(context, f.out, active, run.rows, columnsOf(dy + run.row * f.out, f.out), rowsOf(space.h, active), dUp, f.r,
+         {.accumulate = true, .scale = scale});
+  }
+
+  // dL = rowdot(Q, G); dQ = L G, in place
+  void finish(float* dDown, float* dLambda) const {
+    context.pool.run(most, [&](int64_t j, int) {
+      float* row = space.g + j * f.in;
+      if (dLambda) simd<Dot>(f.down + j * f.in, static_cast<const float*>(row), f.in, dLambda + j);
+      if (dDown && f.lambda) simd<ScaleRow>(static_cast<const float*>(row), f.lambda[j], row, f.in);
+    });
+  }
+};
+
+}  // namespace
+
+// Sums over runs of samples, one after the other. Gradients of components that no sample uses stay 0.
 void lowRankVjp(const Call& call, Context& context) {
   const Tensor& x = call.in[0];
   const Factors f = factorsOf(call.in + 1);
   const std::vector<Run> runs = runsOf(x, call.in[7], f.r);
-  const int64_t most = mostActive(runs), rows = x.rows();
-  const float scale = static_cast<float>(call.attr[0]);
   float *dx = call.out[0].f32(), *dUp = call.out[1].f32(), *dDown = call.out[2].f32(), *dLambda = call.out[3].f32();
-  const bool start = f.up0 != nullptr, wantG = dDown || dLambda;
-
-  // The same blocks, in the same order, as scratchBytes in lib/ops.
-  Blocks blocks(call.scratch);
-  float* sA = dx && f.lambda ? blocks.take(f.stack() * f.r * f.in) : nullptr;
-  float* sB = dx && start ? blocks.take(2 * f.r * f.out) : nullptr;
-  float* e = dx ? blocks.take(rows * f.stack() * f.r) : nullptr;
-  float* ownF = wantG && (start || !dx) ? blocks.take(rows * f.r) : nullptr;
-  float* h = dUp ? blocks.take(rows * f.r) : nullptr;
-  float* g = dDown ? dDown : dLambda ? blocks.take(f.r * f.in) : nullptr;
-
+  const float scale = static_cast<float>(call.attr[0]);
+  const Vjp vjp{context, f, VjpSpace(call, f), scale, mostActive(runs), x.f32(), call.in[8].f32(), dx, dUp};
   if (dUp) std::memset(dUp, 0, sizeof(float) * f.out * f.r);
-  if (g) std::memset(g, 0, sizeof(float) * f.r * f.in);
+  if (vjp.space.g) std::memset(vjp.space.g, 0, sizeof(float) * f.r * f.in);
   if (dLambda) std::memset(dLambda, 0, sizeof(float) * f.r);
-  if (sA) formDown(context, f, most, sA);
-  if (sB) formUp(context, f, most, sB);
-
+  if (vjp.space.sA) formDown(context, f, vjp.most, vjp.space.sA);
+  if (vjp.space.sB) formUp(context, f, vjp.most, vjp.space.sB);
   for (const Run& run : runs) {
-    const int64_t a = run.active, width = f.stack() * a;
-    float* dxRun = dx ? dx + run.row * f.in : nullptr;
-    if (a == 0) {
-      if (dx) std::memset(dxRun, 0, sizeof(float) * run.rows * f.in);
-      continue;
-    }
-    const GemmMatrix xRun = rowsOf(x.f32() + run.row * f.in, f.in);
-    const float* dy = call.in[8].f32() + run.row * f.out;
-    if (dx) {
-      gemm(context, run.rows, width, f.out, rowsOf(dy, f.out), sB ? rowsOf(sB, 2 * most) : rowsOf(f.up, f.r), e, width, {.scale = scale});
-      gemm(context, run.rows, f.in, width, rowsOf(e, width), rowsOf(sA ? sA : f.down, f.in), dxRun, f.in);
-    }
-    if (wantG) {
-      if (!dx) gemm(context, run.rows, a, f.out, rowsOf(dy, f.out), rowsOf(f.up, f.r), ownF, a, {.scale = scale});
-      if (dx && start) addPairs(context, e, ownF, run.rows * a);
-      gemm(context, a, f.in, run.rows, columnsOf(ownF ? ownF : e, a), xRun, g, f.in, {.accumulate = true});
-    }
-    if (dUp) {
-      gemm(context, run.rows, a, f.in, xRun, columnsOf(f.down, f.in), h, a, {.columnScale = f.lambda});
-      gemm(context, f.out, a, run.rows, columnsOf(dy, f.out), rowsOf(h, a), dUp, f.r, {.accumulate = true, .scale = scale});
-    }
+    if (dx) vjp.inputGradient(run);
+    if (run.active == 0) continue;
+    if (vjp.space.g) vjp.downGradient(run);
+    if (dUp) vjp.upGradient(run);
   }
-  if (!g) return;
-  context.pool.run(most, [&](int64_t j, int) {
-    float* row = g + j * f.in;
-    if (dLambda) simd<Dot>(f.down + j * f.in, static_cast<const float*>(row), f.in, dLambda + j);
-    if (dDown && f.lambda) simd<ScaleRow>(static_cast<const float*>(row), f.lambda[j], row, f.in);
-  });
+  if (vjp.space.g) vjp.finish(dDown, dLambda);
 }
 
 }  // namespace tlora::cpu

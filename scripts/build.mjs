@@ -97,7 +97,7 @@ function nodeGyp() {
   const script = process.env.npm_config_node_gyp ?? beside;
   if (!fs.existsSync(script)) return undefined;
   const headers = fs.existsSync(path.join(prefix, 'include', 'node', 'common.gypi')) ? [`--nodedir=${prefix}`] : [];
-  return (command) => spawnSync(process.execPath, [script, command, ...headers], inherit).status;
+  return (...words) => spawnSync(process.execPath, [script, ...words, ...headers], inherit).status;
 }
 
 function buildWithNodeGyp() {
@@ -107,7 +107,7 @@ function buildWithNodeGyp() {
     return false;
   }
   say('CMake was not found: building the CPU backend with node-gyp');
-  return run('configure') === 0 && run('build') === 0;
+  return run('configure') === 0 && run('build', '--jobs=max') === 0;
 }
 
 function build(mode) {

@@ -43,11 +43,12 @@ void packPanels(ThreadPool& pool, const T* from, const MatrixShape& m, int64_t p
   const int64_t cols = m.cols();
   pool.run((m.rows + panel - 1) / panel, [&](int64_t task, int) {
     const int64_t first = task * panel, rows = std::min(panel, m.rows - first);
+    const T* in = from + first * cols;
     T* out = to + task * cols * panel;
-    for (int64_t tap = 0; tap < m.taps; tap++) {
-      const T* in = from + first * cols + tap;
-      for (int64_t c = 0; c < m.channels; c++, out += panel) {
-        for (int64_t r = 0; r < rows; r++) out[r] = in[r * cols + c * m.taps];
+    for (int64_t c = 0; c < m.channels; c++) {
+      for (int64_t tap = 0; tap < m.taps; tap++) {
+        T* kept = out + (tap * m.channels + c) * panel;
+        for (int64_t r = 0; r < rows; r++) kept[r] = in[r * cols + c * m.taps + tap];
       }
     }
   });

@@ -1,0 +1,20 @@
+// npm run bench -- <name> [options]
+import { benchGemm, GEMM_USAGE } from './ops/gemm.js';
+
+const BENCHES: Readonly<Record<string, { run: (args: readonly string[]) => void | Promise<void>; usage: string }>> = {
+  gemm: { run: benchGemm, usage: GEMM_USAGE },
+};
+
+const [name = '', ...args] = process.argv.slice(2);
+const bench = BENCHES[name];
+if (!bench || args.includes('--help')) {
+  console.error((bench ? [bench] : Object.values(BENCHES)).map(({ usage }) => usage).join('\n\n'));
+  process.exitCode = bench ? 0 : 2;
+} else {
+  try {
+    await bench.run(args);
+  } catch (error) {
+    console.error(error instanceof Error ? error.message : error);
+    process.exitCode = 1;
+  }
+}

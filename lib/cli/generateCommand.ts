@@ -26,7 +26,8 @@ async function runGenerate(context: CliContext, flags: GenerateFlags): Promise<n
     const options = { ...generateOptions(flags), signal: aborter.signal, onEvent: progress.event };
     const result = await generate(options);
     progress.end();
-    progress.note(`${result.pictures.length} pictures in ${formatDuration(result.durationMs)}`);
+    const made = result.pictures.length === 1 ? '1 picture' : `${result.pictures.length} pictures`;
+    progress.note(`${made} in ${formatDuration(result.durationMs)}`);
     const paths = result.pictures.map((picture) => `${picture.path}\n`).join('');
     context.out.write(flags.json ? `${JSON.stringify(result)}\n` : paths);
     return EXIT.ok;

@@ -72,7 +72,7 @@ describe('tlora generate', () => {
   };
 
   it('prints the paths of its pictures', async () => {
-    expect(await tlora(least)).toMatchObject({ out: 'pictures/0.png\n', err: '1 pictures in 1s\n', status: 0 });
+    expect(await tlora(least)).toMatchObject({ out: 'pictures/0.png\n', err: '1 picture in 1s\n', status: 0 });
     expect(JSON.parse((await tlora([...least, '--json'])).out)).toMatchObject({ pictures: [{ seed: 0 }] });
   });
 

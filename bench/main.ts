@@ -1,8 +1,10 @@
 // npm run bench -- <name> [options]
 import { benchGemm, GEMM_USAGE } from './ops/gemm.js';
+import { benchStep, STEP_USAGE } from './step.js';
 
 const BENCHES: Readonly<Record<string, { run: (args: readonly string[]) => void | Promise<void>; usage: string }>> = {
   gemm: { run: benchGemm, usage: GEMM_USAGE },
+  step: { run: benchStep, usage: STEP_USAGE },
 };
 
 const [name = '', ...args] = process.argv.slice(2);

@@ -17,6 +17,15 @@ export interface PictureLatents extends LatentDistribution {
   readonly channels: number;
 }
 
+/** The encoder on one picture: input `image` [1, height, width, 3] in −1…1; result `moments` [1, height/d, width/d, 2c]. */
+export function encodeGraph(vae: Component, height: number, width: number): Graph {
+  const graph = createGraph();
+  const tree = paramTree(graph, 'vae', vae.tensors);
+  const image = input(graph, 'image', [1, height, width, 3]);
+  result(graph, 'moments', autoencoderKlEncode(tree, readAutoencoderConfig(vae.config), image));
+  return graph;
+}
+
 /**
  * Encodes one picture.
  * @param image [1, height, width, 3] in −1…1
@@ -28,18 +37,15 @@ export async function encodePicture(
   height: number,
   width: number,
 ): Promise<PictureLatents> {
-  const config = readAutoencoderConfig(vae.config);
-  const graph = createGraph();
-  const tree = paramTree(graph, 'vae', vae.tensors);
-  const moments = autoencoderKlEncode(tree, config, input(graph, 'image', [1, height, width, 3]));
-  result(graph, 'moments', moments);
+  const { latentChannels } = readAutoencoderConfig(vae.config);
+  const graph = encodeGraph(vae, height, width);
   const results = await runOnce(session, graph, [vae], { image });
-  const [, h, w] = moments.shape as [number, number, number, number];
+  const [, h, w] = graph.results.get('moments')!.shape as [number, number, number, number];
   return {
-    ...latentDistribution(results.get('moments')!, config.latentChannels),
+    ...latentDistribution(results.get('moments')!, latentChannels),
     height: h,
     width: w,
-    channels: config.latentChannels,
+    channels: latentChannels,
   };
 }
 

@@ -28,11 +28,14 @@ export function storedWeightBytes({ value, matrix }: PlannedTensor): number {
   return Math.ceil(rows / PANEL) * PANEL * (elements(value.shape) / rows) * DTYPE_BYTES[value.dtype];
 }
 
-/** Sums what a plan needs: all that the engine allocates for it. */
-export function memoryForecast(plan: Plan): MemoryForecast {
+/**
+ * Sums what a plan needs: all that the engine allocates for it.
+ * @param heldBytes state buffers that the plan does not read but that are there beside it
+ */
+export function memoryForecast(plan: Plan, heldBytes = 0): MemoryForecast {
   const sum = (values: Iterable<number>): number => [...values].reduce((a, b) => a + b, 0);
   const weightBytes = sum([...plan.weights.values()].map(storedWeightBytes));
-  const stateBytes = sum(plan.stateBytes.values());
+  const stateBytes = sum(plan.stateBytes.values()) + heldBytes;
   const workspaceBytes = plan.threads * WORKSPACE_BYTES;
   const { ioBytes, arenaBytes } = plan;
   const totalBytes = weightBytes + stateBytes + ioBytes + arenaBytes + workspaceBytes;
@@ -47,25 +50,31 @@ export interface BudgetedPlan {
   readonly recomputed: readonly string[];
 }
 
-function tryBlocks(graph: Graph, blocks: readonly string[], threads: number): BudgetedPlan {
+function tryBlocks(graph: Graph, blocks: readonly string[], threads: number, heldBytes: number): BudgetedPlan {
   const made = blocks.length === 0 ? graph : remat(graph, new Set(blocks));
   const plan = makePlan(made, threads);
-  return { graph: made, plan, forecast: memoryForecast(plan), recomputed: blocks };
+  return { graph: made, plan, forecast: memoryForecast(plan, heldBytes), recomputed: blocks };
 }
 
 /**
  * Plans a graph within a memory budget by recomputing as few blocks as needed, those first that save the most bytes a FLOP.
  * @param budgetBytes everything tlora may allocate; undefined: no limit, nothing is recomputed
+ * @param heldBytes state buffers beside those that the graph reads
  * @throws OutOfMemoryError that names the smallest budget that works
  */
-export function planWithin(graph: Graph, threads: number, budgetBytes: number | undefined): BudgetedPlan {
-  const plain = tryBlocks(graph, [], threads);
+export function planWithin(
+  graph: Graph,
+  threads: number,
+  budgetBytes: number | undefined,
+  heldBytes = 0,
+): BudgetedPlan {
+  const plain = tryBlocks(graph, [], threads, heldBytes);
   if (budgetBytes === undefined || plain.forecast.totalBytes <= budgetBytes) return plain;
   const order = recomputeCandidates(graph)
     .filter((c) => c.savedBytes > 0)
     .sort((a, b) => b.savedBytes / (b.flops + 1) - a.savedBytes / (a.flops + 1))
     .map((c) => c.block);
-  const tried = (count: number): BudgetedPlan => tryBlocks(graph, order.slice(0, count), threads);
+  const tried = (count: number): BudgetedPlan => tryBlocks(graph, order.slice(0, count), threads, heldBytes);
   let most = tried(order.length);
   if (most.forecast.totalBytes > budgetBytes) throw tooSmall(budgetBytes, [plain, most]);
   let low = 0;

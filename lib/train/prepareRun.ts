@@ -1,35 +1,35 @@
+import { createHash } from 'node:crypto';
 import { availableParallelism } from 'node:os';
 import { isAbsolute, resolve } from 'node:path';
+import { setImmediate as turn } from 'node:timers/promises';
 import type { AdapterLayout } from '../adapters/adapterLayout.js';
 import { isMasked } from '../adapters/adapterSpec.js';
 import { retractFeed } from '../adapters/attachAdapters.js';
 import type { RankSchedule } from '../adapters/rankSchedule.js';
+import { AbortError, ConfigError } from '../errors.js';
+import type { GenerationConditions } from '../generate/prompts.js';
 import type { Photo } from '../io/image.js';
 import { readUnetConfig } from '../models/unetConfig.js';
-import { type Conditions, prepareConditions, selectConditions } from '../pipeline/conditions.js';
+import { type Conditions, selectConditions } from '../pipeline/conditions.js';
 import { chooseDevice } from '../pipeline/device.js';
 import { expectMemory } from '../pipeline/freeMemory.js';
 import { type OpenModel, openModel } from '../pipeline/openModel.js';
-import { type Feeds, openSession, type Session } from '../pipeline/session.js';
-import { encodePrompts } from '../pipeline/textStates.js';
+import type { Feeds, Session } from '../pipeline/session.js';
 import { type NoiseSchedule, noiseSchedule } from '../schedulers/noiseSchedule.js';
 import { setupAdapters } from './adapterSetup.js';
 import { type DrawnBatch, drawStep } from './draws.js';
+import { type Encoded, encodeInputs } from './encodeInputs.js';
 import type { DeviceInfo, MemoryInfo } from './events.js';
 import { adaptersOf, stepSizes } from './forecast.js';
-import { fillPrompt, type ResolvedTrainOptions } from './options.js';
-import {
-  encodePhotos,
-  latentFeeds,
-  loadPhotos,
-  photoTimeIds,
-  type TrainingLatents,
-  trainingResolution,
-} from './pictureLatents.js';
-import { openRunFolder, type RunFolder } from './runFolder.js';
+import type { ResolvedTrainOptions } from './options.js';
+import { planRun } from './phaseMemory.js';
+import { latentFeeds, loadPhotos, type TrainingLatents, trainingResolution } from './pictureLatents.js';
+import { checkRunFolder, claimRunFolder, type RunFolder, rewindLog } from './runFolder.js';
+import { openRunSession, type RunSession } from './runSession.js';
 import { startAdapters } from './startAdapters.js';
-import { createTrainer, planStep, type Trainer } from './trainer.js';
+import { createTrainer, type Trainer, type TrainerOptions } from './trainer.js';
 import type { RunControl } from './trainingRun.js';
+import { openTrainState, type SavedState } from './trainState.js';
 
 /** Everything a run needs from its first step on. */
 export interface PreparedRun {
@@ -43,9 +43,11 @@ export interface PreparedRun {
   readonly side: number;
   readonly device: DeviceInfo;
   readonly trainer: Trainer;
-  /** Steps taken before this process. */
-  readonly stepsDone: number;
+  /** Steps taken before this process; null in a new run, of which nothing is saved yet. */
+  readonly stepsBefore: number | null;
   readonly neededBytes: number;
+  /** Of the prompts of `sample`, in their order. */
+  readonly sampleConditions: readonly GenerationConditions[];
   draw(step: number): DrawnBatch[];
   /** Latents and conditions of the pictures that a batch shows. */
   pictureFeeds(pictures: readonly number[]): Feeds;
@@ -53,131 +55,159 @@ export interface PreparedRun {
   dispose(): void;
 }
 
-/** Encodes pictures and prompts with an engine of its own, so that all of its memory is free again afterwards. */
-async function encode(
-  options: ResolvedTrainOptions,
-  model: OpenModel,
-  control: RunControl,
-  threads: number,
-  photos: readonly Photo[],
-): Promise<{ latents: TrainingLatents; conditions: Conditions }> {
-  control.emit({ type: 'phase', phase: 'encode' });
-  const session = openSession(threads);
-  const cancel = cancelOnAbort(session, control.signal);
-  try {
-    const latents = await encodePhotos(session, model.vae, photos);
-    session.engine.releaseWeights('vae/');
-    const prompts = options.captions ?? photos.map(() => options.prompt);
-    const texts = prompts.map((prompt) => fillPrompt(prompt, options.token, options.className));
-    const text = await encodePrompts(session, model, texts);
-    for (const end of text.truncated) {
-      control.emit({
-        type: 'warning',
-        code: 'PROMPT_TRUNCATED',
-        message: `the prompt is too long: '${end}' is left out`,
-      });
-    }
-    return { latents, conditions: await prepareConditions(session, model, text, photos.map(photoTimeIds)) };
-  } finally {
-    cancel();
-    session.engine.dispose();
-  }
-}
-
-function cancelOnAbort(session: Session, signal: AbortSignal): () => void {
-  const cancel = (): void => session.engine.cancel();
-  signal.addEventListener('abort', cancel, { once: true });
-  return () => signal.removeEventListener('abort', cancel);
-}
-
-/** Feeds of a batch; written again only when the pictures that it shows have changed. */
+/** Feeds of the pictures that a batch shows; the last ones are kept, as most runs have a single picture. */
 function feedsOfPictures(latents: TrainingLatents, conditions: Conditions): (pictures: readonly number[]) => Feeds {
-  let last = '';
+  let last: { key: string; feeds: Feeds } | undefined;
   return (pictures) => {
-    if (pictures.join() === last) return {};
-    last = pictures.join();
-    return { ...latentFeeds(latents, pictures), ...selectConditions(conditions, pictures).feeds };
+    const key = pictures.join();
+    if (last?.key === key) return last.feeds;
+    const feeds = { ...latentFeeds(latents, pictures), ...selectConditions(conditions, pictures).feeds };
+    last = { key, feeds };
+    return feeds;
   };
 }
 
-/**
- * Opens the model, claims the run folder, forecasts and checks the memory, encodes pictures and prompts, draws or restores the
- * adapters and loads the training step. Events: device, forecast, phases.
- */
-export async function prepareRun(options: ResolvedTrainOptions, control: RunControl): Promise<PreparedRun> {
-  control.emit({ type: 'phase', phase: 'load' });
+/** All that is known, checked and planned before anything is computed or written. */
+interface Outline {
+  readonly options: ResolvedTrainOptions;
+  readonly control: RunControl;
+  readonly model: OpenModel;
+  readonly layout: AdapterLayout;
+  readonly ranks: RankSchedule;
+  readonly noise: NoiseSchedule;
+  readonly side: number;
+  readonly threads: number;
+  readonly device: DeviceInfo;
+  readonly settings: Record<string, unknown>;
+  readonly saved: SavedState | undefined;
+  readonly trainerOptions: TrainerOptions;
+  readonly planned: ReturnType<typeof planRun>;
+}
+
+function outline(options: ResolvedTrainOptions, control: RunControl): Outline {
   const threads = options.threads ?? availableParallelism();
   const { device, reason } = chooseDevice(options.device, threads);
   control.emit({ type: 'device', device, reason });
   const model = openModel(options.model);
   const side = trainingResolution(model.vae, readUnetConfig(model.unet.config).sampleSize, options.resolution);
   const { layout, notices } = setupAdapters(model.unet, options);
-  for (const message of notices) control.emit({ type: 'warning', code: 'NARROW_LAYERS', message });
-  const { batch, accumulate, memory } = options;
-  const trainerOptions = {
+  warn(options, notices, control);
+  const settings = describe(options, side);
+  const saved = savedState(options, settings, layout);
+  const step = stepSizes(model, side, options.batch);
+  const trainerOptions: TrainerOptions = {
     unet: model.unet,
-    sizes: stepSizes(model, side, batch),
+    sizes: step,
     adapters: adaptersOf(layout, options.orthogonal === 'retract'),
-    draws: 'drawn' as const,
-    accumulate,
-    memory,
+    draws: 'drawn',
+    accumulate: options.accumulate,
+    memory: options.memory,
     optimizer: options,
   };
-  const neededBytes = planStep(trainerOptions, threads).forecast.totalBytes;
+  const phases = { model, layout, step, side, prompts: options.images.length, samples: !!options.sample, threads };
+  const planned = planRun(trainerOptions, phases);
   expectMemory(
-    neededBytes,
+    planned.neededBytes,
     (free) =>
       `Close other programs, give --memory ${free} to recompute instead of keeping, or lower --resolution, --batch or --rank.`,
   );
-  control.emit({ type: 'forecast', memory: neededBytes });
+  control.emit({ type: 'forecast', memory: planned.neededBytes });
   const noise = noiseSchedule(model.scheduler);
   const ranks = { T: noise.trainTimesteps, maxRank: options.rank, minRank: options.minRank, alpha: options.alpha };
-  const photos = await loadPhotos(options.images, side);
-  const folder = await openRunFolder(options, describe(options, side));
-  const { latents, conditions } = await encode(options, model, control, threads, photos);
-  const session = openSession(threads);
-  const uncancel = cancelOnAbort(session, control.signal);
-  const dispose = (): void => {
-    uncancel();
-    session.engine.dispose();
-  };
+  const known = { options, control, model, layout, ranks, noise, side, threads, device };
+  return { ...known, settings, saved, trainerOptions, planned };
+}
+
+function warn(options: ResolvedTrainOptions, notices: readonly string[], control: RunControl): void {
+  for (const message of notices) control.emit({ type: 'warning', code: 'NARROW_LAYERS', message });
+  if (!isMasked(options.variant) || options.minRank < options.rank) return;
+  const message = `the least rank is the rank, ${options.rank}: the mask of '${options.variant}' has no effect`;
+  control.emit({ type: 'warning', code: 'MASK_INACTIVE', message });
+}
+
+/** The state to go on with, once folder and settings allow it. */
+function savedState(
+  options: ResolvedTrainOptions,
+  settings: Record<string, unknown>,
+  layout: AdapterLayout,
+): SavedState | undefined {
+  const folder = checkRunFolder(options, settings);
+  if (!options.resume) return undefined;
+  const saved = openTrainState(folder.statePath, layout.flat);
+  if (saved.step < options.steps) return saved;
+  throw new ConfigError(
+    `steps: expected more than the ${saved.step} steps that this run has taken, got ${options.steps}`,
+    { hint: 'Give more --steps to go on.' },
+  );
+}
+
+/**
+ * Opens the model, checks the run folder, forecasts and checks the memory, encodes pictures and prompts, draws or restores the
+ * adapters and loads the training step; only then is the run folder claimed and an earlier run in it removed. Events: device,
+ * forecast, warnings, phases.
+ */
+export async function prepareRun(options: ResolvedTrainOptions, control: RunControl): Promise<PreparedRun> {
+  control.emit({ type: 'phase', phase: 'load' });
+  await turn();
+  const known = outline(options, control);
+  const photos = await loadPhotos(options.images, known.side);
+  expectNoAbort(control);
+  const encoded = await encodeInputs({ ...known, photos });
+  const runSession = openRunSession(known.threads, control.signal);
   try {
-    const stepsDone = await startAdapters({ options, model, layout, session, folder, control });
-    const trainer = await createTrainer(session, trainerOptions);
-    if (options.orthogonal === 'retract') trainer.feedUpdate(retractFeed(layout));
-    const run = { seed: options.seed, batch, accumulate, pictures: options.images.length };
-    return {
-      options,
-      model,
-      folder,
-      session,
-      layout,
-      ranks,
-      noise,
-      side,
-      device,
-      trainer,
-      stepsDone,
-      neededBytes,
-      draw: (step) => drawStep(run, noise, ranks, isMasked(options.variant), step),
-      pictureFeeds: feedsOfPictures(latents, conditions),
-      memory: () => {
-        const { weights, state, arena, io, peak } = session.engine.memory();
-        return { used: weights + state + arena + io, peak };
-      },
-      dispose,
-    };
+    return await startRun(known, encoded, runSession, photos);
   } catch (error) {
-    dispose();
+    runSession.close();
     throw error;
   }
+}
+
+function expectNoAbort({ signal }: RunControl): void {
+  if (signal.aborted) throw new AbortError(signal.reason);
+}
+
+async function startRun(
+  known: Outline,
+  encoded: Encoded,
+  { session, close }: RunSession,
+  photos: readonly Photo[],
+): Promise<PreparedRun> {
+  const { options, control, layout, noise, ranks, saved, settings, trainerOptions, planned } = known;
+  await startAdapters({ ...known, session });
+  const trainer = await createTrainer(session, trainerOptions, planned);
+  if (options.orthogonal === 'retract') trainer.feedUpdate(retractFeed(layout));
+  expectNoAbort(control);
+  const folder = await claimRunFolder(options, settings);
+  if (saved) await rewindLog(folder, saved.step);
+  const { seed, batch, accumulate } = options;
+  const run = { seed, batch, accumulate, pictures: photos.length };
+  return {
+    ...known,
+    folder,
+    session,
+    trainer,
+    stepsBefore: saved?.step ?? null,
+    neededBytes: planned.neededBytes,
+    sampleConditions: encoded.sampleConditions,
+    draw: (step) => drawStep(run, noise, ranks, isMasked(options.variant), step),
+    pictureFeeds: feedsOfPictures(encoded.latents, encoded.conditions),
+    memory: () => {
+      const { weights, state, arena, io, peak } = session.engine.memory();
+      return { used: weights + state + arena + io, peak: Math.max(peak, encoded.peakBytes) };
+    },
+    dispose: close,
+  };
 }
 
 /** The settings that `config.json` holds: everything that changes the numbers of a run, and where its inputs lie. */
 function describe(options: ResolvedTrainOptions, side: number): Record<string, unknown> {
   const { signal, onStep, onEvent, images, overwrite, resume, outputDir, ...rest } = options;
-  const shown = images.map((image) => (image instanceof Uint8Array ? `${image.length} bytes` : pathOf(image)));
+  const shown = images.map((image) => (image instanceof Uint8Array ? `sha256:${sha256(image)}` : pathOf(image)));
   return { ...rest, model: pathOf(options.model), images: shown, resolution: side };
+}
+
+function sha256(bytes: Uint8Array): string {
+  return createHash('sha256').update(bytes).digest('hex');
 }
 
 function pathOf(source: string | URL): string {

@@ -1,13 +1,24 @@
-import { closeSync, existsSync, mkdirSync, openSync, readdirSync, readFileSync, rmSync, writeSync } from 'node:fs';
-import { join } from 'node:path';
-import { ConfigError, FileFormatError } from '../errors.js';
+import {
+  closeSync,
+  existsSync,
+  mkdirSync,
+  openSync,
+  readdirSync,
+  readFileSync,
+  rmdirSync,
+  rmSync,
+  writeSync,
+} from 'node:fs';
+import { dirname, join } from 'node:path';
+import { ConfigError, FileFormatError, FileWriteError } from '../errors.js';
 import { writeFileAtomic } from '../io/atomicFile.js';
 
-/** Files and folders that a run makes. Nothing else in the folder is ever touched. */
-const OWN = ['config.json', 'log.jsonl', 'adapter.safetensors', 'state.safetensors', 'checkpoints', 'samples'] as const;
+/** Files that a run makes, and the names of those in its subfolders. Nothing else in the folder is ever touched. */
+const FILES = ['config.json', 'log.jsonl', 'adapter.safetensors', 'state.safetensors'] as const;
+const SUBFOLDERS = { checkpoints: 'adapter-\\d{6,}\\.safetensors', samples: 'step-\\d{6,}-\\d+\\.png' } as const;
 
-/** Leftovers of writes that were cut off. */
-const TEMPORARY = /^\.?(?:config\.json|adapter\.safetensors|state\.safetensors|log\.jsonl)\..*tmp/;
+/** First entry of `config.json`: by it a folder is known to hold a run. */
+const FORMAT = 'tlora run 1';
 
 /** The folder of one training run. */
 export interface RunFolder {
@@ -19,56 +30,97 @@ export interface RunFolder {
   /** Path of the adapter saved at a step. */
   checkpointPath(step: number): string;
   samplePath(step: number, index: number): string;
-  /** Appends one line to the log. */
+  /** Appends one line to the log. @throws FileWriteError */
   log(line: object): void;
 }
 
 export function runFolder(dir: string): RunFolder {
-  const file = (name: (typeof OWN)[number]): string => join(dir, name);
+  const file = (name: (typeof FILES)[number]): string => join(dir, name);
   const six = (step: number): string => String(step).padStart(6, '0');
+  const logPath = file('log.jsonl');
   return {
     dir,
     configPath: file('config.json'),
-    logPath: file('log.jsonl'),
+    logPath,
     adapterPath: file('adapter.safetensors'),
     statePath: file('state.safetensors'),
-    checkpointPath: (step) => join(file('checkpoints'), `adapter-${six(step)}.safetensors`),
-    samplePath: (step, index) => join(file('samples'), `step-${six(step)}-${index}.png`),
-    log: (line) => {
-      const fd = openSync(file('log.jsonl'), 'a');
-      try {
-        writeSync(fd, `${JSON.stringify(line)}\n`);
-      } finally {
-        closeSync(fd);
-      }
-    },
+    checkpointPath: (step) => join(dir, 'checkpoints', `adapter-${six(step)}.safetensors`),
+    samplePath: (step, index) => join(dir, 'samples', `step-${six(step)}-${index}.png`),
+    log: (line) => refusalNamed(logPath, () => appendLine(logPath, `${JSON.stringify(line)}\n`)),
   };
 }
 
-/**
- * Says whether a new run may use the folder, and empties it of an earlier run's files if `overwrite` allows it.
- * @throws ConfigError if it holds anything and overwriting was not asked for
- */
-export function claimRunFolder(dir: string, { overwrite }: { overwrite: boolean }): RunFolder {
-  const folder = runFolder(dir);
-  const present = existsSync(dir) ? readdirSync(dir) : [];
-  if (present.length > 0 && !overwrite) {
-    const earlier = present.includes('config.json') && present.includes('log.jsonl');
+function appendLine(path: string, line: string): void {
+  const fd = openSync(path, 'a');
+  try {
+    writeSync(fd, line);
+  } finally {
+    closeSync(fd);
+  }
+}
+
+function refusalNamed<T>(path: string, work: () => T): T {
+  try {
+    return work();
+  } catch (cause) {
+    const reason = cause instanceof Error ? cause.message : String(cause);
+    throw new FileWriteError(`Cannot write ${path}: ${reason}`, {
+      cause,
+      hint: 'Free some space, change the permissions, or choose another --out.',
+    });
+  }
+}
+
+/** Names of the run's own files below `dir`, those that were cut off while being written included. */
+function ownFiles(dir: string): string[] {
+  const pick = (folder: string, names: string): string[] => {
+    const own = new RegExp(`^(?:${names}|\\.(?:${names})\\.\\d+\\.[0-9a-f]+\\.tmp)$`);
+    if (!existsSync(join(dir, folder))) return [];
+    return readdirSync(join(dir, folder)).flatMap((name) => (own.test(name) ? [join(folder, name)] : []));
+  };
+  const top = pick('', FILES.map((name) => name.replace('.', '\\.')).join('|'));
+  return [...top, ...Object.entries(SUBFOLDERS).flatMap(([folder, names]) => pick(folder, names))];
+}
+
+function holdsRun(dir: string): boolean {
+  try {
+    return (JSON.parse(readFileSync(join(dir, 'config.json'), 'utf8')) as { format?: unknown }).format === FORMAT;
+  } catch {
+    return false;
+  }
+}
+
+function expectFree(dir: string, overwrite: boolean): void {
+  const present = existsSync(dir) ? readable(dir) : [];
+  if (present.length === 0) return;
+  const earlier = holdsRun(dir);
+  if (!overwrite) {
     throw new ConfigError(`outputDir: expected a new or empty folder, got '${dir}', which holds ${present[0]}`, {
       hint: earlier
         ? 'It holds a run: go on with it by --resume, replace it by --overwrite, or choose another --out.'
-        : 'Choose another --out.',
+        : 'Choose another --out, or add the files of the run to that folder by --overwrite.',
     });
   }
-  mkdirSync(dir, { recursive: true });
-  for (const name of present) {
-    if ((OWN as readonly string[]).includes(name) || TEMPORARY.test(name)) rmSync(join(dir, name), { recursive: true });
+  const [inTheWay] = earlier ? [] : ownFiles(dir);
+  if (inTheWay === undefined) return;
+  throw new ConfigError(`outputDir: expected a folder of a run, got '${dir}', whose ${inTheWay} is of something else`, {
+    hint: 'overwrite replaces only the files of an earlier run: choose another --out.',
+  });
+}
+
+function readable(dir: string): string[] {
+  try {
+    return readdirSync(dir);
+  } catch (cause) {
+    throw new ConfigError(`outputDir: expected a folder, got '${dir}', which cannot be read as one`, {
+      cause,
+      hint: 'Choose another --out.',
+    });
   }
-  return folder;
 }
 
 /** Settings that may change when a run goes on: they do not change the numbers of its steps. */
-const MAY_CHANGE = ['steps', 'saveEvery', 'sample', 'threads', 'device', 'memory', 'compact', 'dtype'];
+const MAY_CHANGE = ['format', 'steps', 'saveEvery', 'sample', 'threads', 'device', 'memory', 'compact', 'dtype'];
 
 /**
  * @throws ConfigError that names the first setting in which a resumed run differs from the earlier one
@@ -78,40 +130,56 @@ function expectSameSettings(earlier: Record<string, unknown>, now: Record<string
     if (MAY_CHANGE.includes(name)) continue;
     const [was, is] = [JSON.stringify(earlier[name]), JSON.stringify(now[name])];
     if (was === is) continue;
-    throw new ConfigError(`${name}: expected ${was}, as in the run to go on with, got ${is}`, {
+    throw new ConfigError(`${name}: expected ${was ?? 'none'}, as in the run to go on with, got ${is ?? 'none'}`, {
       hint: 'Resume with the settings of the run, or start a new one in another --out.',
     });
   }
 }
 
+/** Where a run is to write, and whether it goes on with an earlier one. */
+export interface FolderWish {
+  readonly outputDir: string;
+  readonly resume: boolean;
+  readonly overwrite: boolean;
+}
+
+const asJson = (settings: object): Record<string, unknown> =>
+  JSON.parse(JSON.stringify({ format: FORMAT, ...settings })) as Record<string, unknown>;
+
 /**
- * The folder of a run: claimed and given its `config.json`, or checked to hold the run to go on with.
- * @throws ConfigError
+ * Says whether a run may use its folder, or, to resume, that it holds that run. Touches nothing.
+ * @throws ConfigError, FileFormatError
  */
-export async function openRunFolder(
-  options: { outputDir: string; resume: boolean; overwrite: boolean },
-  settings: Record<string, unknown>,
-): Promise<RunFolder> {
-  const now = JSON.parse(JSON.stringify(settings)) as Record<string, unknown>;
-  if (!options.resume) {
-    const folder = claimRunFolder(options.outputDir, options);
-    await writeRunConfig(folder, now);
-    return folder;
-  }
-  const folder = runFolder(options.outputDir);
-  expectSameSettings(readRunConfig(folder), now);
-  await writeRunConfig(folder, now);
+export function checkRunFolder({ outputDir, resume, overwrite }: FolderWish, settings: object): RunFolder {
+  const folder = runFolder(outputDir);
+  if (resume) expectSameSettings(readRunConfig(folder), asJson(settings));
+  else expectFree(outputDir, overwrite);
   return folder;
 }
 
-/** Makes the subfolders that a path needs. */
-export function ensureParent(path: string): void {
-  mkdirSync(join(path, '..'), { recursive: true });
+/**
+ * Takes the folder for a run: removes the files of an earlier one, unless that goes on, and writes `config.json`.
+ * @throws ConfigError, FileFormatError, FileWriteError
+ */
+export async function claimRunFolder(wish: FolderWish, settings: object): Promise<RunFolder> {
+  const folder = checkRunFolder(wish, settings);
+  if (!wish.resume) refusalNamed(folder.dir, () => clear(folder.dir));
+  await writeFileAtomic(folder.configPath, `${JSON.stringify(asJson(settings), null, 2)}\n`);
+  return folder;
 }
 
-/** Writes the settings that the run was started with. */
-export async function writeRunConfig(folder: RunFolder, config: object): Promise<void> {
-  await writeFileAtomic(folder.configPath, `${JSON.stringify(config, null, 2)}\n`);
+function clear(dir: string): void {
+  mkdirSync(dir, { recursive: true });
+  for (const name of ownFiles(dir)) rmSync(join(dir, name));
+  for (const folder of Object.keys(SUBFOLDERS)) {
+    const path = join(dir, folder);
+    if (existsSync(path) && readdirSync(path).length === 0) rmdirSync(path);
+  }
+}
+
+/** Makes the subfolders that a path needs. @throws FileWriteError */
+export function ensureParent(path: string): void {
+  refusalNamed(path, () => mkdirSync(dirname(path), { recursive: true }));
 }
 
 /**
@@ -124,25 +192,32 @@ export function readRunConfig(folder: RunFolder): Record<string, unknown> {
       hint: 'Give the --out of the run to go on with.',
     });
   }
-  const text = readFileSync(folder.configPath, 'utf8');
-  try {
-    const parsed: unknown = JSON.parse(text);
-    if (typeof parsed === 'object' && parsed !== null) return parsed as Record<string, unknown>;
-  } catch (cause) {
-    throw new FileFormatError(`${folder.configPath}: expected a JSON object`, { cause });
-  }
-  throw new FileFormatError(`${folder.configPath}: expected a JSON object`);
+  const parsed = parsedObject(folder.configPath);
+  if (parsed.format === FORMAT) return parsed;
+  throw new FileFormatError(`${folder.configPath}: expected the settings of a run, format '${FORMAT}', got others`, {
+    hint: 'Give the --out of the run to go on with.',
+  });
 }
 
-/** Drops log lines after `step`: those of steps that a resumed run will take again. */
+function parsedObject(path: string): Record<string, unknown> {
+  let parsed: unknown;
+  try {
+    parsed = JSON.parse(readFileSync(path, 'utf8'));
+  } catch (cause) {
+    throw new FileFormatError(`${path}: expected a JSON object`, { cause });
+  }
+  if (typeof parsed === 'object' && parsed !== null) return parsed as Record<string, unknown>;
+  throw new FileFormatError(`${path}: expected a JSON object`);
+}
+
+/** Drops log lines after `step`: those of steps that a resumed run will take again, and one that was cut off. */
 export async function rewindLog(folder: RunFolder, step: number): Promise<void> {
   if (!existsSync(folder.logPath)) return;
   const kept = readFileSync(folder.logPath, 'utf8')
     .split('\n')
     .filter((line) => {
       try {
-        const parsed = JSON.parse(line) as { step?: number };
-        return (parsed.step ?? 0) <= step;
+        return ((JSON.parse(line) as { step?: number }).step ?? 0) <= step;
       } catch {
         return false;
       }

@@ -1,8 +1,8 @@
 import { isMasked } from '../adapters/adapterSpec.js';
 import { activeRank } from '../adapters/rankSchedule.js';
 import { decodePictures, drawLatents } from '../generate/pictures.js';
-import { generationConditions } from '../generate/prompts.js';
-import { abortable, samplerFor } from '../generate/sample.js';
+import type { GenerationConditions } from '../generate/prompts.js';
+import { samplerFor } from '../generate/sample.js';
 import { writePng } from '../io/image.js';
 import { deriveSeed } from '../random/philox.js';
 import { SEED_USES } from './draws.js';
@@ -13,46 +13,42 @@ import type { RunControl } from './trainingRun.js';
 
 /** The defaults of `generate`. */
 const SAMPLING = { sampler: 'euler', steps: 25, karras: false } as const;
-const GUIDANCE = 5;
+export const SAMPLE_GUIDANCE = 5;
 
-/** Makes one picture of a prompt at the training resolution; the same seed at every step, so that pictures show what was learnt. */
+/** Makes one picture at the training resolution; the same seed at every step, so that pictures show what was learnt. */
 async function samplePicture(
   { options, model, session, layout, noise, ranks, side }: PreparedRun,
   signal: AbortSignal,
-  prompt: string,
+  conditions: GenerationConditions,
   seed: number,
 ): Promise<Uint8Array> {
-  const wish = { prompt, guidance: GUIDANCE, width: side, height: side };
-  const conditions = await abortable(session, signal, () => generationConditions(session, model, wish));
+  const size = { width: side, height: side };
   const latents = await drawLatents(session, {
-    ...wish,
+    ...size,
     model,
     conditions,
+    guidance: SAMPLE_GUIDANCE,
     adapter: { layout, strength: 1 },
     activeRank: (t) => (isMasked(options.variant) ? activeRank(ranks, t) : ranks.maxRank),
     sampler: samplerFor(noise, SAMPLING),
     seeds: [seed],
     signal,
   });
-  const [pixels] = await decodePictures(session, model, latents, wish, signal);
+  const [pixels] = await decodePictures(session, model, latents, size, signal);
   return pixels!;
 }
 
-/** Makes one picture of each prompt with the adapters as they are now, in the run's `samples`. */
-export async function samplePictures(
-  run: PreparedRun,
-  control: RunControl,
-  step: number,
-  prompts: readonly string[],
-): Promise<void> {
+/** Makes one picture of each prompt of `sample` with the adapters as they are now, in the run's `samples`. */
+export async function samplePictures(run: PreparedRun, control: RunControl, step: number): Promise<void> {
   const { options, folder, side } = run;
-  for (const [i, given] of prompts.entries()) {
-    const prompt = fillPrompt(given, options.token, options.className);
+  for (const [i, conditions] of run.sampleConditions.entries()) {
+    const prompt = fillPrompt(options.sample!.prompts[i]!, options.token, options.className);
     const seed = deriveSeed(deriveSeed(options.seed, SEED_USES.samples), i);
-    const pixels = await samplePicture(run, control.signal, prompt, seed);
+    const pixels = await samplePicture(run, control.signal, conditions, seed);
+    control.signal.throwIfAborted();
     const path = folder.samplePath(step, i);
     ensureParent(path);
-    const parameters = { ...SAMPLING, prompt, guidance: GUIDANCE, seed, step, width: side, height: side };
+    const parameters = { ...SAMPLING, prompt, guidance: SAMPLE_GUIDANCE, seed, step, width: side, height: side };
     await writePng(path, pixels, side, side, { Software: 'tlora', parameters: JSON.stringify(parameters) });
     control.emit({ type: 'sample', step, prompt, path });
   }

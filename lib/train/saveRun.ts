@@ -37,16 +37,23 @@ export function adapterInfo(run: PreparedRun, step: number): AdapterInfo {
  * Writes the state and the adapter; each is replaced whole. The state goes first: whatever happens in between, going on from it
  * gives the same adapter again.
  * @param checkpoint also keeps the adapter of this step in `checkpoints`
+ * @param signal ends the writing; files that are not whole yet are removed
+ * @throws FileWriteError; the reason of the signal
  */
-export async function saveRun(run: PreparedRun, step: number, { checkpoint }: { checkpoint: boolean }): Promise<void> {
+export async function saveRun(
+  run: PreparedRun,
+  step: number,
+  { checkpoint, signal }: { checkpoint: boolean; signal: AbortSignal },
+): Promise<void> {
   const { session, layout, folder, options } = run;
   const info = adapterInfo(run, step);
   const read = (buffer: 'params' | 'base', name: string): Float32Array => {
+    signal.throwIfAborted();
     const { offset, count } = layout.flat.entries.get(name)!;
     return session.engine.readState(buffer, offset, count);
   };
   const { dtype, compact } = options;
-  await saveTrainState(folder.statePath, session, layout.flat, step);
+  await saveTrainState(folder.statePath, session, layout.flat, step, signal);
   if (checkpoint) {
     ensureParent(folder.checkpointPath(step));
     await saveAdapter(folder.checkpointPath(step), layout, info, read, { dtype, compact });

@@ -1,22 +1,22 @@
 import type { AdapterLayout } from '../adapters/adapterLayout.js';
 import type { AdapterSpec } from '../adapters/adapterSpec.js';
-import { drawStart } from '../adapters/start.js';
+import { drawStart, type StartOptions } from '../adapters/start.js';
 import type { OpenModel } from '../pipeline/openModel.js';
 import { ensureState, releaseComponent, runOnce, type Session } from '../pipeline/session.js';
 import { deriveSeed } from '../random/philox.js';
 import { SEED_USES } from './draws.js';
 import type { ResolvedTrainOptions } from './options.js';
-import { type RunFolder, rewindLog } from './runFolder.js';
 import type { RunControl } from './trainingRun.js';
-import { loadTrainState } from './trainState.js';
+import { readTrainState, type SavedState } from './trainState.js';
 
 export interface StartParts {
   readonly options: ResolvedTrainOptions;
   readonly model: OpenModel;
   readonly layout: AdapterLayout;
   readonly session: Session;
-  readonly folder: RunFolder;
   readonly control: RunControl;
+  /** Of the run to go on with. */
+  readonly saved: SavedState | undefined;
 }
 
 /** The adapters that a run's options describe. */
@@ -34,23 +34,15 @@ export function ensureAdapterStates(session: Session, layout: AdapterLayout, nam
   for (const name of names) ensureState(session, name, layout.flat.total);
 }
 
-/**
- * Puts the adapters' values into the session: drawn anew, or those of the run to go on with.
- * @returns the steps that were taken before
- */
-export async function startAdapters(parts: StartParts): Promise<number> {
-  const { options, layout, session, folder, control } = parts;
-  ensureAdapterStates(session, layout, ['params', ...(layout.orthogonal ? ['base'] : []), 'grads', 'm', 'v']);
-  if (options.resume) {
-    const { step } = loadTrainState(folder.statePath, session, layout.flat);
-    await rewindLog(folder, step);
-    return step;
-  }
-  await drawAdapters(session, layout, specOf(options), startSeed(options.seed), parts.model, (done, total) =>
-    control.emit({ type: 'phase', phase: 'start', done, total }),
-  );
-  control.signal.throwIfAborted();
-  return 0;
+/** Puts the adapters' values into the session: drawn anew, or those of the run to go on with. */
+export async function startAdapters({ options, model, layout, session, control, saved }: StartParts): Promise<void> {
+  const { flat, orthogonal } = layout;
+  ensureAdapterStates(session, layout, ['params', ...(orthogonal ? ['base'] : []), 'grads', 'm', 'v']);
+  if (saved) return readTrainState(saved, session, flat);
+  await drawAdapters(session, layout, specOf(options), startSeed(options.seed), model, {
+    onProgress: (done, total) => control.emit({ type: 'phase', phase: 'start', done, total }),
+    signal: control.signal,
+  });
 }
 
 /** Draws a start into `params` and `base`. A start from the weights loads these and frees them again. */
@@ -60,7 +52,7 @@ export async function drawAdapters(
   spec: AdapterSpec,
   seed: number,
   model: Pick<OpenModel, 'unet'>,
-  onProgress: (done: number, total: number) => void = () => {},
+  watch: Pick<StartOptions, 'onProgress' | 'signal'> = {},
 ): Promise<void> {
   const { unet } = model;
   await drawStart({
@@ -70,7 +62,7 @@ export async function drawAdapters(
     runGraph: (graph, feeds) => runOnce(session, graph, [unet], feeds),
     state: session.engine,
     weights: { component: unet.name, tensors: unet.tensors },
-    onProgress,
+    ...watch,
   });
   releaseComponent(session, unet);
 }

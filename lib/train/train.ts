@@ -1,6 +1,7 @@
 import { resolve } from 'node:path';
-import { ConfigError, NonFiniteError } from '../errors.js';
+
 import type { DeviceInfo, StepEvent } from './events.js';
+import { failNonFinite } from './nonFinite.js';
 import { type ResolvedTrainOptions, resolveTrainOptions, type TrainOptions } from './options.js';
 import { type PreparedRun, prepareRun } from './prepareRun.js';
 import { samplePictures } from './samples.js';
@@ -13,7 +14,7 @@ export interface TrainResult {
   /** Steps finished, those before a resume included. */
   readonly steps: number;
   readonly stopReason: 'completed' | 'stopped';
-  /** Loss of the last step. */
+  /** Loss of the last step; NaN if the run was stopped before its first. */
   readonly finalLoss: number;
   readonly device: DeviceInfo;
   readonly durationMs: number;
@@ -30,13 +31,18 @@ const STEPS_TO_FORECAST = 3;
  * @throws (by rejecting) ConfigError, FileFormatError, FileWriteError, NativeAddonError, OutOfMemoryError, NonFiniteError, AbortError
  */
 export function train(options: TrainOptions): TrainingRun<TrainResult> {
-  const dir = typeof options.outputDir === 'string' ? options.outputDir : 'runs/tlora';
+  let settled: ResolvedTrainOptions;
+  try {
+    settled = Object.freeze(resolveTrainOptions(options));
+  } catch (error) {
+    return startRun(() => Promise.reject(error), { id: '', dir: '' });
+  }
+  const { outputDir: dir, signal, onStep } = settled;
   const onEvent: RunControl['emit'] = (event) => {
-    options.onEvent?.(event);
-    if (event.type === 'step') options.onStep?.(event);
+    settled.onEvent?.(event);
+    if (event.type === 'step') onStep?.(event);
   };
-  const body = (control: RunControl): Promise<TrainResult> => runTraining(resolveTrainOptions(options), control);
-  return startRun(body, { id: resolve(dir), dir, signal: options.signal, onEvent });
+  return startRun((control) => runTraining(settled, control), { id: resolve(dir), dir, signal, onEvent });
 }
 
 async function runTraining(options: ResolvedTrainOptions, control: RunControl): Promise<TrainResult> {
@@ -65,38 +71,38 @@ interface LastStep {
 }
 
 async function takeSteps(run: PreparedRun, control: RunControl): Promise<LastStep> {
-  const { options, folder } = run;
-  if (run.stepsDone >= options.steps) {
-    throw new ConfigError(
-      `steps: expected more than the ${run.stepsDone} steps that this run has taken, got ${options.steps}`,
-    );
-  }
-  control.emit({ type: 'phase', phase: 'train', done: run.stepsDone, total: options.steps });
+  const { options } = run;
+  const { saveEvery, sample, steps } = options;
+  const first = run.stepsBefore ?? 0;
+  control.emit({ type: 'phase', phase: 'train', done: first, total: steps });
   control.started();
   const times: number[] = [];
-  let last: LastStep = { step: run.stepsDone, loss: Number.NaN };
-  let saved = run.stepsDone;
-  while (last.step < options.steps && !control.stopRequested) {
+  let last: LastStep = { step: first, loss: Number.NaN };
+  let saved = run.stepsBefore;
+  while (last.step < steps && !control.stopRequested) {
     control.signal.throwIfAborted();
     last = await takeStep(run, control, last.step + 1, times);
     if (times.length === STEPS_TO_FORECAST) {
-      const seconds = Math.round((median(times) * (options.steps - run.stepsDone)) / 1000);
+      const seconds = Math.round((median(times) * (steps - first)) / 1000);
       control.emit({ type: 'forecast', memory: run.neededBytes, seconds });
     }
-    const { saveEvery, sample } = options;
-    if (saveEvery && last.step % saveEvery === 0 && last.step < options.steps) {
-      await saveRun(run, last.step, { checkpoint: true });
+    if (saveEvery && last.step % saveEvery === 0 && last.step < steps) {
+      await saveCheckpoint(run, control, last.step);
       saved = last.step;
-      control.emit({ type: 'checkpoint', step: last.step, path: folder.checkpointPath(last.step) });
     }
-    if (sample && last.step % sample.every === 0) await samplePictures(run, control, last.step, sample.prompts);
+    if (sample && last.step % sample.every === 0) await samplePictures(run, control, last.step);
   }
   control.signal.throwIfAborted();
-  if (saved < last.step) {
+  if (saved !== last.step) {
     control.emit({ type: 'phase', phase: 'save' });
-    await saveRun(run, last.step, { checkpoint: false });
+    await saveRun(run, last.step, { checkpoint: false, signal: control.signal });
   }
   return last;
+}
+
+async function saveCheckpoint(run: PreparedRun, control: RunControl, step: number): Promise<void> {
+  await saveRun(run, step, { checkpoint: true, signal: control.signal });
+  control.emit({ type: 'checkpoint', step, path: run.folder.checkpointPath(step) });
 }
 
 function median(values: readonly number[]): number {
@@ -110,7 +116,7 @@ async function takeStep(run: PreparedRun, control: RunControl, step: number, tim
   const from = performance.now();
   const { loss, norm } = await trainer.step(step, feeds);
   const stepMs = performance.now() - from;
-  if (!Number.isFinite(loss) || !Number.isFinite(norm)) await reportNonFinite(run, step, feeds, loss);
+  if (!Number.isFinite(loss) || !Number.isFinite(norm)) await failNonFinite(run, control, { step, feeds, loss });
   times.push(stepMs);
   const memory = run.memory();
   const event: StepEvent = {
@@ -129,27 +135,4 @@ async function takeStep(run: PreparedRun, control: RunControl, step: number, tim
   folder.log({ step, loss, norm, timesteps, activeRanks, learningRate, stepMs: Math.round(stepMs * 100) / 100 });
   control.emit(event);
   return { step, loss };
-}
-
-/**
- * The optimizer has left the trained values alone. Saves them as they were before the step, then repeats the step op by op to
- * name the one that went wrong first.
- */
-async function reportNonFinite(
-  run: PreparedRun,
-  step: number,
-  feeds: Parameters<PreparedRun['trainer']['step']>[1],
-  loss: number,
-): Promise<never> {
-  if (step - 1 > 0) await saveRun(run, step - 1, { checkpoint: false });
-  const hint = `The values before step ${step} are kept in ${run.folder.dir}. Lower --learning-rate, or give --clip 1.`;
-  try {
-    await run.trainer.step(step, feeds, true);
-  } catch (cause) {
-    if (cause instanceof NonFiniteError) {
-      throw new NonFiniteError(`step ${step}: the loss is ${loss}: ${cause.message}`, { cause, hint });
-    }
-    throw cause;
-  }
-  throw new NonFiniteError(`step ${step}: the loss is ${loss}`, { hint });
 }

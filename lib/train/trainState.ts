@@ -1,14 +1,25 @@
 import { createHash } from 'node:crypto';
 import { existsSync } from 'node:fs';
+import { setImmediate as turn } from 'node:timers/promises';
 import { ConfigError, FileFormatError } from '../errors.js';
-import { readSafetensorsHeader, readTensorFloat32, type TensorToWrite, writeSafetensors } from '../io/safetensors.js';
+import {
+  readSafetensorsHeader,
+  readTensorFloat32,
+  type SafetensorsFile,
+  type TensorToWrite,
+  writeSafetensors,
+} from '../io/safetensors.js';
 import type { FlatLayout } from '../params/flatLayout.js';
 import { ensureState, type Session } from '../pipeline/session.js';
 
 const FORMAT = '1';
 
+/** Values of one tensor of the file: a buffer is cut into pieces, so that JavaScript never holds a whole one. */
+const PIECE = 2 ** 22;
+
 /** Everything besides `config.json` that the next step depends on: trained values, their start, moments and the step. */
 export interface SavedState {
+  readonly file: SafetensorsFile;
   /** Steps finished. */
   readonly step: number;
 }
@@ -19,8 +30,21 @@ function fingerprint(layout: FlatLayout): string {
   return hash.digest('hex');
 }
 
-function buffer(session: Session, key: string, total: number): TensorToWrite {
-  return { key, dtype: 'F32', shape: [total], data: () => session.engine.readState(key, 0, total) };
+/** A part of a state buffer: `<buffer>.<number>`. */
+interface Piece {
+  readonly key: string;
+  readonly buffer: string;
+  readonly offset: number;
+  readonly count: number;
+}
+
+function pieces(buffer: string, total: number): Piece[] {
+  return Array.from({ length: Math.ceil(total / PIECE) }, (_, i) => ({
+    key: `${buffer}.${String(i).padStart(4, '0')}`,
+    buffer,
+    offset: i * PIECE,
+    count: Math.min(PIECE, total - i * PIECE),
+  }));
 }
 
 /** State buffers that a checkpoint holds. */
@@ -28,50 +52,76 @@ function stateNames(session: Session): string[] {
   return ['params', 'base', 'm', 'v'].filter((name) => session.states.has(name));
 }
 
-/** Writes the state of a run after `step` steps: whole or not at all. */
-export async function saveTrainState(path: string, session: Session, layout: FlatLayout, step: number): Promise<void> {
+/**
+ * Writes the state of a run after `step` steps: whole or not at all.
+ * @param signal ends the writing between two pieces
+ * @throws FileWriteError; the reason of the signal
+ */
+export async function saveTrainState(
+  path: string,
+  session: Session,
+  layout: FlatLayout,
+  step: number,
+  signal?: AbortSignal,
+): Promise<void> {
   const names = stateNames(session);
   const metadata = { format: FORMAT, step: `${step}`, layout: fingerprint(layout), buffers: names.join() };
-  await writeSafetensors(
-    path,
-    names.map((name) => buffer(session, name, layout.total)),
-    metadata,
+  const tensors = names.flatMap((name) =>
+    pieces(name, layout.total).map(({ key, buffer, offset, count }): TensorToWrite => {
+      const data = (): Float32Array => {
+        signal?.throwIfAborted();
+        return session.engine.readState(buffer, offset, count);
+      };
+      return { key, dtype: 'F32', shape: [count], data };
+    }),
   );
+  await writeSafetensors(path, tensors, metadata);
 }
 
 /**
- * Reads a state back into the session's buffers.
+ * Opens a state and checks that it fits; reads no values.
  * @throws ConfigError if there is none; FileFormatError if it is broken or of other adapters
  */
-export function loadTrainState(path: string, session: Session, layout: FlatLayout): SavedState {
+export function openTrainState(path: string, layout: FlatLayout): SavedState {
   if (!existsSync(path)) {
     throw new ConfigError(`resume: expected the state of a run at '${path}', found none`, {
       hint: 'The run was stopped before its first checkpoint: start it again with --overwrite.',
     });
   }
   const file = readSafetensorsHeader(path);
-  const { format, step, layout: of } = file.metadata;
-  const steps = Number(step);
-  if (format !== FORMAT || !Number.isInteger(steps) || steps < 0) {
+  const { format, step: steps, layout: of } = file.metadata;
+  const step = Number(steps);
+  if (format !== FORMAT || !Number.isInteger(step) || step < 0) {
     throw new FileFormatError(
-      `${path}: expected a training state of format ${FORMAT}, got format ${format}, step ${step}`,
+      `${path}: expected a training state of format ${FORMAT}, got format ${format}, step ${steps}`,
     );
   }
   if (of !== fingerprint(layout)) {
     throw new FileFormatError(
       `${path}: it holds the state of other layers or another rank than these settings describe`,
-      {
-        hint: 'Resume with the settings of the run, which stand in its config.json.',
-      },
+      { hint: 'Resume with the settings of the run, which stand in its config.json.' },
     );
   }
-  for (const [name, ref] of file.tensors) {
-    const values = readTensorFloat32(ref);
-    if (values.length !== layout.total) {
-      throw new FileFormatError(`${path}: ${name}: expected ${layout.total} values, got ${values.length}`);
-    }
-    ensureState(session, name, layout.total);
-    session.engine.writeState(name, 0, values);
+  for (const piece of savedPieces(file, layout)) expectPiece(file, piece);
+  return { file, step };
+}
+
+function savedPieces(file: SafetensorsFile, layout: FlatLayout): Piece[] {
+  return (file.metadata.buffers ?? '').split(',').flatMap((name) => pieces(name, layout.total));
+}
+
+function expectPiece({ path, tensors }: SafetensorsFile, { key, count }: Piece): void {
+  const ref = tensors.get(key);
+  if (ref?.dtype === 'F32' && ref.shape.length === 1 && ref.shape[0] === count) return;
+  const got = ref ? `${ref.dtype} [${ref.shape}]` : 'no such key';
+  throw new FileFormatError(`${path}: ${key}: expected F32 [${count}], got ${got}`);
+}
+
+/** Reads a state into the session's buffers, piece by piece, so that events are still heard. */
+export async function readTrainState({ file }: SavedState, session: Session, layout: FlatLayout): Promise<void> {
+  for (const { key, buffer, offset } of savedPieces(file, layout)) {
+    ensureState(session, buffer, layout.total);
+    session.engine.writeState(buffer, offset, readTensorFloat32(file.tensors.get(key)!));
+    await turn();
   }
-  return { step: steps };
 }

@@ -64,14 +64,28 @@ export function adamwHyper(settings: OptimizerSettings, step: number): Float32Ar
 
 /** Plans the step, within a budget if there is one. */
 export function planStep(options: Omit<TrainerOptions, 'optimizer'>, threads: number): BudgetedPlan {
-  const until = options.accumulate === 1 ? 'step' : 'accumulate';
-  return planWithin(stepGraph({ ...options, until }), threads, options.memory);
+  if (options.accumulate === 1) return planWithin(stepGraph({ ...options, until: 'step' }), threads, options.memory);
+  const graph = stepGraph({ ...options, until: 'accumulate' });
+  return planWithin(graph, threads, options.memory, momentBytes(graph, options.adapters));
 }
 
-/** Loads weights and programs for training. The start must be in the state buffers before the first step. */
-export async function createTrainer(session: Session, options: TrainerOptions): Promise<Trainer> {
+/** Bytes of the state that only the update reads. */
+function momentBytes(step: Graph, adapters: TrainerOptions['adapters']): number {
+  const read = makePlan(step, 1).stateBytes;
+  const update = [...makePlan(updateGraph(adapters), 1).stateBytes];
+  return update.reduce((sum, [name, bytes]) => (read.has(name) ? sum : sum + bytes), 0);
+}
+
+/**
+ * Loads weights and programs for training. The start must be in the state buffers before the first step.
+ * @param planned what `planStep` gave for the same options, if it was called
+ */
+export async function createTrainer(
+  session: Session,
+  options: TrainerOptions,
+  planned: BudgetedPlan = planStep(options, session.threads),
+): Promise<Trainer> {
   const { accumulate, optimizer, unet } = options;
-  const planned = planStep(options, session.threads);
   const program = await loadProgram(session, planned.plan, [unet]);
   const update =
     accumulate === 1 ? null : await loadProgram(session, makePlan(updateGraph(options.adapters), session.threads), []);

@@ -118,7 +118,7 @@ export function startRun<R>(body: (control: RunControl) => Promise<R>, options: 
       for (const queue of queues) queue.end();
       return value;
     } catch (cause) {
-      const error = aborter.signal.aborted ? asAbort(cause, aborter.signal.reason) : cause;
+      const error = aborter.signal.aborted ? asAbort(aborter.signal.reason) : cause;
       state = aborter.signal.aborted ? 'aborted' : 'failed';
       for (const queue of queues) queue.end(error);
       throw error;
@@ -163,6 +163,7 @@ export function startRun<R>(body: (control: RunControl) => Promise<R>, options: 
   };
 }
 
-function asAbort(error: unknown, reason: unknown): unknown {
-  return error instanceof AbortError ? error : new AbortError(reason);
+/** The one error of every aborted run, with what the user gave as the reason as its cause. */
+function asAbort(reason: unknown): AbortError {
+  return reason instanceof AbortError ? reason : new AbortError(reason);
 }

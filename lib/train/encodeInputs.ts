@@ -1,0 +1,72 @@
+import { type GenerationConditions, generationConditions } from '../generate/prompts.js';
+import type { Photo } from '../io/image.js';
+import { type Conditions, prepareConditions } from '../pipeline/conditions.js';
+import type { OpenModel } from '../pipeline/openModel.js';
+import { releaseComponent, type Session } from '../pipeline/session.js';
+import { encodePrompts } from '../pipeline/textStates.js';
+import { fillPrompt, type ResolvedTrainOptions } from './options.js';
+import { encodePhotos, photoTimeIds, type TrainingLatents } from './pictureLatents.js';
+import { openRunSession } from './runSession.js';
+import { SAMPLE_GUIDANCE } from './samples.js';
+import type { RunControl } from './trainingRun.js';
+
+/** All that the run's steps read of its pictures and prompts. */
+export interface Encoded {
+  readonly latents: TrainingLatents;
+  readonly conditions: Conditions;
+  readonly sampleConditions: readonly GenerationConditions[];
+  /** The most that the engine held. */
+  readonly peakBytes: number;
+}
+
+export interface EncodeParts {
+  readonly options: ResolvedTrainOptions;
+  readonly model: OpenModel;
+  readonly side: number;
+  readonly threads: number;
+  readonly control: RunControl;
+  readonly photos: readonly Photo[];
+}
+
+/** Encodes pictures and prompts with an engine of its own, so that all of its memory is free again afterwards. */
+export async function encodeInputs(parts: EncodeParts): Promise<Encoded> {
+  const { options, model, control, photos, threads } = parts;
+  control.emit({ type: 'phase', phase: 'encode' });
+  const { session, close } = openRunSession(threads, control.signal);
+  try {
+    const latents = await encodePhotos(session, model.vae, photos);
+    releaseComponent(session, model.vae);
+    const prompts = options.captions ?? photos.map(() => options.prompt);
+    const text = await encodePrompts(session, model, prompts.map(filled(options)));
+    warnOfTruncated(control, text.truncated);
+    const conditions = await prepareConditions(session, model, text, photos.map(photoTimeIds));
+    const sampleConditions = await encodeSamplePrompts(session, parts);
+    return { latents, conditions, sampleConditions, peakBytes: session.engine.memory().peak };
+  } finally {
+    close();
+  }
+}
+
+function filled({ token, className }: ResolvedTrainOptions): (prompt: string) => string {
+  return (prompt) => fillPrompt(prompt, token, className);
+}
+
+async function encodeSamplePrompts(
+  session: Session,
+  { options, model, side, control }: EncodeParts,
+): Promise<GenerationConditions[]> {
+  const all: GenerationConditions[] = [];
+  for (const prompt of options.sample?.prompts.map(filled(options)) ?? []) {
+    const wish = { prompt, guidance: SAMPLE_GUIDANCE, width: side, height: side };
+    const conditions = await generationConditions(session, model, wish);
+    warnOfTruncated(control, conditions.truncated);
+    all.push(conditions);
+  }
+  return all;
+}
+
+function warnOfTruncated({ emit }: RunControl, truncated: readonly string[]): void {
+  for (const end of new Set(truncated)) {
+    emit({ type: 'warning', code: 'PROMPT_TRUNCATED', message: `the prompt is too long: '${end}' is left out` });
+  }
+}

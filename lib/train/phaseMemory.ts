@@ -1,0 +1,98 @@
+import type { AdapterLayout } from '../adapters/adapterLayout.js';
+import { OutOfMemoryError } from '../errors.js';
+import { predictionGraph } from '../generate/denoiser.js';
+import type { Graph } from '../graph/graph.js';
+import type { OpenModel } from '../pipeline/openModel.js';
+import { decodeGraph, encodeGraph } from '../pipeline/pictures.js';
+import { textEncoderConfig, textEncoderGraph } from '../pipeline/textStates.js';
+import { crossAttentionGraph, type UnetSizes } from '../pipeline/unetGraph.js';
+import { formatBytes } from '../plan/byteSize.js';
+import { makePlan } from '../plan/makePlan.js';
+import { type BudgetedPlan, type MemoryForecast, memoryForecast } from '../plan/memoryBudget.js';
+import { planStep, type TrainerOptions } from './trainer.js';
+
+/** What the phases before and between the training steps work on. */
+export interface PhaseSizes {
+  readonly model: OpenModel;
+  readonly layout: AdapterLayout;
+  /** Of the UNet at a training step. */
+  readonly step: UnetSizes;
+  /** Side of the pictures in pixels. */
+  readonly side: number;
+  /** Prompts that are encoded together. */
+  readonly prompts: number;
+  /** Whether pictures are made during training. */
+  readonly samples: boolean;
+  readonly threads: number;
+}
+
+/** The training step planned, and the bytes that the run needs at its largest. */
+export interface PlannedRun extends BudgetedPlan {
+  readonly neededBytes: number;
+}
+
+const forecastOf = (graph: Graph, threads: number): MemoryForecast => memoryForecast(makePlan(graph, threads));
+
+/** Rows of a guided prediction. */
+const GUIDED_ROWS = 2;
+
+function textGraphs(model: OpenModel, n: number): Graph[] {
+  const { textEncoder, textEncoder2 } = model;
+  const graph = (encoder: typeof textEncoder, wanted: string[]): Graph =>
+    textEncoderGraph(encoder, textEncoderConfig(encoder), n, wanted);
+  return textEncoder2
+    ? [graph(textEncoder, ['penultimate']), graph(textEncoder2, ['penultimate', 'pooled'])]
+    : [graph(textEncoder, ['last'])];
+}
+
+/** Bytes of encoding pictures and prompts: one model after the other, in an arena that only grows. */
+export function encodeBytes({ model, step, side, prompts, samples, threads }: PhaseSizes): number {
+  const rows = samples ? [prompts, GUIDED_ROWS] : [prompts];
+  const graphs = [
+    encodeGraph(model.vae, side, side),
+    ...rows.flatMap((n) => [...textGraphs(model, n), crossAttentionGraph(model.unet, n, step.contextTokens)]),
+  ];
+  let arena = 0;
+  return Math.max(
+    ...graphs.map((graph) => {
+      const { totalBytes, arenaBytes } = forecastOf(graph, threads);
+      arena = Math.max(arena, arenaBytes);
+      return totalBytes - arenaBytes + arena;
+    }),
+  );
+}
+
+/** Bytes of making a picture beside a training step that is loaded: they share weights, state and arena. */
+export function sampleBytes({ model, layout, step, threads }: PhaseSizes, training: MemoryForecast): number {
+  const { height, width, contextTokens } = step;
+  const adapter = { layout, strength: 1 };
+  const sizes = { batch: GUIDED_ROWS, height, width, contextTokens, adapter };
+  const predict = forecastOf(predictionGraph(model.unet, sizes), threads);
+  const decode = forecastOf(decodeGraph(model.vae, height, width), threads);
+  const held = training.totalBytes - training.arenaBytes;
+  const arena = Math.max(predict.arenaBytes, training.arenaBytes);
+  return Math.max(
+    held + arena + predict.ioBytes,
+    held + Math.max(arena, decode.arenaBytes) + decode.weightBytes + decode.ioBytes,
+  );
+}
+
+/**
+ * Plans the training step within `memory`, and sums what the run needs in its largest phase.
+ * @throws OutOfMemoryError that names the smallest memory that works
+ */
+export function planRun(trainer: Omit<TrainerOptions, 'optimizer'>, phases: PhaseSizes): PlannedRun {
+  const { memory } = trainer;
+  const encoding = encodeBytes(phases);
+  const limit = memory === undefined ? undefined : Math.max(memory, encoding);
+  const planned = planStep({ ...trainer, memory: limit }, phases.threads);
+  const training = planned.forecast;
+  const sampling = phases.samples ? sampleBytes(phases, training) : 0;
+  const neededBytes = Math.max(encoding, training.totalBytes, sampling);
+  if (memory === undefined || neededBytes <= memory) return { ...planned, neededBytes };
+  const least = formatBytes(neededBytes);
+  const phase = sampling > encoding ? 'to make pictures during training' : 'to encode the pictures and prompts';
+  throw new OutOfMemoryError(`memory: expected at least ${least} ${phase}, got ${formatBytes(memory)}`, {
+    hint: `Allow --memory ${least}, or lower --resolution.`,
+  });
+}

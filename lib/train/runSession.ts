@@ -1,0 +1,39 @@
+import { addAbortListener } from 'node:events';
+import type { Engine, Program } from '../addon/surface.js';
+import { AbortError } from '../errors.js';
+import { openSession, type Session } from '../pipeline/session.js';
+
+/** A session of a run, and how to end it. */
+export interface RunSession {
+  readonly session: Session;
+  close(): void;
+}
+
+/**
+ * A session that the signal stops: what is under way is cancelled, and every later load and run rejects with an AbortError, so
+ * that no work begins between the abort and its being noticed.
+ */
+export function openRunSession(threads: number, signal: AbortSignal): RunSession {
+  const opened = openSession(threads);
+  const watch = addAbortListener(signal, () => opened.engine.cancel());
+  return {
+    session: { ...opened, engine: stoppable(opened.engine, signal) },
+    close: () => {
+      watch[Symbol.dispose]();
+      opened.engine.dispose();
+    },
+  };
+}
+
+function stoppable(engine: Engine, signal: AbortSignal): Engine {
+  const unless = <T>(work: () => Promise<T>): Promise<T> =>
+    signal.aborted ? Promise.reject(new AbortError(signal.reason)) : work();
+  return {
+    ...engine,
+    loadWeights: (weights) => unless(() => engine.loadWeights(weights)),
+    load: (plan): Program => {
+      const program = engine.load(plan);
+      return { ...program, run: (options) => unless(() => program.run(options)) };
+    },
+  };
+}

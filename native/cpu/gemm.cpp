@@ -31,6 +31,7 @@ struct Product {
   float* c;
   int64_t stride;
   const GemmOptions& options;
+  const std::atomic<bool>* cancelled;  // nullptr: not polled
 };
 
 struct Tile {
@@ -125,6 +126,7 @@ void multiplyTile(const Product& p, const Tile& tile, void* workspace) {
     const RowGroups groups(i1 - i0, microKernels().maxRows);
     int64_t k0 = 0;
     do {  // once even for k = 0, which leaves bias or zero
+      if (p.cancelled && p.cancelled->load(std::memory_order_relaxed)) return;
       const int64_t depth = std::min(kBlockK, p.k - k0);
       const ABlock a = blockOfA(p, i0, groups, tile.j1 - tile.j0, k0, depth, aSpace);
       multiplyBlock(p, i0, tile.j0, tile.j1, k0, depth, groups, a, bSpace);
@@ -204,13 +206,13 @@ GemmMatrix patchesOf(const Patches& patches) {
 void gemmTile(void* workspace, int64_t m, int64_t n, int64_t k, const GemmMatrix& a, const GemmMatrix& b, float* c,
               int64_t stride, const GemmOptions& options) {
   if (m == 0 || n == 0) return;
-  multiplyTile({m, n, k, a, b, c, stride, options}, {0, m, 0, n}, workspace);
+  multiplyTile({m, n, k, a, b, c, stride, options, nullptr}, {0, m, 0, n}, workspace);
 }
 
 void gemm(Context& context, int64_t m, int64_t n, int64_t k, const GemmMatrix& a, const GemmMatrix& b, float* c,
           int64_t stride, const GemmOptions& options) {
   if (m == 0 || n == 0) return;
-  const Product product{m, n, k, a, b, c, stride, options};
+  const Product product{m, n, k, a, b, c, stride, options, &context.cancelled};
   const Grid grid = gridFor(m, n, context.pool.threads());
   constexpr int64_t unit = kMostPanels * kPanel;  // tiles begin at whole micro-tiles, whatever the grid
   const int64_t units = (n + unit - 1) / unit;

@@ -1,0 +1,53 @@
+// The program that runs an emitted plan without Node. Only the CMake build makes it.
+import { spawnSync } from 'node:child_process';
+import { existsSync, mkdtempSync, rmSync, writeFileSync } from 'node:fs';
+import { tmpdir } from 'node:os';
+import { dirname, join } from 'node:path';
+import { expect, test } from 'vitest';
+import { loadAddon } from '../../lib/addon/load.js';
+import { createGraph, input, result, state, weight } from '../../lib/graph/graph.js';
+import { add } from '../../lib/ops/add.js';
+import { linear } from '../../lib/ops/linear.js';
+import { encodePlan } from '../../lib/plan/encode.js';
+import { makePlan } from '../../lib/plan/makePlan.js';
+
+const program = join(dirname(loadAddon().path), 'tlora-run-plan');
+
+function run(plan: Uint8Array, ...options: string[]): { status: number | null; stdout: string; stderr: string } {
+  const folder = mkdtempSync(join(tmpdir(), 'tlora-plan-'));
+  try {
+    writeFileSync(join(folder, 'plan'), plan);
+    return spawnSync(program, [join(folder, 'plan'), ...options], { encoding: 'utf8' });
+  } finally {
+    rmSync(folder, { recursive: true });
+  }
+}
+
+function somePlan(): Uint8Array {
+  const graph = createGraph();
+  const x = input(graph, 'x', [5, 20]);
+  const y = linear(x, weight(graph, 'w', [20, 20], 'f16'), weight(graph, 'b', [20], 'f32'));
+  result(graph, 'y', add(y, state(graph, 'params', 0, [5, 20], 'p')));
+  return encodePlan(makePlan(graph, 2));
+}
+
+test.skipIf(!existsSync(program))(
+  'runs a plan with made-up values: the same sums for every run and thread count',
+  () => {
+    const one = run(somePlan(), '--threads', '1', '--guard');
+    const two = run(somePlan(), '--threads', '2', '--repeat', '3', '--profile', '--check');
+    expect([one.status, two.status, one.stderr + two.stderr]).toEqual([0, 0, '']);
+    const sums = (out: string): string | undefined => /^y: sum .*$/m.exec(out)?.[0];
+    expect(sums(one.stdout)).toMatch(/^y: sum -?\d/);
+    expect(sums(two.stdout)).toBe(sums(one.stdout));
+    expect(two.stdout).toMatch(/^linear +1 calls/m);
+    expect(two.stdout.match(/^run \d: /gm)).toHaveLength(3);
+  },
+);
+
+test.skipIf(!existsSync(program))('a broken plan or option ends with a message and a status', () => {
+  const broken = run(somePlan().subarray(0, 99));
+  expect(broken.status).toBe(1);
+  expect(broken.stderr).toMatch(/^tlora-run-plan: plan: cut off at byte \d+ of 99/);
+  expect(run(somePlan(), '--thread').status).toBe(2);
+});

@@ -133,6 +133,15 @@ describe('the command line', () => {
     expect(stderr).toContain('npx tlora build');
   });
 
+  it('recomputes blocks to fit the smallest memory that works', () => {
+    const refused = tlora('plan', '--model', 'model', '--threads', '2', '--memory', '1MB');
+    expect(refused.status).toBe(1);
+    const least = /--memory: expected at least ([\d.]+MB)/.exec(refused.stderr)?.[1];
+    const planned = tlora('plan', '--model', 'model', '--threads', '2', '--memory', String(least));
+    expect(planned.status).toBe(0);
+    expect(planned.stdout).toMatch(/^recomputed +\d+ blocks:\n {2}\w+/m);
+  });
+
   it('checks the machine', () => {
     const { status, stdout } = tlora('doctor', '--json');
     expect(JSON.parse(stdout).ok).toBe(true);

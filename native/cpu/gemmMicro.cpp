@@ -11,7 +11,7 @@ enum class Path { portable, avx2, avx512 };
 
 template <Path path, class Body>
 constexpr MicroKernel compiled() {
-#if defined(__x86_64__)
+#if defined(TLORA_X86_PATHS)
   if constexpr (path == Path::avx512) return &onAvx512<Body, const MicroArgs*>;
   if constexpr (path == Path::avx2) return &onAvx2<Body, const MicroArgs*>;
 #endif
@@ -57,7 +57,7 @@ void finishPart(const MicroArgs* args, const float* tile, int rows, int width) {
 
 const MicroKernels& microKernels() {
   static const MicroKernels chosen = [] {
-#if defined(__x86_64__)
+#if defined(TLORA_X86_PATHS)
     if (cpuPath() == CpuPath::avx512) return table<Path::avx512, 14, 2>();
     if (cpuPath() == CpuPath::avx2) return table<Path::avx2, 6, 1>();
 #endif

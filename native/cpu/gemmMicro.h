@@ -50,7 +50,7 @@ TLORA_INLINE Vec<W> loadWide(const void* p) {
     if constexpr (T == DType::bf16) {
       return reinterpret_cast<Vec<W>>(__builtin_convertvector(half, VecI<W>) << 16);
     } else {
-#if defined(__x86_64__)
+#if defined(TLORA_X86_PATHS)
       if constexpr (W >= 8) {
         Vec<W> wide;
         asm("vcvtph2ps %1, %0" : "=v"(wide) : "vm"(half));

@@ -1,6 +1,7 @@
 #include "gemmPack.h"
 
 #include <algorithm>
+#include <utility>
 
 namespace tlora {
 namespace {
@@ -20,16 +21,20 @@ TLORA_INLINE Vec<W> loadQuarters(const float* p, int64_t stride) {
   }
 }
 
-// Interleaves the low (or high) halves of every quarter of a and b, by `pairs` of floats or one by one.
+// Interleaves the low (or high) halves of every quarter of a and b, by pairs of floats or one by one.
+template <int W, bool high, bool pairs>
+constexpr int zipLane(int i) {
+  const int lane = i % 4;
+  const int from = pairs ? lane % 2 : lane / 2, second = pairs ? lane / 2 : lane % 2;
+  return i - lane + from + (high ? 2 : 0) + second * W;
+}
+template <int W, bool high, bool pairs, int... i>
+TLORA_INLINE Vec<W> zipLanes(Vec<W> a, Vec<W> b, std::integer_sequence<int, i...>) {
+  return __builtin_shufflevector(a, b, zipLane<W, high, pairs>(i)...);
+}
 template <int W, bool high, bool pairs>
 TLORA_INLINE Vec<W> zip(Vec<W> a, Vec<W> b) {
-  VecI<W> from;
-  for (int i = 0; i < W; i++) {
-    const int lane = i % 4, of = pairs ? lane / 2 : lane % 2;
-    const int source = pairs ? lane % 2 + (high ? 2 : 0) : lane / 2 + (high ? 2 : 0);
-    from[i] = i / 4 * 4 + source + (of ? W : 0);
-  }
-  return __builtin_shuffle(a, b, from);
+  return zipLanes<W, high, pairs>(a, b, std::make_integer_sequence<int, W>());
 }
 
 // out[k * 16 + j] = in[j * stride + k] for 16 x 16 elements: W rows at a time, four columns at a time.

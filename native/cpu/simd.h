@@ -24,6 +24,12 @@
 
 #pragma GCC diagnostic ignored "-Wpsabi"  // vectors never cross a call: all is inlined
 
+// Clang refuses vector instructions inside a body that is only inlined into its target later, so on x86-64 it builds the
+// portable path alone.
+#if defined(__x86_64__) && !defined(__clang__)
+#define TLORA_X86_PATHS 1
+#endif
+
 #define TLORA_INLINE inline __attribute__((always_inline))
 #define TLORA_INLINE_LAMBDA __attribute__((always_inline))
 #define TLORA_UNROLL _Pragma("GCC unroll 64")  // before a short loop over registers, whatever the optimisation level
@@ -36,7 +42,7 @@ enum class CpuPath { portable, avx2, avx512 };
 inline CpuPath cpuPath() {
   static const CpuPath chosen = [] {
     CpuPath best = CpuPath::portable;
-#if defined(__x86_64__)
+#if defined(TLORA_X86_PATHS)
     __builtin_cpu_init();
     if (__builtin_cpu_supports("avx2") && __builtin_cpu_supports("fma")) best = CpuPath::avx2;  // f16c came before both
     if (best == CpuPath::avx2 && __builtin_cpu_supports("avx512f") && __builtin_cpu_supports("avx512vl") &&
@@ -57,7 +63,7 @@ inline const char* cpuPathName() {
   return names[static_cast<int>(cpuPath())];
 }
 
-#if defined(__x86_64__)
+#if defined(TLORA_X86_PATHS)
 #define TLORA_TARGET_AVX2 __attribute__((target("avx2,fma,f16c"), noinline))
 #define TLORA_TARGET_AVX512 \
   __attribute__((target("avx512f,avx512vl,avx512bw,avx512dq,avx2,fma,f16c,prefer-vector-width=512"), noinline))
@@ -76,7 +82,7 @@ __attribute__((noinline)) void onPortable(Args... args) { Body::template run<4>(
 // Runs Body::run<W>(args...) for this CPU. Results are passed back through pointers.
 template <class Body, class... Args>
 void simd(Args... args) {
-#if defined(__x86_64__)
+#if defined(TLORA_X86_PATHS)
   if (cpuPath() == CpuPath::avx512) return onAvx512<Body, Args...>(args...);
   if (cpuPath() == CpuPath::avx2) return onAvx2<Body, Args...>(args...);
 #endif
@@ -96,7 +102,7 @@ template <class V> constexpr int lanesOf = sizeof(V) / 4;
 // All lanes alike. In arithmetic a plain scalar does as well: v * s. (GCC 12 makes W inserts of a broadcast that it sees
 // before the body is inlined into its target, so the instruction is given by hand.)
 template <int W> TLORA_INLINE Vec<W> fill(float x) {
-#if defined(__x86_64__)
+#if defined(TLORA_X86_PATHS)
   if constexpr (W >= 8) {
     if (!__builtin_constant_p(x)) {
       Vec<W> v;
@@ -111,7 +117,7 @@ template <int W> TLORA_INLINE VecI<W> fillI(int32_t x) { return reinterpret_cast
 
 // All lanes the float at p.
 template <int W> TLORA_INLINE Vec<W> broadcast(const float* p) {
-#if defined(__x86_64__)
+#if defined(TLORA_X86_PATHS)
   if constexpr (W >= 8) {
     Vec<W> v;
     asm("vbroadcastss %1, %0" : "=v"(v) : "m"(*p));
@@ -124,7 +130,7 @@ template <int W> TLORA_INLINE Vec<W> broadcast(const float* p) {
 // a * b + c, rounded once where the path has the instruction (all but the portable path of x86-64). By hand, because the
 // build does not contract.
 template <class V> TLORA_INLINE V fma(V a, V b, V c) {
-#if defined(__x86_64__)
+#if defined(TLORA_X86_PATHS)
   if constexpr (lanesOf<V> >= 8) {
     asm("vfmadd231ps %2, %1, %0" : "+v"(c) : "v"(a), "v"(b));
     return c;

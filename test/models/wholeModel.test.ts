@@ -15,9 +15,11 @@ interface ModelShapes {
 }
 
 // Key lists written independently of lib/models, for pipelines of random weights.
-const { SHAPES, unetTensors, vaeTensors, clipTensors } = (await import(
-  new URL('../../scripts/model-shapes.mjs', import.meta.url).href
-)) as ModelShapes;
+const scripts = new URL('../../scripts/', import.meta.url);
+const { SHAPES, unetTensors, vaeTensors, clipTensors } = {
+  ...(await import(new URL('model-configs.mjs', scripts).href)),
+  ...(await import(new URL('model-shapes.mjs', scripts).href)),
+} as ModelShapes;
 
 function header(list: ReturnType<TensorList>): Map<string, TensorInfo> {
   return new Map(list.map(({ key, shape }) => [key, { dtype: 'F16', shape }]));

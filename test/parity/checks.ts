@@ -41,10 +41,10 @@ export function squares(ours: ArrayLike<number>, theirs: ArrayLike<number>): { d
   return { difference, size };
 }
 
-/** √(difference / size); a reference of zeros allows no difference at all. */
+/** √(difference / size); a reference of zeros allows no difference at all, and nothing that is no number is allowed. */
 export function ratio({ difference, size }: { difference: number; size: number }): number {
   if (difference === 0) return 0;
-  return size === 0 ? Number.POSITIVE_INFINITY : Math.sqrt(difference / size);
+  return difference > 0 && size > 0 ? Math.sqrt(difference / size) : Number.POSITIVE_INFINITY;
 }
 
 /** The ratio over several tensors together. */
@@ -68,7 +68,6 @@ export function checksOf(source: string, report: (check: Check) => void): Checks
     each: (what, tensors, bound) => {
       const errors = [...tensors].map(({ name, ours, theirs }) => ({ name, error: relativeError(ours, theirs) }));
       if (errors.length === 0) return bounded(what, Number.POSITIVE_INFINITY, bound, 'no tensors to compare');
-      // NaN sorts as the worst.
       const worst = errors.reduce((a, b) => (b.error <= a.error ? a : b));
       bounded(`${what} (${errors.length})`, worst.error, bound, `worst: ${worst.name}`);
     },

@@ -31,6 +31,13 @@ export const conv2dVjpOp: Op = {
     const products = (node.outputs[0] ? 1 : 0) + (node.outputs[1] ? 1 : 0);
     return 2 * products * elements(node.inputs[2]!.shape) * patchLength(node.inputs[1]!);
   },
+  // dx of a strided window is made for the pixels of one residue modulo the stride at a time.
+  scratchBytes: (node) => {
+    const [n, , , channels] = node.outputs[0]?.shape ?? [0, 0, 0, 0];
+    const { stride, height, width } = node.attrs;
+    if (stride === 1) return 0;
+    return 4 * n! * Math.ceil(height! / stride!) * Math.ceil(width! / stride!) * channels!;
+  },
 };
 
 /** Throws ShapeError unless channels, window and bias fit. */

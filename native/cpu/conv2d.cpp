@@ -1,8 +1,12 @@
 // Convolution as a matrix product over the patches of the picture, which are gathered while packing: no patch matrix in
 // memory. x [n, h, w, c], weight [o, kh, kw, c] frozen and packed or plain float32, y [n, oh, ow, o]. Sums in float32.
 //   y  = patches(x) * weight^T + b
-//   dx = patches(dy, window turned by 180 degrees, picture spread by the stride) * weight by taps
+//   dx = patches(dy, window turned by 180 degrees) * weight by taps, for each residue of dx's pixels modulo the stride
 //   dw = dy^T * patches(x)      db = sum of dy over pixels
+#include <algorithm>
+#include <cstring>
+#include <vector>
+
 #include "core/kernel.h"
 #include "cpu/columnSums.h"
 #include "cpu/gemm.h"
@@ -32,22 +36,68 @@ GemmMatrix patchesOfInput(const Call& call, const Tensor& x, const Tensor& w, co
                     .step = attr(call, kStride)});
 }
 
-// dy seen through the turned window, one patch for each pixel of x: pixel y of x meets pixel
-// (y + padTop - ky) / stride of dy for each tap ky, and ky = kh - 1 - (tap of the turned window).
-void dataGradient(const Call& call, Context& context, const Tensor& w, const Tensor& dy, const Tensor& dx) {
-  const int64_t outs = w.dims[0], taps = w.dims[1] * w.dims[2], channels = w.dims[3];
+// The pixels p = first + i * stride of one direction of dx, i in [0, count), and the taps k that reach them: pixel p meets
+// pixel (p + pad - k) / stride of dy, so k = tap + t * stride for t in [0, taps). In the turned window, tap t comes
+// taps - 1 - t th, and the window of i begins at pixel i - pad of dy.
+struct Residue {
+  int64_t first, count, tap, taps, pad;
+  Residue(int64_t first, int64_t size, int64_t window, int64_t pad, int64_t stride)
+      : first(first),
+        count(ceilDiv(size - first, stride)),
+        tap((first + pad) % stride),
+        taps(std::max<int64_t>(0, ceilDiv(window - tap, stride))),
+        pad(taps - 1 - (first + pad) / stride) {}
+  static int64_t ceilDiv(int64_t a, int64_t b) { return (a + b - 1) / b; }
+};
+
+// Copies pixels of one residue class [n, rows.count, columns.count, c] to their places in dx.
+void spread(Context& context, const float* from, const Tensor& dx, const Residue& rows, const Residue& columns,
+            int64_t stride) {
+  const int64_t width = dx.dims[2], channels = dx.dims[3];
+  context.pool.run(dx.dims[0] * rows.count, [&](int64_t task, int) {
+    const int64_t image = task / rows.count, y = rows.first + task % rows.count * stride;
+    for (int64_t i = 0; i < columns.count; i++)
+      std::memcpy(dx.f32() + ((image * dx.dims[1] + y) * width + columns.first + i * stride) * channels,
+                  from + (task * columns.count + i) * channels, channels * sizeof(float));
+  });
+}
+
+void residueGradient(const Call& call, Context& context, const Residue& rows, const Residue& columns, float* to) {
+  const Tensor &w = call.in[1], &dy = call.in[2], &dx = call.out[0];
+  const int64_t stride = attr(call, kStride), outs = w.dims[0], channels = w.dims[3];
+  std::vector<int64_t> tap;
+  for (int64_t ty = rows.taps - 1; ty >= 0; ty--)
+    for (int64_t tx = columns.taps - 1; tx >= 0; tx--)
+      tap.push_back((rows.tap + ty * stride) * w.dims[2] + columns.tap + tx * stride);
+  const int64_t count = static_cast<int64_t>(tap.size());
   const Patches patches = {.picture = dy.f32(),
                            .height = dy.dims[1],
                            .width = dy.dims[2],
                            .channels = outs,
-                           .patchRows = dx.dims[1],
-                           .patchColumns = dx.dims[2],
-                           .tapRows = w.dims[1],
-                           .tapColumns = w.dims[2],
-                           .padTop = w.dims[1] - 1 - attr(call, kPadTop),
-                           .padLeft = w.dims[2] - 1 - attr(call, kPadLeft),
-                           .divide = attr(call, kStride)};
-  gemm(context, dx.rows(), channels, taps * outs, patchesOf(patches), weightTaps(w, outs, taps, channels), dx.f32(), channels);
+                           .patchRows = rows.count,
+                           .patchColumns = columns.count,
+                           .tapRows = rows.taps,
+                           .tapColumns = columns.taps,
+                           .padTop = rows.pad,
+                           .padLeft = columns.pad};
+  const Taps taps = {tap.data(), count, w.dims[1] * w.dims[2], outs, channels};
+  gemm(context, dx.dims[0] * rows.count * columns.count, channels, count * outs, patchesOf(patches), weightTaps(w, taps), to,
+       channels);
+}
+
+// Stride 1 has one residue class, dx itself; others go through scratch memory of the largest class.
+void dataGradient(const Call& call, Context& context) {
+  const Tensor &w = call.in[1], &dx = call.out[0];
+  const int64_t stride = attr(call, kStride);
+  for (int64_t y = 0; y < std::min(stride, dx.dims[1]); y++) {
+    for (int64_t x = 0; x < std::min(stride, dx.dims[2]); x++) {
+      const Residue rows(y, dx.dims[1], w.dims[1], attr(call, kPadTop), stride);
+      const Residue columns(x, dx.dims[2], w.dims[2], attr(call, kPadLeft), stride);
+      float* to = stride == 1 ? dx.f32() : static_cast<float*>(call.scratch);
+      residueGradient(call, context, rows, columns, to);
+      if (stride > 1) spread(context, to, dx, rows, columns, stride);
+    }
+  }
 }
 
 }  // namespace
@@ -63,7 +113,7 @@ void conv2dVjp(const Call& call, Context& context) {
   const Tensor &x = call.in[0], &w = call.in[1], &dy = call.in[2];
   const Tensor &dx = call.out[0], &dw = call.out[1], &db = call.out[2];
   const int64_t outs = w.dims[0], depth = w.size() / outs;
-  if (dx.present()) dataGradient(call, context, w, dy, dx);
+  if (dx.present()) dataGradient(call, context);
   if (dw.present())
     gemm(context, outs, depth, dy.rows(), columnsOf(dy.f32(), outs), patchesOfInput(call, x, w, dy), dw.f32(), depth);
   if (db.present()) columnSums(context, dy.f32(), dy.rows(), outs, db.f32());

@@ -188,11 +188,9 @@ GemmMatrix weightOf(const Tensor& w) {
   return w.packed ? frozen(Kind::weight, *w.packed) : rowsOf(w.f32(), w.size() / w.dims[0]);
 }
 
-GemmMatrix weightTaps(const Tensor& w, int64_t outs, int64_t taps, int64_t width) {
+GemmMatrix weightTaps(const Tensor& w, const Taps& taps) {
   GemmMatrix matrix = w.packed ? frozen(Kind::weightTaps, *w.packed) : plain(Kind::weightTaps, w.f32(), 0);
-  matrix.outs = outs;
   matrix.taps = taps;
-  matrix.width = width;
   return matrix;
 }
 

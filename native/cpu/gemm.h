@@ -11,17 +11,21 @@
 
 namespace tlora {
 
-// Where the elements of a convolution's patches lie. Patch (image, y, x) holds, for each tap (ky, kx) in order, the
-// `channels` values of source pixel ((y * step - padTop + ky) / divide, the same for x); a pixel outside the picture, or
-// one that `divide` does not hit evenly, is zero. Forward: step = stride, divide = 1. Data gradient: step = 1,
-// divide = stride, taps flipped (see conv2d.cpp).
+// The patches of a picture: patch (image, y, x) holds, for each tap (ky, kx) in order, the `channels` values of source
+// pixel (y * step - padTop + ky, x * step - padLeft + kx), or zeros outside the picture. Padding may be negative.
 struct Patches {
-  const float* picture;               // [images, height, width, channels]
-  int64_t height, width, channels;    // of the source
-  int64_t patchRows, patchColumns;    // patches per image: [images, patchRows, patchColumns]
+  const float* picture;             // [images, height, width, channels]
+  int64_t height, width, channels;  // of the source
+  int64_t patchRows, patchColumns;  // patches per image
   int64_t tapRows, tapColumns;
   int64_t padTop, padLeft;
-  int64_t step = 1, divide = 1;
+  int64_t step = 1;
+};
+
+// Some of the window's taps of a convolution weight [outs, allTaps, width].
+struct Taps {
+  const int64_t* tap;  // [count]; must outlive the product
+  int64_t count, allTaps, outs, width;
 };
 
 // A matrix [rows, columns] as gemm reads it. Make one with the functions below.
@@ -30,9 +34,9 @@ struct GemmMatrix {
   Kind kind;
   const float* data = nullptr;
   int64_t stride = 0;
-  PackedMatrix packed;      // weight*
-  int64_t outs = 0, taps = 0, width = 0;  // weightTaps: k = (tap, out), column = channel, of a weight [outs, taps, width]
-  Patches patches{};
+  PackedMatrix packed;  // weight*
+  Taps taps{};          // weightTaps
+  Patches patches{};    // patches
 };
 
 // Element (i, j) is at p[i * stride + j].
@@ -43,8 +47,8 @@ GemmMatrix columnsOf(const float* p, int64_t stride);
 GemmMatrix weightTransposed(const Tensor& w);
 // B only. Element (i, j) is W(i, j): dx = dy * W.
 GemmMatrix weightOf(const Tensor& w);
-// B only. w [outs, taps, width]: element ((tap, out), channel) is w[out, taps - 1 - tap, channel]: the data gradient of a convolution.
-GemmMatrix weightTaps(const Tensor& w, int64_t outs, int64_t taps, int64_t width);
+// B only. Element ((t, out), channel) is w[out, taps.tap[t], channel]: the data gradient of a convolution.
+GemmMatrix weightTaps(const Tensor& w, const Taps& taps);
 // As A: row = patch, column = (tap, channel). As B: the same matrix (k = patch), for weight gradients.
 GemmMatrix patchesOf(const Patches& patches);
 

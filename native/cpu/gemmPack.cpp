@@ -93,15 +93,8 @@ void copyPatch(const Patches& p, int64_t patch, int64_t column, int64_t count, f
   int64_t tap = column / p.channels, channel = column % p.channels;
   while (count > 0) {
     const int64_t run = std::min(p.channels - channel, count);
-    int64_t y = top + tap / p.tapColumns, x = left + tap % p.tapColumns;
-    bool inside = y >= 0 && x >= 0;
-    if (p.divide > 1) {
-      inside = inside && y % p.divide == 0 && x % p.divide == 0;
-      y /= p.divide;
-      x /= p.divide;
-    }
-    inside = inside && y < p.height && x < p.width;
-    if (inside)
+    const int64_t y = top + tap / p.tapColumns, x = left + tap % p.tapColumns;
+    if (y >= 0 && x >= 0 && y < p.height && x < p.width)
       std::memcpy(out, picture + (y * p.width + x) * p.channels + channel, run * sizeof(float));
     else
       std::memset(out, 0, run * sizeof(float));
@@ -171,17 +164,17 @@ void panelOfWeight(const PackedMatrix& w, int64_t row0, int64_t column0, int64_t
 
 // Data gradient of a convolution: k runs over (tap, out), the columns over channels.
 void panelsOfTaps(const GemmMatrix& b, int64_t j0, int64_t columns, int64_t k0, int64_t depth, float* out) {
-  const int64_t taps = b.taps;
+  const Taps& taps = b.taps;
   for (int64_t k = k0; k < k0 + depth;) {
-    const int64_t tap = k / b.outs, first = k % b.outs;
-    const int64_t run = std::min(b.outs - first, k0 + depth - k);
-    const int64_t column = (taps - 1 - tap) * b.width + j0;
+    const int64_t first = k % taps.outs;
+    const int64_t run = std::min(taps.outs - first, k0 + depth - k);
+    const int64_t column = taps.tap[k / taps.outs] * taps.width + j0;
     float* to = out + (k - k0) * kLanes;
     if (b.packed.data) {
       for (int64_t j = 0; j < columns; j += kLanes)
         panelOfWeight(b.packed, first, column + j, std::min(kLanes, columns - j), run, to + j * depth);
     } else {
-      const int64_t stride = taps * b.width;
+      const int64_t stride = taps.allTaps * taps.width;
       panelsOfRows(b.data + first * stride + column, stride, columns, run, depth * kLanes, to);
     }
     k += run;

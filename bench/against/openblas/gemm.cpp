@@ -62,6 +62,8 @@ const Shape kShapes[] = {
     {"conv dx 1280 to 1280 at 8x8", 64, 1280, 11520, Form::data, 8},
 };
 
+constexpr int64_t kTurned[] = {8, 7, 6, 5, 4, 3, 2, 1, 0};
+
 struct Buffer {
   explicit Buffer(size_t bytes) : data(std::aligned_alloc(64, (bytes + 127) / 64 * 64)) {}
   ~Buffer() { std::free(data); }
@@ -115,7 +117,7 @@ struct Bench {
     const GemmMatrix ourB = s.form == Form::trained ? weightTransposed(trained)
                             : forward               ? weightTransposed(frozen)
                             : s.form != Form::data  ? rowsOf(b.f32(), s.n)
-                            : s.side                ? weightTaps(frozen, outs, 9, s.n)
+                            : s.side                ? weightTaps(frozen, {kTurned, 9, 9, outs, s.n})
                                                     : weightOf(frozen);
     const bool transA = s.form == Form::dw, transB = forward || s.form == Form::trained;
     std::vector<double> ours, theirs;

@@ -6,8 +6,7 @@ import { join } from 'node:path';
 import { fileURLToPath } from 'node:url';
 import { parseArgs } from 'node:util';
 import { tokenizerFolders } from './clip-vocabulary.mjs';
-import { SHAPES } from './model-configs.mjs';
-import { componentsOf } from './model-shapes.mjs';
+import { componentsOf, SHAPES } from './model-shapes.mjs';
 import { DTYPES, randomBits, writeTensor } from './random-weights.mjs';
 
 const USAGE = `Usage: node scripts/make-random-model.mjs --shape SHAPE --out DIR [--dtype DTYPE] [--headers-only] [--seed N]

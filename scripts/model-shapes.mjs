@@ -2,6 +2,8 @@
 // 'embedding'; a weight's first side is what it puts out, the others are its fan-in.
 import { SHAPES } from './model-configs.mjs';
 
+export { SHAPES } from './model-configs.mjs';
+
 const norm = (key, channels) => [
   { key: `${key}.weight`, shape: [channels], role: 'norm' },
   { key: `${key}.bias`, shape: [channels], role: 'bias' },

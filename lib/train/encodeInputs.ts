@@ -1,3 +1,4 @@
+import { NonFiniteError } from '../errors.js';
 import { type GenerationConditions, generationConditions } from '../generate/prompts.js';
 import type { Photo } from '../io/image.js';
 import { type Conditions, prepareConditions } from '../pipeline/conditions.js';
@@ -36,15 +37,25 @@ export async function encodeInputs(parts: EncodeParts): Promise<Encoded> {
   try {
     const latents = await encodePhotos(session, model.vae, photos);
     releaseComponent(session, model.vae);
+    expectFinite('autoencoder', 'pictures', [...latents.mean, ...latents.std]);
     const prompts = options.captions ?? photos.map(() => options.prompt);
     const text = await encodePrompts(session, model, prompts.map(filled(options)));
     warnOfTruncated(control, text.truncated);
+    expectFinite('text encoder', 'prompts', [text.states, ...(text.pooled ? [text.pooled] : [])]);
     const conditions = await prepareConditions(session, model, text, photos.map(photoTimeIds));
     const sampleConditions = await encodeSamplePrompts(session, parts);
     return { latents, conditions, sampleConditions, peakBytes: session.engine.memory().peak };
   } finally {
     close();
   }
+}
+
+/** @throws NonFiniteError where a model's weights or arithmetic give no usable numbers */
+function expectFinite(model: string, inputs: string, values: readonly Float32Array[]): void {
+  if (values.every((array) => array.every(Number.isFinite))) return;
+  throw new NonFiniteError(`encode: the ${model} gives infinite values or NaN for these ${inputs}`, {
+    hint: 'Its weights are damaged: get the model again.',
+  });
 }
 
 function filled({ token, className }: ResolvedTrainOptions): (prompt: string) => string {

@@ -4,9 +4,6 @@ import { saveRun } from './saveRun.js';
 import type { Trainer } from './trainer.js';
 import type { RunControl } from './trainingRun.js';
 
-/** Values read from a state buffer at once. */
-const PIECE = 2 ** 22;
-
 /** A step whose loss or gradient is infinite or not a number. */
 export interface FailedStep {
   readonly step: number;
@@ -14,22 +11,16 @@ export interface FailedStep {
   readonly loss: number;
 }
 
-function hasFiniteValues({ session, layout }: PreparedRun): boolean {
-  const { total } = layout.flat;
-  for (let at = 0; at < total; at += PIECE) {
-    const values = session.engine.readState('params', at, Math.min(PIECE, total - at));
-    if (!values.every(Number.isFinite)) return false;
-  }
-  return true;
-}
-
 /** Saves the values from before the step, which the optimizer has left alone, if there is anything good in them. */
 async function keepLastGood(run: PreparedRun, { signal }: RunControl, step: number): Promise<string> {
   if (step <= 1) return 'Nothing was saved, as it is the first step.';
-  if (!hasFiniteValues(run))
-    return `The values before it are no better and were not saved; ${run.folder.dir} is as it was.`;
-  await saveRun(run, step - 1, { checkpoint: false, signal });
-  return `The values before step ${step} are kept in ${run.folder.dir}.`;
+  try {
+    await saveRun(run, step - 1, { checkpoint: false, signal });
+    return `The values before step ${step} are kept in ${run.folder.dir}.`;
+  } catch (error) {
+    if (!(error instanceof NonFiniteError)) throw error;
+    return `The values before step ${step} are no better and were not saved; what was saved before is kept.`;
+  }
 }
 
 /**

@@ -1,7 +1,7 @@
 import { createHash } from 'node:crypto';
 import { existsSync } from 'node:fs';
 import { setImmediate as turn } from 'node:timers/promises';
-import { ConfigError, FileFormatError } from '../errors.js';
+import { ConfigError, FileFormatError, NonFiniteError } from '../errors.js';
 import {
   readSafetensorsHeader,
   readTensorFloat32,
@@ -55,7 +55,7 @@ function stateNames(session: Session): string[] {
 /**
  * Writes the state of a run after `step` steps: whole or not at all.
  * @param signal ends the writing between two pieces
- * @throws FileWriteError; the reason of the signal
+ * @throws FileWriteError; NonFiniteError for values that no run could go on with; the reason of the signal
  */
 export async function saveTrainState(
   path: string,
@@ -70,12 +70,21 @@ export async function saveTrainState(
     pieces(name, layout.total).map(({ key, buffer, offset, count }): TensorToWrite => {
       const data = (): Float32Array => {
         signal?.throwIfAborted();
-        return session.engine.readState(buffer, offset, count);
+        const values = session.engine.readState(buffer, offset, count);
+        if (!values.every(Number.isFinite)) throw notFinite(buffer, step);
+        return values;
       };
       return { key, dtype: 'F32', shape: [count], data };
     }),
   );
   await writeSafetensors(path, tensors, metadata);
+}
+
+function notFinite(buffer: string, step: number): NonFiniteError {
+  const what = buffer === 'params' ? 'trained values' : 'optimizer’s moments';
+  return new NonFiniteError(`step ${step}: the ${what} are not finite any more, nothing was saved`, {
+    hint: 'Lower --learning-rate, or give --clip 1.',
+  });
 }
 
 /**

@@ -1,14 +1,15 @@
-import { describe, it } from 'vitest';
-import type { DType } from '../../../lib/graph/graph.js';
+import { describe, expect, it } from 'vitest';
+import { createGraph, type DType, input, result, weight } from '../../../lib/graph/graph.js';
 import { linear } from '../../../lib/ops/linear.js';
-import { checkKernel } from '../../support/nativeRun.js';
+import { checkKernel, runNative } from '../../support/nativeRun.js';
+import { pseudoRandom } from '../../support/pseudoRandom.js';
 
-// Rows, in, out: sizes of 1, and none a multiple of a tile (14 or 6 rows, 16 columns, 256 products).
+// Rows, in, out: sizes of 1, and none a multiple of a tile (14 or 6 rows, 16 columns) or a block (336 rows, 384 products).
 const SIZES = [
   [1, 1, 1],
   [2, 5, 3],
   [17, 33, 19],
-  [77, 300, 45],
+  [77, 400, 45],
   [459, 20, 130],
 ] as const;
 
@@ -32,4 +33,22 @@ describe('linear', () => {
 
   it('goes without a bias', () =>
     checkKernel({ inputs: { x: [2, 3, 40], w: [24, 40] }, build: ({ x, w }) => linear(x!, w!, null) }));
+
+  it('gives the same bits for any number of threads', async () => {
+    const random = pseudoRandom(3);
+    const normals = (count: number): Float64Array => Float64Array.from({ length: count }, () => random.normal());
+    const graph = createGraph();
+    const x = input(graph, 'x', [500, 410]);
+    const w = weight(graph, 'w', [300, 410], 'f32');
+    result(graph, 'y', linear(x, w, null));
+    const leaves = new Map([
+      [x, normals(500 * 410)],
+      [w, normals(300 * 410)],
+    ]);
+    const one = (await runNative(graph, leaves, { threads: 1 })).get('y')!;
+    for (const threads of [2, 3, 5]) {
+      const several = (await runNative(graph, leaves, { threads })).get('y')!;
+      expect(Buffer.from(several.buffer).equals(Buffer.from(one.buffer)), `${threads} threads`).toBe(true);
+    }
+  });
 });

@@ -173,7 +173,15 @@ export function addNode(
     }
   }
   const values: (Value | null)[] = [];
-  const node: Node = { id: graph.nodes.length, op, inputs, outputs: values, attrs, path: graph.path, phase: graph.phase };
+  const node: Node = {
+    id: graph.nodes.length,
+    op,
+    inputs,
+    outputs: values,
+    attrs,
+    path: graph.path,
+    phase: graph.phase,
+  };
   for (const spec of outputs) values.push(spec === null ? null : newValue(graph, { ...spec, node }));
   graph.nodes.push(node);
   return node;

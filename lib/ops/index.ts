@@ -9,15 +9,20 @@ import { complementFrameOp } from './complementFrame.js';
 import { concatOp } from './concat.js';
 import { conv2dOp, conv2dVjpOp } from './conv2d.js';
 import { embeddingOp, embeddingVjpOp } from './embedding.js';
+import { expOp, expVjpOp } from './exp.js';
 import { gatherRowsOp, gatherRowsVjpOp } from './gatherRows.js';
 import { gaussianSingularValuesOp } from './gaussianSingularValues.js';
 import { gegluOp, gegluVjpOp } from './geglu.js';
 import { geluOp, geluVjpOp } from './gelu.js';
 import { gradNormOp } from './gradNorm.js';
 import { groupNormOp, groupNormVjpOp } from './groupNorm.js';
+import { klDivergenceOp, klDivergenceVjpOp } from './klDivergence.js';
+import { l2NormalizeOp, l2NormalizeVjpOp } from './l2Normalize.js';
 import { layerNormOp, layerNormVjpOp } from './layerNorm.js';
 import { linearOp, linearVjpOp } from './linear.js';
 import { lowRankOp, lowRankVjpOp } from './lowRank.js';
+import { maeOp, maeVjpOp } from './mae.js';
+import { meanRowsOp, meanRowsVjpOp } from './meanRows.js';
 import { mixPerSampleOp, mixPerSampleVjpOp } from './mixPerSample.js';
 import { mseOp, mseVjpOp } from './mse.js';
 import { multiplyAddOp, multiplyAddVjpOp } from './multiplyAdd.js';
@@ -29,6 +34,7 @@ import { retractOp } from './retract.js';
 import { scaleOp } from './scale.js';
 import { siluOp, siluVjpOp } from './silu.js';
 import { sliceOp, sliceVjpOp } from './slice.js';
+import { softmaxCrossEntropyOp, softmaxCrossEntropyVjpOp } from './softmaxCrossEntropy.js';
 import { sumPerSampleOp } from './sumPerSample.js';
 import { sumSamplesOp } from './sumSamples.js';
 import { svdComponentsOp } from './svdComponents.js';
@@ -45,15 +51,20 @@ export * from './complementFrame.js';
 export * from './concat.js';
 export * from './conv2d.js';
 export * from './embedding.js';
+export * from './exp.js';
 export * from './gatherRows.js';
 export * from './gaussianSingularValues.js';
 export * from './geglu.js';
 export * from './gelu.js';
 export * from './gradNorm.js';
 export * from './groupNorm.js';
+export * from './klDivergence.js';
+export * from './l2Normalize.js';
 export * from './layerNorm.js';
 export * from './linear.js';
 export * from './lowRank.js';
+export * from './mae.js';
+export * from './meanRows.js';
 export * from './mixPerSample.js';
 export * from './mse.js';
 export * from './multiplyAdd.js';
@@ -65,6 +76,7 @@ export * from './retract.js';
 export * from './scale.js';
 export * from './silu.js';
 export * from './slice.js';
+export * from './softmaxCrossEntropy.js';
 export * from './sumPerSample.js';
 export * from './sumSamples.js';
 export * from './svdComponents.js';
@@ -86,6 +98,8 @@ export const ops: readonly Op[] = [
   conv2dVjpOp,
   embeddingOp,
   embeddingVjpOp,
+  expOp,
+  expVjpOp,
   gatherRowsOp,
   gatherRowsVjpOp,
   gaussianSingularValuesOp,
@@ -96,12 +110,20 @@ export const ops: readonly Op[] = [
   gradNormOp,
   groupNormOp,
   groupNormVjpOp,
+  klDivergenceOp,
+  klDivergenceVjpOp,
+  l2NormalizeOp,
+  l2NormalizeVjpOp,
   layerNormOp,
   layerNormVjpOp,
   linearOp,
   linearVjpOp,
   lowRankOp,
   lowRankVjpOp,
+  maeOp,
+  maeVjpOp,
+  meanRowsOp,
+  meanRowsVjpOp,
   mixPerSampleOp,
   mixPerSampleVjpOp,
   mseOp,
@@ -118,6 +140,8 @@ export const ops: readonly Op[] = [
   siluVjpOp,
   sliceOp,
   sliceVjpOp,
+  softmaxCrossEntropyOp,
+  softmaxCrossEntropyVjpOp,
   sumPerSampleOp,
   sumSamplesOp,
   svdComponentsOp,

@@ -9,15 +9,20 @@ import { meanings as complementFrame } from './complementFrame.js';
 import { meanings as concat } from './concat.js';
 import { meanings as conv2d } from './conv2d.js';
 import { meanings as embedding } from './embedding.js';
+import { meanings as exp } from './exp.js';
 import { meanings as gatherRows } from './gatherRows.js';
 import { meanings as gaussianSingularValues } from './gaussianSingularValues.js';
 import { meanings as geglu } from './geglu.js';
 import { meanings as gelu } from './gelu.js';
 import { meanings as gradNorm } from './gradNorm.js';
 import { meanings as groupNorm } from './groupNorm.js';
+import { meanings as klDivergence } from './klDivergence.js';
+import { meanings as l2Normalize } from './l2Normalize.js';
 import { meanings as layerNorm } from './layerNorm.js';
 import { meanings as linear } from './linear.js';
 import { meanings as lowRank } from './lowRank.js';
+import { meanings as mae } from './mae.js';
+import { meanings as meanRows } from './meanRows.js';
 import { meanings as mixPerSample } from './mixPerSample.js';
 import { meanings as mse } from './mse.js';
 import { meanings as multiplyAdd } from './multiplyAdd.js';
@@ -28,6 +33,7 @@ import { meanings as retract } from './retract.js';
 import { meanings as scale } from './scale.js';
 import { meanings as silu } from './silu.js';
 import { meanings as slice } from './slice.js';
+import { meanings as softmaxCrossEntropy } from './softmaxCrossEntropy.js';
 import { meanings as sumPerSample } from './sumPerSample.js';
 import { meanings as sumSamples } from './sumSamples.js';
 import { meanings as svdComponents } from './svdComponents.js';
@@ -46,15 +52,20 @@ export const meanings: Record<string, Meaning> = {
   ...concat,
   ...conv2d,
   ...embedding,
+  ...exp,
   ...gatherRows,
   ...gaussianSingularValues,
   ...geglu,
   ...gelu,
   ...gradNorm,
   ...groupNorm,
+  ...klDivergence,
+  ...l2Normalize,
   ...layerNorm,
   ...linear,
   ...lowRank,
+  ...mae,
+  ...meanRows,
   ...mixPerSample,
   ...mse,
   ...multiplyAdd,
@@ -65,6 +76,7 @@ export const meanings: Record<string, Meaning> = {
   ...scale,
   ...silu,
   ...slice,
+  ...softmaxCrossEntropy,
   ...sumPerSample,
   ...sumSamples,
   ...svdComponents,

@@ -92,11 +92,17 @@ async function oursInTurn(ours: OurStep, steps: number): Promise<TimedStep[]> {
   return done;
 }
 
-/** All steps of each, in their order: a first turn to warm up, then `rounds` turns, who begins changing with the round. */
+/** Steps this long need no second one to warm up, and one profile is enough. */
+const LONG_MS = 2000;
+
+/** All steps of each, in their order: some to warm up, then `rounds` turns, who begins changing with the round. */
 async function takeTurns(all: readonly Steps[], rounds: number): Promise<{ warm: number; steps: TimedStep[][] }> {
   const steps: TimedStep[][] = [];
-  for (const run of all) steps.push(await run(2));
-  const slowest = Math.max(...steps.map((done) => done[1]!.ms));
+  for (const run of all) steps.push(await run(1));
+  const isLong = steps.every((done) => done[0]!.ms > LONG_MS);
+  if (!isLong) for (const [i, run] of all.entries()) steps[i]!.push(...(await run(1)));
+  const warm = steps[0]!.length;
+  const slowest = Math.max(...steps.map((done) => done.at(-1)!.ms));
   const perTurn = Math.min(100, Math.max(1, Math.round(TURN_MS / slowest)));
   for (let round = 0; round < rounds; round++) {
     const order = all.map((_, i) => (round % 2 === 0 ? i : all.length - 1 - i));
@@ -104,20 +110,28 @@ async function takeTurns(all: readonly Steps[], rounds: number): Promise<{ warm:
       await sleep(PAUSE_MS);
       steps[i]!.push(...(await all[i]!(perTurn)));
     }
+    const last = steps.map((done) => ms(done.at(-1)!.ms)).join(', PyTorch ');
+    console.error(`round ${round + 1} of ${rounds}: tlora ${last}`);
   }
-  return { warm: 2, steps };
+  return { warm, steps };
 }
 
 interface Times {
   readonly bestMs: number;
   readonly medianMs: number;
+  /** Median processor time. */
+  readonly cpuMs: number;
+}
+
+function median(values: readonly number[]): number {
+  const sorted = [...values].sort((a, b) => a - b);
+  const middle = sorted.length >> 1;
+  return sorted.length % 2 === 1 ? sorted[middle]! : (sorted[middle - 1]! + sorted[middle]!) / 2;
 }
 
 function timesOf(steps: readonly TimedStep[]): Times {
-  const sorted = steps.map(({ ms }) => ms).sort((a, b) => a - b);
-  const middle = sorted.length >> 1;
-  const medianMs = sorted.length % 2 === 1 ? sorted[middle]! : (sorted[middle - 1]! + sorted[middle]!) / 2;
-  return { bestMs: sorted[0]!, medianMs };
+  const walls = steps.map((step) => step.ms);
+  return { bestMs: Math.min(...walls), medianMs: median(walls), cpuMs: median(steps.map(({ cpuMs }) => cpuMs)) };
 }
 
 /** Largest relative difference of two programs' losses; they compute the same steps. */
@@ -153,7 +167,7 @@ interface StepReport {
   readonly ours: Times & { readonly peakBytes: number | null };
   readonly pytorch?: Times & { readonly about: string; readonly peakBytes: number | null };
   /** PyTorch's time by ours. */
-  readonly ratio?: { readonly best: number; readonly median: number };
+  readonly ratio?: { readonly best: number; readonly median: number; readonly cpu: number };
   readonly lossDifference?: number;
   readonly profile?: {
     readonly byOp: readonly ProfileRow[];
@@ -163,7 +177,10 @@ interface StepReport {
 }
 
 async function profileOf(ours: OurStep): Promise<NonNullable<StepReport['profile']>> {
-  const calls = shortestCalls([await ours.profile(), await ours.profile(), await ours.profile()]);
+  const profiles = [await ours.profile()];
+  const length = profiles[0]!.reduce((sum, call) => sum + call.ms, 0);
+  for (let i = 1; i < (length > LONG_MS ? 1 : 5); i++) profiles.push(await ours.profile());
+  const calls = shortestCalls(profiles);
   return {
     byOp: profileRows(calls, ({ op }) => op),
     byShape: profileRows(calls, ({ op, sizes }) => `${op} ${sizes}`),
@@ -183,7 +200,11 @@ async function measure(settings: Settings, ours: OurStep): Promise<StepReport> {
       ours: { ...our!, peakBytes },
       ...(opponent && {
         pytorch: { ...their!, about: `${opponent.about}, ${settings.style}`, peakBytes: opponent.peakBytes() },
-        ratio: { best: their!.bestMs / our!.bestMs, median: their!.medianMs / our!.medianMs },
+        ratio: {
+          best: their!.bestMs / our!.bestMs,
+          median: their!.medianMs / our!.medianMs,
+          cpu: their!.cpuMs / our!.cpuMs,
+        },
         lossDifference: lossDifference(steps[0]!, steps[1]!),
       }),
       ...(settings.profile && { profile: await profileOf(ours) }),
@@ -195,12 +216,11 @@ async function measure(settings: Settings, ours: OurStep): Promise<StepReport> {
 
 const ms = (time: number): string => (time < 100 ? `${time.toFixed(2)} ms` : `${(time / 1000).toFixed(2)} s`);
 
-function timeLine(name: string, { bestMs, medianMs, peakBytes }: StepReport['ours'], flops: number): string {
+function timeLine(name: string, { bestMs, medianMs, cpuMs, peakBytes }: StepReport['ours'], flops: number): string {
   const speed = `${(flops / medianMs / 1e6).toFixed(0)} GFLOP/s`;
   const peak = peakBytes === null ? '' : `peak memory ${formatBytes(peakBytes)}`;
-  return [name.padEnd(8), `best ${ms(bestMs)}`.padEnd(18), `median ${ms(medianMs)}`.padEnd(20), speed.padEnd(14), peak]
-    .join(' ')
-    .trimEnd();
+  const times = [`best ${ms(bestMs)}`, `median ${ms(medianMs)}`, `processor ${ms(cpuMs)}`];
+  return [name.padEnd(8), ...times.map((time) => time.padEnd(20)), speed.padEnd(14), peak].join(' ').trimEnd();
 }
 
 function show(settings: Settings, ours: OurStep, report: StepReport): string {
@@ -212,7 +232,9 @@ function show(settings: Settings, ours: OurStep, report: StepReport): string {
   ];
   if (pytorch && ratio) {
     lines.push(timeLine('PyTorch', pytorch, ours.flops), `         ${pytorch.about}`);
-    lines.push(`PyTorch / tlora: best ${ratio.best.toFixed(2)}×, median ${ratio.median.toFixed(2)}×`);
+    lines.push(
+      `PyTorch / tlora: best ${ratio.best.toFixed(2)}×, median ${ratio.median.toFixed(2)}×, processor ${ratio.cpu.toFixed(2)}×`,
+    );
     lines.push(`losses of all steps agree to ${report.lossDifference!.toExponential(1)}`);
   }
   if (profile) {

@@ -58,9 +58,9 @@ export async function openOpponent(options: OpponentOptions): Promise<Opponent> 
     about: `PyTorch ${torch}, ${cpu}`,
     steps: async (count) => {
       child.stdin!.write(`${count}\n`);
-      const { ms, loss, peakBytes } = (await answer()) as { ms: number[]; loss: number[]; peakBytes: number | null };
+      const { steps, peakBytes } = (await answer()) as { steps: TimedStep[]; peakBytes: number | null };
       peak = peakBytes;
-      return ms.map((time, i) => ({ ms: time, loss: loss[i]! }));
+      return steps;
     },
     peakBytes: () => peak,
     close: () => child.stdin!.end(),

@@ -40,6 +40,8 @@ export interface StepSettings {
 /** One of several training steps that take turns. */
 export interface TimedStep {
   readonly ms: number;
+  /** Processor time of all threads: on a busy machine the fairer of the two. */
+  readonly cpuMs: number;
   readonly loss: number;
 }
 
@@ -128,10 +130,12 @@ export async function openOurStep(settings: StepSettings): Promise<OurStep> {
     ],
     step: async () => {
       const begin = performance.now();
+      const cpu = process.cpuUsage();
       prepare();
       await program.run();
       const loss = readResult(program, 'loss')[0]!;
-      return { ms: performance.now() - begin, loss };
+      const { user, system } = process.cpuUsage(cpu);
+      return { ms: performance.now() - begin, cpuMs: (user + system) / 1000, loss };
     },
     profile: async () => {
       prepare();

@@ -57,10 +57,10 @@ class Training:
         self.count = 0
 
     def step(self):
-        """Wall-clock milliseconds and loss of one step."""
+        """Wall-clock and processor milliseconds and the loss of one step."""
         i = self.count % self.latents.shape[0]
         self.count += 1
-        begin = time.perf_counter()
+        begin, cpu = time.perf_counter(), time.process_time()
         latents, noise = self.latents[i], self.noise[i]
         signal, noise_weight, target_signal, target_noise = self.mix
         prediction = self.model(signal * latents + noise_weight * noise, self.timesteps, self.context, *self.more)
@@ -69,7 +69,8 @@ class Training:
         self.optimizer.step()
         self.optimizer.zero_grad(set_to_none=True)
         value = loss.item()
-        return (time.perf_counter() - begin) * 1000, value
+        ms, cpu_ms = (time.perf_counter() - begin) * 1000, (time.process_time() - cpu) * 1000
+        return {"ms": ms, "cpuMs": cpu_ms, "loss": value}
 
 
 def serve(args):
@@ -79,7 +80,7 @@ def serve(args):
     say(torch=torch.__version__, cpu=torch.backends.cpu.get_cpu_capability(), threads=torch.get_num_threads())
     for line in sys.stdin:
         steps = [training.step() for _ in range(int(line))]
-        say(ms=[ms for ms, _ in steps], loss=[loss for _, loss in steps], peakBytes=peak_bytes())
+        say(steps=steps, peakBytes=peak_bytes())
 
 
 if __name__ == "__main__":

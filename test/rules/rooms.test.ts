@@ -8,6 +8,7 @@ const ROOMS: Readonly<Record<string, readonly string[]>> = {
   graph: [],
   schedulers: [],
   random: [],
+  world: ['random'],
   io: [],
   options: [],
   ops: ['graph'],

@@ -1,0 +1,160 @@
+import { ConfigError } from '../errors.js';
+import { type Draw, uniformDraws } from '../random/hash.js';
+import { FRAME_WIDTH, paintFrame, reachAbove, wornParts } from './accessories.js';
+import { type AttributeRecord, attributeValues, type Colour, positions, type Scene, type Size } from './attributes.js';
+import { paintBackground } from './backgrounds.js';
+import { type Canvas, hsl, invertLightness, PIXELS, SIDE } from './canvas.js';
+import { creatureBuilders } from './creatures.js';
+import { objectBuilders } from './objects.js';
+import { type Pose, paintParts } from './paint.js';
+import { colourOf, lookOf, type Paints, paintsAround } from './palette.js';
+import type { Builder, Design } from './part.js';
+import { styleBackground, styleWhole } from './styles.js';
+
+/** A finished picture. */
+export interface Render {
+  /** RGB, [64, 64, 3] */
+  readonly pixels: Uint8Array;
+  /** How much of each pixel is the subject or what it wears (not the frame), 0…255, [64, 64] */
+  readonly alpha: Uint8Array;
+}
+
+/** Something to draw: a design with its paints, in a colour with a name if one is asked for. */
+export interface Subject {
+  readonly design: Design;
+  readonly paints: Paints;
+}
+
+/** What each draw is for; streams of one seed are independent. */
+const stream = { design: 1, pose: 2, colour: 3, background: 4, frame: 5 } as const;
+
+/** Half the sprite's unit square, pixels, and how far its cell's centre is from the picture's. */
+const extents: Readonly<Record<Size, readonly [number, number]>> = {
+  small: [9.5, 19],
+  medium: [14, 16.5],
+  large: [20, 11.5],
+};
+
+const builders: Readonly<Record<string, Builder>> = { ...creatureBuilders, ...objectBuilders };
+const canvas: Canvas = { rgb: new Float32Array(PIXELS * 3), alpha: new Float32Array(PIXELS) };
+
+function checkScene(scene: Scene): void {
+  for (const name of ['background', 'position', 'size', 'style', 'accessory'] as const) {
+    const values: readonly string[] = attributeValues[name];
+    if (!values.includes(scene[name]))
+      throw new ConfigError(`[render] ${name}: expected one of ${values.join(', ')}, got ${scene[name]}`);
+  }
+  if (!Number.isSafeInteger(scene.seed) || scene.seed < 0)
+    throw new ConfigError(`[render] seed: expected an integer from 0 to ${Number.MAX_SAFE_INTEGER}, got ${scene.seed}`);
+}
+
+function poseOf(scene: Scene, design: Design, turnLimit: number, mayFlip: boolean): Pose {
+  const draw = uniformDraws(scene.seed, stream.pose);
+  const [half, reach] = extents[scene.size];
+  const scale = half * (0.95 + 0.1 * draw());
+  const cell = positions.indexOf(scene.position);
+  const border = (scene.accessory === 'frame' ? FRAME_WIDTH + 0.5 : 0.5) + scale * 0.98;
+  const above = scale * reachAbove(scene.accessory, design);
+  const place = (step: number, before: number): number =>
+    Math.min(SIDE - border, Math.max(border + before, SIDE / 2 + step * reach + (draw() - 0.5) * 3));
+  return {
+    scale,
+    x: place((cell % 3) - 1, 0),
+    y: place(Math.floor(cell / 3) - 1, above),
+    turn: (draw() - 0.5) * 2 * turnLimit,
+    flip: mayFlip && draw() < 0.5 ? -1 : 1,
+    shift: Math.floor(draw() * SIDE),
+  };
+}
+
+function backdrop(scene: Scene): void {
+  paintBackground(scene.background, canvas.rgb, uniformDraws(scene.seed, stream.background));
+  styleBackground(scene.style, canvas.rgb);
+  canvas.alpha.fill(0);
+}
+
+function frame(scene: Scene): void {
+  if (scene.accessory !== 'frame') return;
+  const draw: Draw = uniformDraws(scene.seed, stream.frame);
+  const wood = hsl(0.105 + (draw() - 0.5) * 0.03, 0.62, 0.5 + 0.06 * draw());
+  paintFrame(canvas, scene.style === 'inverted' ? invertLightness(wood) : wood);
+}
+
+function develop(scene: Scene, out: Render): Render {
+  styleWhole(scene.style, canvas.rgb);
+  for (let i = 0; i < out.pixels.length; i++) {
+    const value = canvas.rgb[i]!;
+    out.pixels[i] = value <= 0 ? 0 : value >= 1 ? 255 : value * 255 + 0.5;
+  }
+  for (let i = 0; i < PIXELS; i++) out.alpha[i] = canvas.alpha[i]! * 255 + 0.5;
+  return out;
+}
+
+function checkOut(out: Render): void {
+  if (out.pixels.length !== PIXELS * 3 || out.alpha.length !== PIXELS)
+    throw new ConfigError(
+      `[render] out: expected ${PIXELS * 3} pixels and ${PIXELS} alpha values, got ${out.pixels.length} and ${out.alpha.length}`,
+    );
+}
+
+/** An empty picture for `render` to fill again and again. */
+export function newRender(): Render {
+  return { pixels: new Uint8Array(PIXELS * 3), alpha: new Uint8Array(PIXELS) };
+}
+
+function draw(subject: Subject, scene: Scene, turnLimit: number, mayFlip: boolean, out: Render): Render {
+  checkScene(scene);
+  checkOut(out);
+  const pose = poseOf(scene, subject.design, turnLimit, mayFlip);
+  const worn = wornParts(scene.accessory, subject.design);
+  backdrop(scene);
+  paintParts(canvas, subject.design.parts, pose, lookOf(scene.style, subject.paints));
+  if (worn.length > 0) paintParts(canvas, worn, pose, lookOf(scene.style, wornPaints));
+  frame(scene);
+  return develop(scene, out);
+}
+
+/** Accessories keep their own colours whatever the subject's are. */
+const wornPaints: Paints = { ...paintsAround([0.86, 0.13, 0.3]), rose: [0.9, 0.16, 0.36], gold: [1, 0.84, 0.22] };
+
+/**
+ * The picture of a record: same record, same pixels.
+ * @param out filled and returned if given, so that a loop need not allocate
+ * @throws ConfigError for an unknown value, a seed that is not an integer from 0 to 2⁵³ − 1, or an `out` of another size
+ */
+export function render(record: AttributeRecord, out: Render = newRender()): Render {
+  const builder = builders[record.shape];
+  if (builder === undefined) throw new ConfigError(`[render] shape: got ${record.shape}, which is no shape class`);
+  const design = builder(uniformDraws(record.seed, stream.design));
+  const paints = paintsAround(colourOf(record.colour, uniformDraws(record.seed, stream.colour)));
+  return draw({ design, paints }, record, 0.13, true, out);
+}
+
+/** A scene, and the named colour of the sprite's main paint if it is not to keep its own. */
+export interface SpriteScene extends Scene {
+  readonly colour?: Colour;
+}
+
+/**
+ * The picture of a sprite in a scene. The seed varies place, tilt and background, never the sprite: it is one thing.
+ * @throws ConfigError as `render` does
+ */
+export function renderSprite(sprite: Subject, scene: SpriteScene, out: Render = newRender()): Render {
+  if (scene.colour === undefined) return draw(sprite, scene, 0.1, false, out);
+  const main = colourOf(scene.colour, uniformDraws(scene.seed, stream.colour));
+  return draw(
+    { ...sprite, paints: paintsAround(main, sprite.paints.second, sprite.paints.third) },
+    scene,
+    0.1,
+    false,
+    out,
+  );
+}
+
+/** The background and frame of a scene without its subject, RGB, [64, 64, 3]. */
+export function renderEmpty(scene: Scene): Uint8Array {
+  checkScene(scene);
+  backdrop(scene);
+  frame(scene);
+  return develop(scene, newRender()).pixels;
+}

@@ -12,7 +12,7 @@ export interface MemoryInfo {
 export type TrainEvent =
   | {
       readonly type: 'phase';
-      readonly phase: 'load' | 'encode' | 'start' | 'train' | 'save';
+      readonly phase: 'load' | 'encode' | 'start' | 'train' | 'sample' | 'save';
       readonly done?: number;
       readonly total?: number;
     }

@@ -49,7 +49,7 @@ function pieces(buffer: string, total: number): Piece[] {
 
 /** State buffers that a checkpoint holds. */
 function stateNames(session: Session): string[] {
-  return ['params', 'base', 'm', 'v'].filter((name) => session.states.has(name));
+  return ['params', 'base', 'ema', 'm', 'v'].filter((name) => session.states.has(name));
 }
 
 /**

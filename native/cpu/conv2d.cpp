@@ -3,6 +3,7 @@
 //   y  = patches(x) * weight^T + b
 //   dx = patches(dy, window turned by 180 degrees) * weight by taps, for each residue of dx's pixels modulo the stride
 //   dw = dy^T * patches(x)      db = sum of dy over pixels
+// y and dx of large enough 3x3 windows take fewer products (winograd.h).
 #include <algorithm>
 #include <cstring>
 #include <vector>
@@ -10,6 +11,7 @@
 #include "core/kernel.h"
 #include "cpu/columnSums.h"
 #include "cpu/gemm.h"
+#include "cpu/winograd.h"
 
 namespace tlora::cpu {
 namespace {
@@ -34,6 +36,26 @@ GemmMatrix patchesOfInput(const Call& call, const Tensor& x, const Tensor& w, co
                     .padTop = attr(call, kPadTop),
                     .padLeft = attr(call, kPadLeft),
                     .step = attr(call, kStride)});
+}
+
+// Windows that winograd.h can do and does faster. dx is such a convolution of dy, if y is one of x.
+bool takesWinograd(const Call& call, const Tensor& w, const Tensor& from, const Tensor& to) {
+  const bool one = attr(call, kStride) == 1 && attr(call, kPadTop) == 1 && attr(call, kPadLeft) == 1 &&
+                   attr(call, kPadBottom) == 1 && attr(call, kPadRight) == 1;
+  return one && w.dims[1] == 3 && w.dims[2] == 3 &&
+         winogradPays(to.dims[0], to.dims[1], to.dims[2], from.dims[3], to.dims[3]);
+}
+
+void winogradOf(Context& context, const Tensor& from, const GemmMatrix& weight, const Tensor& bias, const Tensor& to) {
+  winograd(context, {.x = from.f32(),
+                     .images = to.dims[0],
+                     .height = to.dims[1],
+                     .width = to.dims[2],
+                     .channels = from.dims[3],
+                     .outs = to.dims[3],
+                     .b = weight,
+                     .bias = bias.f32(),
+                     .y = to.f32()});
 }
 
 // The pixels p = first + i * stride of one direction of dx, i in [0, count), and the taps k that reach them: pixel p meets
@@ -87,8 +109,12 @@ void residueGradient(const Call& call, Context& context, const Residue& rows, co
 
 // Stride 1 has one residue class, dx itself; others go through scratch memory of the largest class.
 void dataGradient(const Call& call, Context& context) {
-  const Tensor &w = call.in[1], &dx = call.out[0];
+  const Tensor &w = call.in[1], &dy = call.in[2], &dx = call.out[0];
   const int64_t stride = attr(call, kStride);
+  if (takesWinograd(call, w, dy, dx)) {
+    constexpr int64_t turned[] = {8, 7, 6, 5, 4, 3, 2, 1, 0};
+    return winogradOf(context, dy, weightTaps(w, {turned, 9, 9, w.dims[0], w.dims[3]}), Tensor{}, dx);
+  }
   for (int64_t y = 0; y < std::min(stride, dx.dims[1]); y++) {
     for (int64_t x = 0; x < std::min(stride, dx.dims[2]); x++) {
       const Residue rows(y, dx.dims[1], w.dims[1], attr(call, kPadTop), stride);
@@ -104,6 +130,7 @@ void dataGradient(const Call& call, Context& context) {
 
 void conv2d(const Call& call, Context& context) {
   const Tensor &x = call.in[0], &w = call.in[1], &b = call.in[2], &y = call.out[0];
+  if (takesWinograd(call, w, x, y)) return winogradOf(context, x, weightTransposed(w), b, y);
   const int64_t outs = w.dims[0], depth = w.size() / outs;
   const GemmOptions options{.bias = b.f32()};
   gemm(context, y.rows(), outs, depth, patchesOfInput(call, x, w, y), weightTransposed(w), y.f32(), outs, options);

@@ -1,0 +1,172 @@
+// The picture is cut into tiles of 2x2 outputs, each with its 4x4 inputs d. For each tile and output channel
+//   y = A^T [ sum over channels (G g G^T) . (B^T d B) ] A        . element by element, g the 3x3 weights
+// so the sum is 16 matrix products, one for each place of the 4x4: [tiles, channels] x [channels, outs].
+//
+// A task takes a block of tiles and a group of outputs. For each block of channels it transforms its inputs once into V
+// [place][tile][channel] (second-level cache), then for each 32 outputs transforms the weights into U
+// [place][panel][channel][16] (second-level cache; less than gemm's own widening would write) and adds the 16 products to
+// M [place][tile][out]. After the last block of channels, M becomes y.
+//
+// Order of sums: blocks of kBlockChannels, in order inside a block, for any grid of tasks.
+#include "winograd.h"
+
+#include <algorithm>
+#include <cstdlib>
+#include <cstring>
+
+#include "gemmMicro.h"
+#include "gemmPack.h"
+#include "winogradTransform.h"
+
+namespace tlora {
+namespace {
+
+constexpr int64_t kBlockTiles = 112;     // most tiles of a task
+constexpr int64_t kBlockChannels = 64;   // with kBlockTiles: V takes 0.6 MB
+constexpr int64_t kPackedChannels = 32;  // channels of all nine taps that are packed before their transform: first-level cache
+constexpr int64_t kUnit = kMostPanels * kPanel;
+constexpr int64_t kGroupOuts = 320;      // most outputs of a task
+constexpr int64_t kLeastOuts = 128;      // fewer are not worth their own transform of the inputs
+
+constexpr int64_t kRowV = kBlockChannels + 16;  // an odd number of cache lines: rows and places lie in different sets
+constexpr int64_t kPlaceV = kBlockTiles * kRowV + 16;
+constexpr int64_t kPlaceU = kMostPanels * kBlockChannels * kPanel;
+constexpr int64_t kRowM = kGroupOuts + 16;
+constexpr int64_t kPlaceM = kBlockTiles * kRowM + 16;
+
+struct Space {
+  float v[kPlaces * kPlaceV];
+  float u[kPlaces * kPlaceU];
+  float m[kPlaces * kPlaceM];
+  float taps[9 * kPackedChannels * kUnit];
+  float zeros[kBlockChannels];
+  float unwanted[kGroupOuts];
+};
+static_assert(sizeof(Space) <= kWorkspaceBytes);
+
+struct Task {
+  int64_t tile0, tiles, out0, outs;
+};
+
+// Where a tile's first output lies.
+struct Corner {
+  int64_t image, y, x;
+  Corner(const WinogradConv& conv, int64_t tile) {
+    const int64_t columns = (conv.width + 1) / 2, rows = (conv.height + 1) / 2;
+    image = tile / (rows * columns);
+    y = tile / columns % rows * 2;
+    x = tile % columns * 2;
+  }
+};
+
+void transformInputs(const WinogradConv& conv, const Task& task, int64_t channel, int64_t count, Space& space) {
+  for (int64_t i = 0; i < task.tiles; i++) {
+    const Corner corner(conv, task.tile0 + i);
+    const float* pixels[kPlaces];
+    for (int64_t place = 0; place < kPlaces; place++) {
+      const int64_t y = corner.y - 1 + place / 4, x = corner.x - 1 + place % 4;
+      const bool inside = y >= 0 && x >= 0 && y < conv.height && x < conv.width;
+      pixels[place] =
+          inside ? conv.x + ((corner.image * conv.height + y) * conv.width + x) * conv.channels + channel : space.zeros;
+    }
+    simd<TransformInput>(static_cast<const float* const*>(pixels), count, space.v + i * kRowV, kPlaceV);
+  }
+}
+
+// U of `outs` (at most kUnit) outputs from out0 on.
+void transformWeights(const WinogradConv& conv, int64_t out0, int64_t outs, int64_t channel, int64_t count, Space& space) {
+  for (int64_t c = 0; c < count; c += kPackedChannels) {
+    const int64_t part = std::min(kPackedChannels, count - c);
+    const int64_t panels = (outs + kPanel - 1) / kPanel, tapFloats = panels * part * kPanel;
+    for (int64_t tap = 0; tap < 9; tap++)
+      packPanels(conv.b, out0, outs, tap * conv.channels + channel + c, part, space.taps + tap * tapFloats);
+    for (int64_t panel = 0; panel < panels; panel++)
+      simd<TransformWeight>(static_cast<const float*>(space.taps + panel * part * kPanel), tapFloats, part * kPanel,
+                            space.u + (panel * kBlockChannels + c) * kPanel, kPlaceU);
+  }
+}
+
+void multiply(const Task& task, int64_t out, int64_t panels, int64_t count, bool accumulate, Space& space) {
+  const MicroKernels& kernels = microKernels();
+  const RowGroups groups(task.tiles, kernels.maxRows);
+  for (int64_t place = 0; place < kPlaces; place++) {
+    for (int64_t panel = 0; panel < panels; panel += kernels.maxPanels) {
+      const int64_t width = std::min<int64_t>(panels - panel, kernels.maxPanels);
+      for (int64_t g = 0; g < groups.count; g++) {
+        const MicroArgs args = {
+            .a = space.v + place * kPlaceV + groups.begin(g) * kRowV,
+            .aStride = kRowV,
+            .b = space.u + place * kPlaceU + panel * kBlockChannels * kPanel,
+            .panelBytes = kBlockChannels * kPanel * int64_t{sizeof(float)},
+            .depth = count,
+            .c = space.m + place * kPlaceM + groups.begin(g) * kRowM + out + panel * kPanel,
+            .cStride = kRowM,
+            .columns = static_cast<int>(width * kPanel),
+            .accumulate = accumulate,
+            .scale = 1,
+            .columnScale = nullptr,
+            .bias = nullptr,
+        };
+        kernels.rows[0][groups.height(g) - 1][width - 1](&args);
+      }
+    }
+  }
+}
+
+void transformOutputs(const WinogradConv& conv, const Task& task, Space& space) {
+  for (int64_t i = 0; i < task.tiles; i++) {
+    const Corner corner(conv, task.tile0 + i);
+    float* pixels[4];
+    for (int64_t p = 0; p < 4; p++) {
+      const int64_t y = corner.y + p / 2, x = corner.x + p % 2;
+      const bool inside = y < conv.height && x < conv.width;
+      pixels[p] = inside ? conv.y + ((corner.image * conv.height + y) * conv.width + x) * conv.outs + task.out0 : space.unwanted;
+    }
+    const float* bias = conv.bias ? conv.bias + task.out0 : nullptr;
+    simd<TransformOutput>(static_cast<const float*>(space.m + i * kRowM), kPlaceM, task.outs, bias,
+                          static_cast<float* const*>(pixels));
+  }
+}
+
+void runTask(const WinogradConv& conv, const Task& task, const std::atomic<bool>& cancelled, Space& space) {
+  std::memset(space.zeros, 0, sizeof space.zeros);
+  for (int64_t channel = 0; channel < conv.channels; channel += kBlockChannels) {
+    const int64_t count = std::min(kBlockChannels, conv.channels - channel);
+    transformInputs(conv, task, channel, count, space);
+    for (int64_t out = 0; out < task.outs; out += kUnit) {
+      if (cancelled.load(std::memory_order_relaxed)) return;
+      const int64_t outs = std::min(kUnit, task.outs - out);
+      transformWeights(conv, task.out0 + out, outs, channel, count, space);
+      multiply(task, out, (outs + kPanel - 1) / kPanel, count, channel > 0, space);
+    }
+  }
+  transformOutputs(conv, task, space);
+}
+
+}  // namespace
+
+bool winogradPays(int64_t images, int64_t height, int64_t width, int64_t channels, int64_t outs) {
+  static const char* const asked = std::getenv("TLORA_WINOGRAD");
+  if (asked && std::strcmp(asked, "0") == 0) return false;
+  if (asked && std::strcmp(asked, "1") == 0) return true;
+  const int64_t tiles = images * ((height + 1) / 2) * ((width + 1) / 2);
+  return tiles >= 48 && channels >= 64 && outs >= 64;
+}
+
+void winograd(Context& context, const WinogradConv& conv) {
+  const int64_t tiles = conv.images * ((conv.height + 1) / 2) * ((conv.width + 1) / 2);
+  if (tiles == 0 || conv.outs == 0) return;
+  const int64_t units = (conv.outs + kUnit - 1) / kUnit, threads = context.pool.threads();
+  const int64_t blocks = (tiles + kBlockTiles - 1) / kBlockTiles;
+  int64_t groups = (conv.outs + kGroupOuts - 1) / kGroupOuts;
+  while (threads > 1 && blocks * groups < 4 * threads && conv.outs / (groups + 1) >= kLeastOuts) groups++;
+  groups = std::min(groups, units);
+  context.pool.run(blocks * groups, [&](int64_t task, int thread) {
+    const int64_t block = task % blocks, group = task / blocks;
+    const int64_t tile0 = tiles * block / blocks, out0 = units * group / groups * kUnit;
+    const int64_t tile1 = tiles * (block + 1) / blocks, out1 = std::min(conv.outs, units * (group + 1) / groups * kUnit);
+    runTask(conv, {tile0, tile1 - tile0, out0, out1 - out0}, context.cancelled, *static_cast<Space*>(context.workspace(thread)));
+  });
+}
+
+}  // namespace tlora

@@ -1,0 +1,93 @@
+// The transforms of F(2x2, 3x3), channel by channel in vectors:
+//         | 1  0 -1  0 |        | 1    0    0   |
+//   B^T = | 0  1  1  0 |    G = | 1/2  1/2  1/2 |    A^T = | 1  1  1  0 |
+//         | 0 -1  1  0 |        | 1/2 -1/2  1/2 |          | 0  1 -1 -1 |
+//         | 0  1  0 -1 |        | 0    0    1   |
+// Places of the 4x4 are numbered row by row and lie `place` floats apart.
+#pragma once
+#include "simd.h"
+
+namespace tlora {
+
+constexpr int kPlaces = 16;
+
+// V = B^T d B for `count` channels of the 16 pixels of one tile.
+struct TransformInput {
+  template <int W>
+  TLORA_INLINE static void run(const float* const* pixels, int64_t count, float* v, int64_t place) {
+    eachVec<W>(count, [&](int64_t c, auto part) TLORA_INLINE_LAMBDA {
+      Vec<W> t[4][4];
+      TLORA_UNROLL
+      for (int j = 0; j < 4; j++) {
+        const Vec<W> d0 = load<W>(pixels[j] + c, part), d1 = load<W>(pixels[4 + j] + c, part);
+        const Vec<W> d2 = load<W>(pixels[8 + j] + c, part), d3 = load<W>(pixels[12 + j] + c, part);
+        t[0][j] = d0 - d2;
+        t[1][j] = d1 + d2;
+        t[2][j] = d2 - d1;
+        t[3][j] = d1 - d3;
+      }
+      float* to = v + c;
+      TLORA_UNROLL
+      for (int i = 0; i < 4; i++, to += 4 * place) {
+        store(to, t[i][0] - t[i][2], part);
+        store(to + place, t[i][1] + t[i][2], part);
+        store(to + 2 * place, t[i][2] - t[i][1], part);
+        store(to + 3 * place, t[i][1] - t[i][3], part);
+      }
+    });
+  }
+};
+
+// U = G g G^T for `count` (a multiple of 16) weights of each tap; taps lie `tap` floats apart.
+struct TransformWeight {
+  template <int W>
+  TLORA_INLINE static void run(const float* g, int64_t tap, int64_t count, float* u, int64_t place) {
+    for (int64_t c = 0; c < count; c += W, g += W, u += W) {
+      Vec<W> t[4][3];
+      TLORA_UNROLL
+      for (int j = 0; j < 3; j++) {
+        const Vec<W> g0 = load<W>(g + j * tap), g1 = load<W>(g + (3 + j) * tap) * 0.5f, g2 = load<W>(g + (6 + j) * tap);
+        const Vec<W> outer = (g0 + g2) * 0.5f;
+        t[0][j] = g0;
+        t[1][j] = outer + g1;
+        t[2][j] = outer - g1;
+        t[3][j] = g2;
+      }
+      float* to = u;
+      TLORA_UNROLL
+      for (int i = 0; i < 4; i++, to += 4 * place) {
+        const Vec<W> outer = (t[i][0] + t[i][2]) * 0.5f, inner = t[i][1] * 0.5f;
+        store(to, t[i][0]);
+        store(to + place, outer + inner);
+        store(to + 2 * place, outer - inner);
+        store(to + 3 * place, t[i][2]);
+      }
+    }
+  }
+};
+
+// y = A^T m A (+ bias) for `count` outputs of the four pixels of one tile.
+struct TransformOutput {
+  template <int W>
+  TLORA_INLINE static void run(const float* m, int64_t place, int64_t count, const float* bias, float* const* pixels) {
+    eachVec<W>(count, [&](int64_t o, auto part) TLORA_INLINE_LAMBDA {
+      Vec<W> t[2][4];
+      TLORA_UNROLL
+      for (int j = 0; j < 4; j++) {
+        const float* from = m + o + j * place;
+        const Vec<W> m0 = load<W>(from, part), m1 = load<W>(from + 4 * place, part);
+        const Vec<W> m2 = load<W>(from + 8 * place, part), m3 = load<W>(from + 12 * place, part);
+        t[0][j] = m0 + m1 + m2;
+        t[1][j] = m1 - m2 - m3;
+      }
+      const Vec<W> start = bias ? load<W>(bias + o, part) : Vec<W>{};
+      TLORA_UNROLL
+      for (int i = 0; i < 2; i++) {
+        store(pixels[2 * i] + o, t[i][0] + t[i][1] + t[i][2] + start, part);
+        store(pixels[2 * i + 1] + o, t[i][1] - t[i][2] - t[i][3] + start, part);
+      }
+    });
+  }
+};
+
+}  // namespace tlora

@@ -30,7 +30,7 @@ constexpr int64_t kLeastOuts = 128;      // fewer are not worth their own transf
 
 constexpr int64_t kRowV = kBlockChannels + 16;  // an odd number of cache lines: rows and places lie in different sets
 constexpr int64_t kPlaceV = kBlockTiles * kRowV + 16;
-constexpr int64_t kPlaceU = kMostPanels * kBlockChannels * kPanel;
+constexpr int64_t kPlaceU = kMostPanels * kBlockChannels * kPanel + 16;
 constexpr int64_t kRowM = kGroupOuts + 16;
 constexpr int64_t kPlaceM = kBlockTiles * kRowM + 16;
 
@@ -73,22 +73,72 @@ void transformInputs(const WinogradConv& conv, const Task& task, int64_t channel
   }
 }
 
-// U of `outs` (at most kUnit) outputs from out0 on.
-void transformWeights(const WinogradConv& conv, int64_t out0, int64_t outs, int64_t channel, int64_t count, Space& space) {
-  for (int64_t c = 0; c < count; c += kPackedChannels) {
-    const int64_t part = std::min(kPackedChannels, count - c);
-    const int64_t panels = (outs + kPanel - 1) / kPanel, tapFloats = panels * part * kPanel;
+// The weights of up to kUnit outputs and kBlockChannels channels.
+struct WeightBlock {
+  int64_t out0, outs, channel, count;
+  int64_t panels() const { return (outs + kPanel - 1) / kPanel; }
+};
+
+template <DType T>
+void transformPanel(const void* weights, int64_t tapBytes, int64_t count, float* u) {
+  simd<TransformWeight<T>>(weights, tapBytes, count * kPanel, u, kPlaceU);
+}
+
+// U of a block. Panels of a frozen weight are read where they lie if they run along outputs.
+void transformWeights(const WinogradConv& conv, const WeightBlock& w, Space& space) {
+  const PackedMatrix& packed = conv.b.packed;
+  if (conv.b.kind == GemmMatrix::Kind::weightTransposed) {
+    const int64_t bytes = kPanel * dtypeBytes(packed.dtype);
+    const auto transform = packed.dtype == DType::f16    ? transformPanel<DType::f16>
+                           : packed.dtype == DType::bf16 ? transformPanel<DType::bf16>
+                                                         : transformPanel<DType::f32>;
+    for (int64_t panel = 0; panel < w.panels(); panel++)
+      transform(static_cast<const char*>(packed.data) + ((w.out0 / kPanel + panel) * packed.cols + w.channel) * bytes,
+                conv.channels * bytes, w.count, space.u + panel * kBlockChannels * kPanel);
+    return;
+  }
+  for (int64_t c = 0; c < w.count; c += kPackedChannels) {
+    const int64_t part = std::min(kPackedChannels, w.count - c), tapFloats = w.panels() * part * kPanel;
     for (int64_t tap = 0; tap < 9; tap++)
-      packPanels(conv.b, out0, outs, tap * conv.channels + channel + c, part, space.taps + tap * tapFloats);
-    for (int64_t panel = 0; panel < panels; panel++)
-      simd<TransformWeight>(static_cast<const float*>(space.taps + panel * part * kPanel), tapFloats, part * kPanel,
-                            space.u + (panel * kBlockChannels + c) * kPanel, kPlaceU);
+      packPanels(conv.b, w.out0, w.outs, tap * conv.channels + w.channel + c, part, space.taps + tap * tapFloats);
+    for (int64_t panel = 0; panel < w.panels(); panel++)
+      transformPanel<DType::f32>(space.taps + panel * part * kPanel, tapFloats * int64_t{sizeof(float)}, part,
+                                 space.u + (panel * kBlockChannels + c) * kPanel);
   }
 }
 
-void multiply(const Task& task, int64_t out, int64_t panels, int64_t count, bool accumulate, Space& space) {
+// Asks the memory for a part of the block of a frozen weight that comes next: part `step` of `steps`.
+class NextWeights {
+ public:
+  NextWeights(const WinogradConv& conv, const WeightBlock& w, int64_t steps) : steps_(steps) {
+    const PackedMatrix& packed = conv.b.packed;
+    if (!packed.data || w.count == 0) return;
+    const int64_t column = kPanel * dtypeBytes(packed.dtype);
+    const bool transposed = conv.b.kind == GemmMatrix::Kind::weightTransposed;
+    const int64_t panel = (transposed ? w.out0 : w.channel) / kPanel, first = transposed ? w.channel : w.out0;
+    const int64_t panels = ((transposed ? w.outs : w.count) + kPanel - 1) / kPanel;
+    from_ = static_cast<const char*>(packed.data) + (panel * packed.cols + first) * column;
+    tap_ = packed.cols / 9 * column;
+    lines_ = (transposed ? w.count : w.outs) * column / 64;
+    total_ = 9 * panels * lines_;
+  }
+  void ask(int64_t step) const {
+    for (int64_t i = total_ * step / steps_; i < total_ * (step + 1) / steps_; i++)
+      __builtin_prefetch(from_ + i / lines_ * tap_ + i % lines_ * 64, 0, 2);
+  }
+
+ private:
+  const char* from_ = nullptr;
+  int64_t steps_, tap_ = 0, lines_ = 1, total_ = 0;  // a panel of nine taps follows another: one stride for both
+};
+
+// Adds the products of one block of weights to M, and meanwhile asks for the next block.
+void multiply(const WinogradConv& conv, const Task& task, const WeightBlock& w, const WeightBlock& next, Space& space) {
   const MicroKernels& kernels = microKernels();
   const RowGroups groups(task.tiles, kernels.maxRows);
+  const int64_t panels = w.panels(), calls = (panels + kernels.maxPanels - 1) / kernels.maxPanels * groups.count;
+  const NextWeights ahead(conv, next, kPlaces * calls);
+  int64_t call = 0;
   for (int64_t place = 0; place < kPlaces; place++) {
     for (int64_t panel = 0; panel < panels; panel += kernels.maxPanels) {
       const int64_t width = std::min<int64_t>(panels - panel, kernels.maxPanels);
@@ -98,15 +148,16 @@ void multiply(const Task& task, int64_t out, int64_t panels, int64_t count, bool
             .aStride = kRowV,
             .b = space.u + place * kPlaceU + panel * kBlockChannels * kPanel,
             .panelBytes = kBlockChannels * kPanel * int64_t{sizeof(float)},
-            .depth = count,
-            .c = space.m + place * kPlaceM + groups.begin(g) * kRowM + out + panel * kPanel,
+            .depth = w.count,
+            .c = space.m + place * kPlaceM + groups.begin(g) * kRowM + w.out0 - task.out0 + panel * kPanel,
             .cStride = kRowM,
             .columns = static_cast<int>(width * kPanel),
-            .accumulate = accumulate,
+            .accumulate = w.channel > 0,
             .scale = 1,
             .columnScale = nullptr,
             .bias = nullptr,
         };
+        ahead.ask(call++);
         kernels.rows[0][groups.height(g) - 1][width - 1](&args);
       }
     }
@@ -128,16 +179,22 @@ void transformOutputs(const WinogradConv& conv, const Task& task, Space& space) 
   }
 }
 
+WeightBlock blockOfWeights(const WinogradConv& conv, const Task& task, int64_t out, int64_t channel) {
+  return {task.out0 + out, std::min(kUnit, task.outs - out), channel,
+          std::max<int64_t>(0, std::min(kBlockChannels, conv.channels - channel))};
+}
+
 void runTask(const WinogradConv& conv, const Task& task, const std::atomic<bool>& cancelled, Space& space) {
   std::memset(space.zeros, 0, sizeof space.zeros);
   for (int64_t channel = 0; channel < conv.channels; channel += kBlockChannels) {
-    const int64_t count = std::min(kBlockChannels, conv.channels - channel);
-    transformInputs(conv, task, channel, count, space);
+    transformInputs(conv, task, channel, std::min(kBlockChannels, conv.channels - channel), space);
     for (int64_t out = 0; out < task.outs; out += kUnit) {
       if (cancelled.load(std::memory_order_relaxed)) return;
-      const int64_t outs = std::min(kUnit, task.outs - out);
-      transformWeights(conv, task.out0 + out, outs, channel, count, space);
-      multiply(task, out, (outs + kPanel - 1) / kPanel, count, channel > 0, space);
+      const bool last = out + kUnit >= task.outs;
+      const WeightBlock block = blockOfWeights(conv, task, out, channel);
+      const WeightBlock next = blockOfWeights(conv, task, last ? 0 : out + kUnit, last ? channel + kBlockChannels : channel);
+      transformWeights(conv, block, space);
+      multiply(conv, task, block, next, space);
     }
   }
   transformOutputs(conv, task, space);

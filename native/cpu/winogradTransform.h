@@ -5,7 +5,7 @@
 //         | 0  1  0 -1 |        | 0    0    1   |
 // Places of the 4x4 are numbered row by row and lie `place` floats apart.
 #pragma once
-#include "simd.h"
+#include "gemmMicro.h"
 
 namespace tlora {
 
@@ -38,16 +38,18 @@ struct TransformInput {
   }
 };
 
-// U = G g G^T for `count` (a multiple of 16) weights of each tap; taps lie `tap` floats apart.
+// U = G g G^T for `count` (a multiple of 16) weights of each tap; taps lie `tapBytes` apart.
+template <DType T>
 struct TransformWeight {
   template <int W>
-  TLORA_INLINE static void run(const float* g, int64_t tap, int64_t count, float* u, int64_t place) {
-    for (int64_t c = 0; c < count; c += W, g += W, u += W) {
+  TLORA_INLINE static void run(const void* weights, int64_t tapBytes, int64_t count, float* u, int64_t place) {
+    const char* g = static_cast<const char*>(weights);
+    for (int64_t c = 0; c < count; c += W, g += W * (T == DType::f32 ? 4 : 2), u += W) {
       Vec<W> t[4][3];
       TLORA_UNROLL
       for (int j = 0; j < 3; j++) {
-        const Vec<W> g0 = load<W>(g + j * tap), g1 = load<W>(g + (3 + j) * tap) * 0.5f, g2 = load<W>(g + (6 + j) * tap);
-        const Vec<W> outer = (g0 + g2) * 0.5f;
+        const Vec<W> g0 = loadWide<W, T>(g + j * tapBytes), g1 = loadWide<W, T>(g + (3 + j) * tapBytes) * 0.5f;
+        const Vec<W> g2 = loadWide<W, T>(g + (6 + j) * tapBytes), outer = (g0 + g2) * 0.5f;
         t[0][j] = g0;
         t[1][j] = outer + g1;
         t[2][j] = outer - g1;

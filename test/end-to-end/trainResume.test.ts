@@ -28,10 +28,11 @@ describe('a resumed run', () => {
     await tiny.run('changed', { steps: 1 });
   });
 
-  for (const threads of [1, 2]) {
-    for (const [name, given] of Object.entries(settings)) {
+  const names = { 1: ['plain', 'retract, accumulate 2'], 2: Object.keys(settings) };
+  for (const threads of [1, 2] as const) {
+    for (const name of names[threads]) {
       it(`of 2 and 3 steps is the run of 5, bit for bit: ${name}, ${threads} threads`, async () => {
-        const more = { ...given, threads };
+        const more = { ...settings[name], threads };
         const [whole, parts] = [`whole ${threads} ${name}`, `parts ${threads} ${name}`];
         await tiny.run(whole, { ...more, steps: 5 });
         await tiny.run(parts, { ...more, steps: 2 });

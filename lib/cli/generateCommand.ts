@@ -5,6 +5,7 @@ import { formatDuration } from './formats.js';
 import { parseNumber, parseSize } from './numbers.js';
 import { addOutputOptions } from './outputOptions.js';
 import { createProgress } from './progress.js';
+import { requireFlags } from './requiredFlags.js';
 
 type GenerateFlags = Omit<GenerateOptions, 'outputDir'> & OutputOptions & { out?: string };
 
@@ -44,9 +45,9 @@ export function addGenerateCommand(program: Command, context: CliContext, exit: 
   const command = program
     .command('generate')
     .description('make pictures with a model and an adapter; prints their paths')
-    .requiredOption('--model <dir>', 'model folder in diffusers layout')
+    .option('--model <dir>', 'model folder in diffusers layout')
     .option('--adapter <file>', 'adapter.safetensors of a run (default: none, the model alone)')
-    .requiredOption('--prompt <text>', '{0} stands for the adapter’s "token class"')
+    .option('--prompt <text>', '{0} stands for the adapter’s "token class"')
     .option('--negative-prompt <text>', 'what the pictures should not show')
     .option('--count <n>', 'number of pictures; picture i uses seed + i (default: 1)', number)
     .option('--out <dir>', 'folder for the PNG files (default: pictures)')
@@ -61,5 +62,7 @@ export function addGenerateCommand(program: Command, context: CliContext, exit: 
     .option('--memory <size>', 'all that may be allocated, such as 9GB')
     .option('--threads <n>', 'CPU threads (default: all cores)', number)
     .addOption(choice('--device <name>', 'what computes (default: auto)', ['auto', 'cpu', 'cuda']));
-  addOutputOptions(command).action(async (flags: GenerateFlags) => exit(await runGenerate(context, flags)));
+  requireFlags(addOutputOptions(command), ['model', 'prompt']).action(async (flags: GenerateFlags) =>
+    exit(await runGenerate(context, flags)),
+  );
 }

@@ -6,6 +6,7 @@ import type { PlanReport } from '../train/forecast.js';
 import type { PlanTrainingOptions } from '../train/planOptions.js';
 import type { CliContext } from './context.js';
 import { parseNumber } from './numbers.js';
+import { requireFlags } from './requiredFlags.js';
 
 type PlanFlags = PlanTrainingOptions & { emit?: string; json?: boolean };
 
@@ -42,10 +43,10 @@ export function planText(report: Omit<PlanReport, 'plan' | 'graph'>): string {
 
 /** `tlora plan`: what training would need, from the configs and headers alone. */
 export function addPlanCommand(program: Command, context: CliContext): void {
-  program
+  const command = program
     .command('plan')
     .description('show what training would need, without reading weights')
-    .requiredOption('--model <dir>', 'model folder in diffusers layout')
+    .option('--model <dir>', 'model folder in diffusers layout')
     .option('--resolution <pixels>', 'side of the training picture (default: the model’s own)', parseNumber)
     .option('--batch <n>', 'samples a step (default: 1)', parseNumber)
     .option('--accumulate <n>', 'batches summed into one optimizer step (default: 1)', parseNumber)
@@ -58,16 +59,16 @@ export function addPlanCommand(program: Command, context: CliContext): void {
     .option('--memory <size>', 'plan within this, such as 9GB, by recomputing blocks')
     .option('--threads <n>', 'CPU threads (default: all cores)', parseNumber)
     .option('--emit <file>', 'write the encoded plan of one training step')
-    .option('--json', 'print the numbers as JSON')
-    .action(async ({ emit, json, ...options }: PlanFlags) => {
-      const { planTraining } = await context.parts.plan();
-      const begun = context.now();
-      const report = planTraining(options);
-      context.err.write(`planned in ${((context.now() - begun) / 1000).toFixed(2)} s\n`);
-      if (emit !== undefined) {
-        await writeFileAtomic(emit, encodePlan(report.plan));
-        context.err.write(`plan written to ${emit}\n`);
-      }
-      context.out.write(json ? `${JSON.stringify(summary(report))}\n` : planText(summary(report)));
-    });
+    .option('--json', 'print the numbers as JSON');
+  requireFlags(command, ['model']).action(async ({ emit, json, ...options }: PlanFlags) => {
+    const { planTraining } = await context.parts.plan();
+    const begun = context.now();
+    const report = planTraining(options);
+    context.err.write(`planned in ${((context.now() - begun) / 1000).toFixed(2)} s\n`);
+    if (emit !== undefined) {
+      await writeFileAtomic(emit, encodePlan(report.plan));
+      context.err.write(`plan written to ${emit}\n`);
+    }
+    context.out.write(json ? `${JSON.stringify(summary(report))}\n` : planText(summary(report)));
+  });
 }

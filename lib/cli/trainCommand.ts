@@ -8,6 +8,7 @@ import { formatDuration } from './formats.js';
 import { parseNumber } from './numbers.js';
 import { addOutputOptions } from './outputOptions.js';
 import { createProgress, type Progress } from './progress.js';
+import { requireFlags } from './requiredFlags.js';
 
 type TrainFlags = Omit<TrainOptions, 'className' | 'outputDir' | 'images' | 'captions' | 'sample'> &
   OutputOptions & { class: string; out?: string; caption?: string[]; sampleEvery?: number; samplePrompt?: string[] };
@@ -79,8 +80,8 @@ export function addTrainCommand(program: Command, context: CliContext, exit: (st
     .command('train')
     .description('fine-tune a model on one picture (or a few); prints the path of the adapter')
     .argument('<picture...>', 'PNG, JPEG, WebP or AVIF files')
-    .requiredOption('--model <dir>', 'model folder in diffusers layout')
-    .requiredOption('--class <name>', 'what the picture shows, such as dog')
+    .option('--model <dir>', 'model folder in diffusers layout')
+    .option('--class <name>', 'what the picture shows, such as dog')
     .option('--token <word>', 'the rare word that will stand for the subject (default: sks)')
     .option('--prompt <text>', '{0} stands for "token class" (default: "a photo of {0}")')
     .option('--caption <text...>', 'one prompt for each picture, instead of --prompt')
@@ -121,7 +122,7 @@ export function addTrainCommand(program: Command, context: CliContext, exit: (st
     .option('--memory <size>', 'all that may be allocated, such as 9GB; less than needed is met by recomputing')
     .option('--threads <n>', 'CPU threads (default: all cores)', number)
     .addOption(choice('--device <name>', 'what computes (default: auto)', ['auto', 'cpu', 'cuda']));
-  addOutputOptions(command).action(async (pictures: string[], flags: TrainFlags) =>
+  requireFlags(addOutputOptions(command), ['model', 'class']).action(async (pictures: string[], flags: TrainFlags) =>
     exit(await runTrain(context, pictures, flags)),
   );
 }

@@ -42,6 +42,12 @@ describe('tlora', () => {
     expect({ status, out }).toEqual({ status: 2, out: '' });
   });
 
+  it('gives the nearest flag for a misspelt one, even when a flag is missing because of it', async () => {
+    const { err, status } = await tlora(['train', 'x.jpg', '--modl', 'dir', '--class', 'dog']);
+    expect(err).toContain("unknown option '--modl'\n(Did you mean --model?)");
+    expect(status).toBe(2);
+  });
+
   it('without a command shows the help on stderr, with status 2', async () => {
     const { err, status, out } = await tlora([]);
     expect(err).toContain('Usage: tlora');
@@ -89,9 +95,7 @@ describe('tlora generate', () => {
     const { err, status } = await tlora([...least, '--size', '64x']);
     expect(err).toContain("argument '64x' is invalid. Expected a side in pixels");
     expect(status).toBe(2);
-    expect((await tlora(['generate', '--model', 'm'])).err).toContain(
-      "required option '--prompt <text>' not specified",
-    );
+    expect((await tlora(['generate', '--model', 'm'])).err).toContain('--prompt: expected a value, got none');
     expect((await tlora([...least, '--promt', 'x'])).err).toContain('Did you mean --prompt?');
   });
 

@@ -99,7 +99,7 @@ describe('tlora train', () => {
 
   it('names what is missing', async () => {
     const { err, status } = await tlora(['train', 'dog.jpg', '--class', 'dog']);
-    expect(err).toContain("--model: expected a value, got none');
+    expect(err).toContain('--model: expected a value, got none');
     expect(status).toBe(2);
     expect((await tlora(['train', '--model', 'm', '--class', 'dog'])).err).toContain(
       "missing required argument 'picture'",

@@ -1,0 +1,126 @@
+import { existsSync, mkdirSync } from 'node:fs';
+import { join } from 'node:path';
+import { ConfigError } from '../errors.js';
+import { writeFileAtomic } from '../io/atomicFile.js';
+import { readJsonObject } from '../io/jsonFile.js';
+import { loadTokenizer } from '../io/tokenizer.js';
+import { openModel } from '../pipeline/openModel.js';
+import { openSession, type Session } from '../pipeline/session.js';
+import { deriveSeed } from '../random/philox.js';
+import { openTrainState } from '../train/trainState.js';
+import { openWritten, readAveraged, writeComponent, writePipelineFiles } from './exportModel.js';
+import { type ModelConfigs, miniConfigs } from './miniModel.js';
+import type { PictureSource } from './pictures.js';
+import { runStage, type SliceOptions, type Stage, statePath } from './runStage.js';
+import type { PretrainSettings } from './settings.js';
+import type { TokenizerFiles } from './tokenizerFiles.js';
+import { unetLayout } from './unetGraphs.js';
+import { unetStage } from './unetStage.js';
+import { measureVae, vaeStage } from './vaeStage.js';
+import { PREVIEW_PROMPTS, worldPictures, worldTokenizer } from './worldPictures.js';
+
+/** Everything that makes a model: what it is, how it learns, from what. */
+export interface PretrainPlan {
+  readonly configs: ModelConfigs;
+  readonly settings: PretrainSettings;
+  readonly pictures: PictureSource;
+  readonly tokenizer: TokenizerFiles;
+  readonly prompts: readonly string[];
+}
+
+/** The plan of the mini model. @param settings all that may change are the numbers of steps and samples */
+export function miniPlan(settings: PretrainSettings): PretrainPlan {
+  const tokenizer = worldTokenizer();
+  return {
+    configs: miniConfigs(tokenizer.vocabularySize),
+    settings,
+    pictures: worldPictures(deriveSeed(settings.seed, 2)),
+    tokenizer,
+    prompts: PREVIEW_PROMPTS,
+  };
+}
+
+export interface PretrainOptions extends SliceOptions {
+  readonly threads: number;
+}
+
+/** Folder of the model that a run makes. */
+export function modelFolderOf(dir: string): string {
+  return join(dir, 'model');
+}
+
+async function withSession<T>(threads: number, work: (session: Session) => Promise<T>): Promise<T> {
+  const session = openSession(threads);
+  try {
+    return await work(session);
+  } finally {
+    session.engine.dispose();
+  }
+}
+
+/** Whether all steps of a stage are in its state file. */
+function isFinished(dir: string, { name, layout, settings }: Pick<Stage, 'name' | 'layout' | 'settings'>): boolean {
+  const path = statePath(dir, name);
+  return existsSync(path) && openTrainState(path, layout).step >= settings.steps;
+}
+
+/** A slice of the autoencoder's training; at its end the autoencoder is measured and written to the run's model folder. */
+export async function pretrainVae(
+  plan: PretrainPlan,
+  options: PretrainOptions,
+): Promise<{ step: number; finished: boolean }> {
+  const { configs, settings, pictures } = plan;
+  const stage = vaeStage(configs.vae, settings, pictures);
+  return withSession(options.threads, async (session) => {
+    const done = await runStage(session, stage, options);
+    if (!done.finished) return done;
+    const measures = await measureVae(session, configs.vae, settings, pictures);
+    await writeFileAtomic(join(options.dir, 'vae-measures.json'), `${JSON.stringify(measures, null, 2)}\n`);
+    const values = readAveraged(statePath(options.dir, 'vae'), stage.layout);
+    const config = { ...configs.vae, scaling_factor: Number(measures.scalingFactor.toPrecision(5)) };
+    await writeComponent(modelFolderOf(options.dir), 'vae', config, stage.layout, values);
+    return done;
+  });
+}
+
+/**
+ * A slice of the training of UNet and text encoder; at its end the model folder is whole.
+ * @throws ConfigError if the autoencoder is not finished
+ */
+export async function pretrainUnet(
+  plan: PretrainPlan,
+  options: PretrainOptions,
+): Promise<{ step: number; finished: boolean }> {
+  const { configs, settings, pictures, prompts } = plan;
+  const model = modelFolderOf(options.dir);
+  if (!existsSync(join(model, 'vae', 'config.json'))) {
+    throw new ConfigError(`[pretrain] expected the finished autoencoder in ${model}, found none`, {
+      hint: 'Run --stage vae to its end first.',
+    });
+  }
+  mkdirSync(model, { recursive: true });
+  await writePipelineFiles(model, configs, plan.tokenizer);
+  const tokenizer = loadTokenizer(join(model, 'tokenizer'));
+  const stage = unetStage(configs, settings, { vae: openWritten(model, 'vae'), tokenizer, pictures, prompts });
+  const done = await withSession(options.threads, (session) => runStage(session, stage, options));
+  if (isFinished(options.dir, stage)) await exportModel(plan, options.dir, model);
+  return done;
+}
+
+/**
+ * Writes the model of a run as it stands, in diffusers' layout, and opens it to check it.
+ * @param to a folder; the run's own model folder or another
+ * @throws FileFormatError, ConfigError, FileWriteError
+ */
+export async function exportModel(plan: PretrainPlan, dir: string, to: string): Promise<void> {
+  const { configs, settings, pictures, tokenizer } = plan;
+  const layout = unetLayout(configs);
+  const values = readAveraged(statePath(dir, 'unet'), layout);
+  const vae = vaeStage(configs.vae, settings, pictures).layout;
+  const vaeConfig = readJsonObject(join(modelFolderOf(dir), 'vae', 'config.json'));
+  await writeComponent(to, 'vae', vaeConfig, vae, readAveraged(statePath(dir, 'vae'), vae));
+  await writeComponent(to, 'unet', configs.unet, layout, values);
+  await writeComponent(to, 'text_encoder', configs.text_encoder, layout, values);
+  await writePipelineFiles(to, configs, tokenizer);
+  openModel(to);
+}

@@ -1,0 +1,81 @@
+import type { VaeLoss } from './vaeGraphs.js';
+
+/** How a stage learns. The number of samples is fixed before the start. */
+export interface StageSettings {
+  /** Steps of the whole stage. */
+  readonly steps: number;
+  readonly learningRate: number;
+  /** Steps in which the rate rises from 0; then it falls as a cosine to 0.02 of its top at the end. */
+  readonly warmUp: number;
+  readonly beta2: number;
+  readonly weightDecay: number;
+  /** Largest norm of the gradient. */
+  readonly clip: number;
+  /** Share of the average of the weights that a step keeps, from (1 + step) / (10 + step) up to this. */
+  readonly emaDecay: number;
+}
+
+export interface VaeSettings extends StageSettings {
+  readonly batch: number;
+  readonly loss: VaeLoss;
+}
+
+export interface UnetSettings extends StageSettings {
+  /** Pictures of a step, each of which is used with `draws` times, noises and captions. */
+  readonly pictures: number;
+  readonly draws: number;
+  /** Share of samples without a caption. */
+  readonly captionDropout: number;
+}
+
+/** Everything that the numbers of a run depend on beside the code of the pictures. */
+export interface PretrainSettings {
+  readonly seed: number;
+  /** Of the pictures, pixels. */
+  readonly side: number;
+  readonly vae: VaeSettings;
+  readonly unet: UnetSettings;
+}
+
+const SHARED = { beta2: 0.99, weightDecay: 0.01, clip: 1 } as const;
+
+/**
+ * The mini model's run: 4000 × 16 = 64,000 pictures for the autoencoder (6.7 GFLOP each, 0.43 PFLOP), 9000 × 32 × 2 = 576,000 samples for
+ * UNet and text encoder (2.9 GFLOP each, 1.7 PFLOP).
+ */
+export const MINI_SETTINGS: PretrainSettings = {
+  seed: 20_240_501,
+  side: 64,
+  vae: {
+    ...SHARED,
+    steps: 4000,
+    batch: 16,
+    learningRate: 1e-3,
+    warmUp: 200,
+    emaDecay: 0.995,
+    loss: { absolute: 1, squared: 1, edges: 0.5, divergence: 3e-4 },
+  },
+  unet: {
+    ...SHARED,
+    steps: 9000,
+    pictures: 32,
+    draws: 2,
+    learningRate: 1e-3,
+    warmUp: 300,
+    emaDecay: 0.9985,
+    captionDropout: 0.1,
+  },
+};
+
+/** Learning rate of a step, 1 for the first. */
+export function learningRateAt({ steps, learningRate, warmUp }: StageSettings, step: number): number {
+  if (step <= warmUp) return (learningRate * step) / warmUp;
+  const share = Math.min(1, (step - warmUp) / Math.max(1, steps - warmUp));
+  return learningRate * (0.02 + 0.98 * 0.5 * (1 + Math.cos(Math.PI * share)));
+}
+
+/** Weights of the old average and of the new values in the average after a step; the first step takes over the values nearly whole. */
+export function emaMixAt({ emaDecay }: StageSettings, step: number): Float32Array {
+  const keep = Math.min(emaDecay, (1 + step) / (10 + step));
+  return Float32Array.of(step === 1 ? 0 : keep, step === 1 ? 1 : 1 - keep);
+}

@@ -1,0 +1,44 @@
+import { deriveSeed } from '../random/philox.js';
+import { caption } from '../world/caption.js';
+import { vocabulary } from '../world/lexicon.js';
+import { newRender, render } from '../world/render.js';
+import { sampleRecord } from '../world/sample.js';
+import { CAPTION_TOKENS } from './miniModel.js';
+import type { PictureSource } from './pictures.js';
+import { type TokenizerFiles, tokenizerFiles } from './tokenizerFiles.js';
+
+/** The pictures of the world without its held-out pairs; the records are a pure function of seed and index. */
+export function worldPictures(seed: number): PictureSource {
+  const out = newRender();
+  return (index) => {
+    const own = deriveSeed(seed, index);
+    const record = sampleRecord(own, { heldOut: false });
+    return { pixels: render(record, out).pixels, caption: (draw) => caption(record, deriveSeed(own, draw + 1)) };
+  };
+}
+
+/** The mini model's tokenizer: every word of the world's captions is one token. */
+export function worldTokenizer(): TokenizerFiles {
+  const words = vocabulary.flatMap((word) => word.match(/\p{L}+/gu) ?? []);
+  return tokenizerFiles(words, CAPTION_TOKENS);
+}
+
+/** Prompts of the pictures that show how training goes. */
+export const PREVIEW_PROMPTS: readonly string[] = [
+  'a red cat in the snow',
+  'a blue car on the left side',
+  'a large green frog in a meadow',
+  'a small purple owl at night',
+  'a yellow star with a halo',
+  'a pencil drawing of a brown bear',
+  'a pink flower in front of a brick wall',
+  'a teal fish at the sea with a hat',
+  'an inverted image of a red rocket',
+  'a grey rabbit wearing a scarf in a forest',
+  'an orange mug on a checkerboard',
+  'a dithered picture of a blue butterfly',
+  'a cottage in the top right corner in the desert',
+  'a big red heart in the middle',
+  'a tiny turtle at the bottom',
+  'a mushroom in a frame',
+];

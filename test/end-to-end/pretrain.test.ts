@@ -1,0 +1,98 @@
+import { createHash } from 'node:crypto';
+import { cpSync, existsSync, mkdtempSync, readFileSync, rmSync } from 'node:fs';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
+import { afterAll, beforeAll, describe, expect, it } from 'vitest';
+import { generate } from '../../lib/generate/generate.js';
+import { openModel } from '../../lib/pipeline/openModel.js';
+import { type PretrainOptions, pretrainUnet, pretrainVae } from '../../lib/pretrain/pretrain.js';
+import { readLog } from '../../lib/pretrain/stageLog.js';
+import { tinyPlan } from '../pretrain/tinyPlan.js';
+
+const root = mkdtempSync(join(tmpdir(), 'tlora-pretrain-'));
+const dirOf = (name: string): string => join(root, name);
+const plan = tinyPlan();
+const every = { log: 2, preview: 4, save: 3 };
+
+function options(name: string, more: Partial<PretrainOptions> = {}): PretrainOptions {
+  return { dir: dirOf(name), threads: 2, every, ...more };
+}
+
+const digest = (...path: string[]): string =>
+  createHash('sha256')
+    .update(readFileSync(join(root, ...path)))
+    .digest('hex');
+
+const losses = (name: string, stage: string): [number, number][] =>
+  readLog(join(dirOf(name), `${stage}-log.jsonl`)).map(({ step, loss }) => [step, loss]);
+
+beforeAll(async () => {
+  await pretrainVae(plan, options('whole'));
+  await pretrainUnet(plan, options('whole'));
+});
+
+afterAll(() => rmSync(root, { recursive: true, force: true }));
+
+describe('pretraining', () => {
+  it('gives the same bits in slices as in one piece', async () => {
+    const slices = dirOf('slices');
+    for (const untilStep of [1, 3, 4]) {
+      expect(await pretrainVae(plan, options('slices', { untilStep }))).toEqual({ step: untilStep, finished: false });
+      expect(existsSync(join(slices, 'model'))).toBe(false);
+    }
+    expect(await pretrainVae(plan, options('slices'))).toEqual({ step: 6, finished: true });
+    expect(digest('slices', 'vae-state.safetensors')).toBe(digest('whole', 'vae-state.safetensors'));
+    for (const untilStep of [2, 5, 6]) await pretrainUnet(plan, options('slices', { untilStep }));
+    expect(digest('slices', 'unet-state.safetensors')).toBe(digest('whole', 'unet-state.safetensors'));
+    expect(digest('slices', 'model', 'unet', 'diffusion_pytorch_model.safetensors')).toBe(
+      digest('whole', 'model', 'unet', 'diffusion_pytorch_model.safetensors'),
+    );
+  });
+
+  it('goes on from the last state that was saved, and its log with it', async () => {
+    cpSync(dirOf('whole'), dirOf('cut'), { recursive: true });
+    const cut = dirOf('cut');
+    rmSync(join(cut, 'vae-state.safetensors'));
+    await pretrainVae(plan, options('cut', { untilStep: 3 })); // as if the run had been stopped between saving and step 6
+    expect(losses('cut', 'vae')).toEqual(losses('whole', 'vae').slice(0, 1));
+    await pretrainVae(plan, options('cut'));
+    expect(digest('cut', 'vae-state.safetensors')).toBe(digest('whole', 'vae-state.safetensors'));
+  });
+
+  it('learns: losses fall', async () => {
+    const longer = {
+      ...plan,
+      settings: { ...plan.settings, vae: { ...plan.settings.vae, steps: 60, learningRate: 4e-3 } },
+    };
+    await pretrainVae(longer, options('longer', { every: { log: 5, preview: 1000, save: 1000 } }));
+    const all = losses('longer', 'vae').map(([, loss]) => loss);
+    expect(all.at(-1)).toBeLessThan(0.6 * all[0]!);
+  });
+
+  it('draws pictures and curves on the way', () => {
+    for (const name of ['pictures/vae-000004.png', 'pictures/unet-000004.png', 'vae-loss.svg', 'unet-loss.svg'])
+      expect(existsSync(join(dirOf('whole'), name)), name).toBe(true);
+  });
+
+  it('makes a model that opens and generates', async () => {
+    const model = join(dirOf('whole'), 'model');
+    expect(openModel(model).unetParameters).toBeGreaterThan(10_000);
+    const outputDir = join(root, 'generated');
+    const { pictures } = await generate({ model, prompt: 'a red square', steps: 2, threads: 2, outputDir });
+    expect(pictures).toHaveLength(1);
+    expect(existsSync(join(outputDir, '0.png'))).toBe(true);
+  });
+
+  it('stops at a signal and at a time', async () => {
+    const signal = AbortSignal.abort();
+    expect(await pretrainVae(plan, options('stopped', { signal }))).toEqual({ step: 0, finished: false });
+    expect(await pretrainVae(plan, options('late', { untilTime: Date.now() - 1 }))).toEqual({
+      step: 0,
+      finished: false,
+    });
+  });
+
+  it('wants the autoencoder before the UNet', async () => {
+    await expect(pretrainUnet(plan, options('none'))).rejects.toThrow('expected the finished autoencoder');
+  });
+});

@@ -3,7 +3,9 @@
 import { parseArgs } from 'node:util';
 import { writePng } from '../lib/io/png.js';
 import { type AttributeRecord, attributeValues, shapes, superClassOf } from '../lib/world/attributes.js';
-import { render } from '../lib/world/render.js';
+import { concept, conceptReferenceViews, conceptTrainingView } from '../lib/world/concepts.js';
+import { render, renderSprite } from '../lib/world/render.js';
+import { spriteFrom } from '../lib/world/sprites.js';
 
 const SIDE = 64;
 const GAP = 2;
@@ -70,17 +72,15 @@ const sheets: Readonly<Record<string, () => Picture[][]>> = {
   accessories: () =>
     accessory.flatMap((value) =>
       [0, 1].map((half) =>
-        shapes
-          .slice(12 * half, 12 * half + 12)
-          .map((shape, i) =>
-            picture({
-              accessory: value,
-              shape,
-              colour: at(colour, i),
-              size: half ? 'medium' : 'large',
-              seed: seed + i,
-            }),
-          ),
+        shapes.slice(12 * half, 12 * half + 12).map((shape, i) =>
+          picture({
+            accessory: value,
+            shape,
+            colour: at(colour, i),
+            size: half ? 'medium' : 'large',
+            seed: seed + i,
+          }),
+        ),
       ),
     ),
   colours: () =>
@@ -100,6 +100,35 @@ const sheets: Readonly<Record<string, () => Picture[][]>> = {
         }),
       ),
     ),
+  sprites: () =>
+    Array.from({ length: 12 }, (_, row) =>
+      Array.from(
+        { length: 10 },
+        (_, i) =>
+          renderSprite(spriteFrom(seed + (row % 6) * 10 + i, 0x2000, row < 6 ? 'creature' : 'object'), {
+            background: 'plain',
+            position: 'centre',
+            size: 'large',
+            style: 'flat',
+            accessory: 'none',
+            seed: row * 10 + i,
+          }).pixels,
+      ),
+    ),
+  concepts: () =>
+    [0, 1, 2].map((row) => Array.from({ length: 10 }, (_, i) => conceptTrainingView(row * 10 + i).picture.pixels)),
+  references: () => [0, 5, 14, 21].map((index) => conceptReferenceViews(index, 10).map((view) => view.picture.pixels)),
+  conceptStyles: () =>
+    [1, 16].flatMap((index) => [
+      style.map(
+        (value, i) =>
+          renderSprite(concept(index), {
+            ...conceptTrainingView(index).scene,
+            style: value,
+            accessory: at(accessory, i + 1),
+          }).pixels,
+      ),
+    ]),
 };
 
 /** Pictures in rows on white, each pixel `zoom` wide, as RGB with its size. */
@@ -108,16 +137,16 @@ function assemble(rows: Picture[][], zoom: number): { pixels: Uint8Array; width:
   const width = Math.max(...rows.map((row) => row.length)) * step + GAP;
   const height = rows.length * step + GAP;
   const pixels = new Uint8Array(width * height * 3).fill(255);
-  rows.forEach((row, r) =>
-    row.forEach((one, c) => {
+  for (const [r, row] of rows.entries()) {
+    for (const [c, one] of row.entries()) {
       for (let y = 0; y < SIDE * zoom; y++) {
         for (let x = 0; x < SIDE * zoom; x++) {
           const from = (Math.floor(y / zoom) * SIDE + Math.floor(x / zoom)) * 3;
           pixels.set(one.subarray(from, from + 3), ((GAP + r * step + y) * width + GAP + c * step + x) * 3);
         }
       }
-    }),
-  );
+    }
+  }
   return { pixels, width, height };
 }
 

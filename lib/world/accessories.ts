@@ -1,12 +1,13 @@
 import type { Accessory } from './attributes.js';
 import { blend, type Canvas, type Rgb, SIDE } from './canvas.js';
-import { box, capsule, type Design, ellipse, type Part, type Pattern, polygon } from './part.js';
+import { boundsOf, box, type Design, ellipse, type Part, type Pattern, polygon } from './part.js';
 
 const plain = { line: false } as const;
+const dots: Pattern = { kind: 'spots', paint: 'white', frequency: 4.6, cos: 1, sin: 0, share: 0.1, phase: 0.3 };
 const band: Pattern = { kind: 'stripes', paint: 'white', frequency: 3.4, cos: 0.94, sin: 0.34, share: 0.42, phase: 0 };
 
 function hat([x, y, half]: Design['top']): Part[] {
-  const w = Math.max(0.26, half * 0.78);
+  const w = Math.max(0.3, half * 0.84);
   return [
     box(x, y - 0.24, w, 0.3, 'ink', { round: 0.04 }),
     box(x, y - 0.08, w, 0.075, 'rose', plain),
@@ -15,16 +16,17 @@ function hat([x, y, half]: Design['top']): Part[] {
 }
 
 function bow([x, y, half]: Design['bow']): Part[] {
-  const r = Math.max(0.28, half * 1.1);
+  const r = Math.max(0.34, half * 1.2);
   return [
-    polygon([x, y, x - r, y - r * 0.68, x - r, y + r * 0.68], 'rose', { round: 0.06 }),
-    polygon([x, y, x + r, y - r * 0.68, x + r, y + r * 0.68], 'rose', { round: 0.06 }),
+    polygon([x, y, x - r, y - r * 0.68, x - r, y + r * 0.68], 'rose', { round: 0.06, pattern: dots }),
+    polygon([x, y, x + r, y - r * 0.68, x + r, y + r * 0.68], 'rose', { round: 0.06, pattern: dots }),
     ellipse(x, y, r * 0.32, r * 0.34, 'rose'),
   ];
 }
 
-function halo([x, y, half]: Design['top']): Part[] {
-  return [ellipse(x, y - 0.24, Math.max(0.34, half * 1.15), 0.13, 'gold', { hollow: 0.055 })];
+function halo({ top: [x, y, half], parts }: Design): Part[] {
+  const crest = boundsOf(parts.filter((part) => Math.abs(part.x - x) < 0.6)).top;
+  return [ellipse(x, Math.min(y, crest) - 0.22, Math.max(0.4, half * 1.25), 0.15, 'gold', { hollow: 0.065 })];
 }
 
 function scarf([x, y, half]: Design['neck']): Part[] {
@@ -47,18 +49,12 @@ export function wornParts(accessory: Accessory, design: Design): Part[] {
     case 'bow':
       return bow(design.bow);
     case 'halo':
-      return halo(design.top);
+      return halo(design);
     case 'scarf':
       return scarf(design.neck);
     default:
       return [];
   }
-}
-
-/** How far above the sprite's unit square, in its units, an accessory reaches. */
-export function reachAbove(accessory: Accessory, design: Design): number {
-  const tip = accessory === 'hat' ? design.top[1] - 0.56 : accessory === 'halo' ? design.top[1] - 0.45 : -1;
-  return Math.max(0, -1 - tip);
 }
 
 /** Width of the frame's wood, pixels. */

@@ -61,7 +61,7 @@ export function hsl(hue: number, saturation: number, lightness: number): Rgb {
   return [channel(0), channel(8), channel(4)];
 }
 
-const clamp1 = (x: number): number => (x < 0 ? 0 : x > 1 ? 1 : x);
+const clamp1 = (x: number): number => (x < 0 ? 0 : Math.min(x, 1));
 
 /** Turns lightness upside down and keeps the hue: every channel moves by 1 − max − min. */
 export function invertLightness([r, g, b]: Rgb): Rgb {

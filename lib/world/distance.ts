@@ -45,10 +45,10 @@ function fillBox(part: Part, region: Region, out: Float32Array, at: number): voi
     for (let px = region.x0; px < region.x1; px++, lx += region.xx, ly += region.yx) {
       const qx = Math.abs(lx) - part.a;
       const qy = Math.abs(ly) - part.b;
-      const ox = qx > 0 ? qx : 0;
-      const oy = qy > 0 ? qy : 0;
-      const deepest = qx > qy ? qx : qy;
-      out[o++] = Math.sqrt(ox * ox + oy * oy) + (deepest < 0 ? deepest : 0) - part.round;
+      const ox = Math.max(qx, 0);
+      const oy = Math.max(qy, 0);
+      const deepest = Math.max(qx, qy);
+      out[o++] = Math.sqrt(ox * ox + oy * oy) + Math.min(deepest, 0) - part.round;
     }
   }
 }
@@ -63,7 +63,7 @@ function fillCapsule(part: Part, region: Region, out: Float32Array, at: number):
     let lx = region.x + py * region.xy;
     let ly = region.y + py * region.yy;
     for (let px = region.x0; px < region.x1; px++, lx += region.xx, ly += region.yx) {
-      const along = lx < -half ? -half : lx > half ? half : lx;
+      const along = lx < -half ? -half : Math.min(lx, half);
       const dx = lx - along;
       out[o++] = Math.sqrt(dx * dx + ly * ly) - mean - slope * along;
     }
@@ -109,7 +109,7 @@ function fillPolygon(part: Part, region: Region, out: Float32Array, at: number):
         const wx = lx - ax;
         const wy = ly - ay;
         let t = (wx * ex + wy * ey) / (ex * ex + ey * ey);
-        t = t < 0 ? 0 : t > 1 ? 1 : t;
+        t = t < 0 ? 0 : Math.min(t, 1);
         const dx = wx - ex * t;
         const dy = wy - ey * t;
         const square = dx * dx + dy * dy;

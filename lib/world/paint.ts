@@ -153,7 +153,7 @@ function fill(canvas: Canvas, { part, region, at }: Placed, look: Look, pose: Po
         g += (0.95 - g) * bare;
         b += (0.9 - b) * bare;
       }
-      blend(canvas.rgb, pixel, r < 1 ? r : 1, g < 1 ? g : 1, b < 1 ? b : 1, cover);
+      blend(canvas.rgb, pixel, Math.min(r, 1), Math.min(g, 1), Math.min(b, 1), cover);
       canvas.alpha[pixel] = canvas.alpha[pixel]! + (1 - canvas.alpha[pixel]!) * cover;
     }
   }

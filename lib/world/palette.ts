@@ -86,7 +86,10 @@ const recipes: Readonly<Record<Style, Recipe>> = {
   flat,
   dither: flat,
   outline: {
-    fill: (colour, paint, of) => (paint === 'ink' ? mix(of.main, ink, 0.35) : mix(colour, white, 0.86)),
+    fill: (colour, paint, of) => {
+      if (paint === 'ink') return mix(of.main, ink, 0.35);
+      return mix(colour, white, paint === 'second' || paint === 'third' ? 0.6 : 0.86);
+    },
     line: (_, __, of) => mix(of.main, ink, 0.12),
     lineScale: 1.5,
     shade: 0,

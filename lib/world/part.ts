@@ -172,7 +172,7 @@ export function polygon(corners: readonly number[], paint: Paint, options: PartO
   const ys = corners.filter((_, i) => i % 2 === 1);
   const [left, right, high, low] = [Math.min(...xs), Math.max(...xs), Math.min(...ys), Math.max(...ys)];
   const [x, y] = [(left + right) / 2, (high + low) / 2];
-  const round = options.round ?? 0;
+  const _round = options.round ?? 0;
   return part(
     'polygon',
     x,
@@ -196,6 +196,46 @@ export function pair(one: Part): Part[] {
       ? { ...one, x: -one.x, angle: Math.PI - one.angle }
       : { ...one, x: -one.x, angle: -one.angle, points },
   ];
+}
+
+/** The box around parts: left, top, right, bottom. */
+export interface Bounds {
+  left: number;
+  top: number;
+  right: number;
+  bottom: number;
+}
+
+/** Points of an arc, or the corners of another part's box less what a level cut takes away, each with a margin. */
+function extremes(part: Part): [number, number, number][] {
+  const { x, y, angle, halfWidth, halfHeight } = part;
+  if (part.kind === 'arc') {
+    return [-1, -0.5, 0, 0.5, 1].map((k) => {
+      const at = angle + k * part.b;
+      return [x + part.a * Math.sin(at), y - part.a * Math.cos(at), part.c];
+    });
+  }
+  const [cos, sin] = [Math.cos(angle), Math.sin(angle)];
+  const low = Math.min(halfHeight, part.cut);
+  return [-halfHeight, low].flatMap((ly) =>
+    [-halfWidth, halfWidth].map((lx): [number, number, number] => [
+      x + lx * cos - ly * sin,
+      y + lx * sin + ly * cos,
+      0,
+    ]),
+  );
+}
+
+/** The box that holds the parts and the origin; a little too large for turned parts. */
+export function boundsOf(parts: readonly Part[]): Bounds {
+  const bounds = { left: 0, top: 0, right: 0, bottom: 0 };
+  for (const [x, y, margin] of parts.flatMap(extremes)) {
+    bounds.left = Math.min(bounds.left, x - margin);
+    bounds.right = Math.max(bounds.right, x + margin);
+    bounds.top = Math.min(bounds.top, y - margin);
+    bounds.bottom = Math.max(bounds.bottom, y + margin);
+  }
+  return bounds;
 }
 
 /** A star-shaped outline with n points between two radii: corners for `polygon`. */

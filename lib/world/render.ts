@@ -1,6 +1,6 @@
 import { ConfigError } from '../errors.js';
 import { type Draw, uniformDraws } from '../random/hash.js';
-import { FRAME_WIDTH, paintFrame, reachAbove, wornParts } from './accessories.js';
+import { FRAME_WIDTH, paintFrame, wornParts } from './accessories.js';
 import { type AttributeRecord, attributeValues, type Colour, positions, type Scene, type Size } from './attributes.js';
 import { paintBackground } from './backgrounds.js';
 import { type Canvas, hsl, invertLightness, PIXELS, SIDE } from './canvas.js';
@@ -8,7 +8,7 @@ import { creatureBuilders } from './creatures.js';
 import { objectBuilders } from './objects.js';
 import { type Pose, paintParts } from './paint.js';
 import { colourOf, lookOf, type Paints, paintsAround } from './palette.js';
-import type { Builder, Design } from './part.js';
+import { type Builder, boundsOf, type Design, type Part } from './part.js';
 import { styleBackground, styleWhole } from './styles.js';
 
 /** A finished picture. */
@@ -48,19 +48,24 @@ function checkScene(scene: Scene): void {
     throw new ConfigError(`[render] seed: expected an integer from 0 to ${Number.MAX_SAFE_INTEGER}, got ${scene.seed}`);
 }
 
-function poseOf(scene: Scene, design: Design, turnLimit: number, mayFlip: boolean): Pose {
+/** Sprites are scaled to touch their unit square, and moved, with all they wear, to lie whole in the picture. */
+function poseOf(scene: Scene, design: Design, worn: readonly Part[], turnLimit: number, mayFlip: boolean): Pose {
   const draw = uniformDraws(scene.seed, stream.pose);
   const [half, reach] = extents[scene.size];
-  const scale = half * (0.95 + 0.1 * draw());
+  const own = boundsOf(design.parts);
+  const all = boundsOf([...design.parts, ...worn]);
+  const scale = (half * (0.95 + 0.1 * draw())) / Math.max(-own.left, own.right, -own.top, own.bottom);
   const cell = positions.indexOf(scene.position);
-  const border = (scene.accessory === 'frame' ? FRAME_WIDTH + 0.5 : 0.5) + scale * 0.98;
-  const above = scale * reachAbove(scene.accessory, design);
-  const place = (step: number, before: number): number =>
-    Math.min(SIDE - border, Math.max(border + before, SIDE / 2 + step * reach + (draw() - 0.5) * 3));
+  const border = scene.accessory === 'frame' ? FRAME_WIDTH + 1.5 : 1.5;
+  const place = (step: number, before: number, after: number): number => {
+    const wanted = SIDE / 2 + step * reach + (draw() - 0.5) * 3;
+    return Math.min(SIDE - border - scale * after, Math.max(border + scale * before, wanted));
+  };
+  const side = Math.max(-all.left, all.right);
   return {
     scale,
-    x: place((cell % 3) - 1, 0),
-    y: place(Math.floor(cell / 3) - 1, above),
+    x: place((cell % 3) - 1, side, side),
+    y: place(Math.floor(cell / 3) - 1, -all.top, all.bottom),
     turn: (draw() - 0.5) * 2 * turnLimit,
     flip: mayFlip && draw() < 0.5 ? -1 : 1,
     shift: Math.floor(draw() * SIDE),
@@ -105,8 +110,8 @@ export function newRender(): Render {
 function draw(subject: Subject, scene: Scene, turnLimit: number, mayFlip: boolean, out: Render): Render {
   checkScene(scene);
   checkOut(out);
-  const pose = poseOf(scene, subject.design, turnLimit, mayFlip);
   const worn = wornParts(scene.accessory, subject.design);
+  const pose = poseOf(scene, subject.design, worn, turnLimit, mayFlip);
   backdrop(scene);
   paintParts(canvas, subject.design.parts, pose, lookOf(scene.style, subject.paints));
   if (worn.length > 0) paintParts(canvas, worn, pose, lookOf(scene.style, wornPaints));

@@ -58,6 +58,10 @@ describe('train options', () => {
     refuses({ zzzzzz: 1 }, 'Options: model, image');
   });
 
+  it('must be an object', () => {
+    expect(() => resolveTrainOptions(undefined as never)).toThrow('options: expected object, got undefined');
+  });
+
   it('fill prompts', () => {
     expect(fillPrompt('{0} and {0}', 'sks', 'dog')).toBe('sks dog and sks dog');
   });

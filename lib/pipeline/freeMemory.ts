@@ -1,17 +1,9 @@
-import { readFileSync } from 'node:fs';
-import { freemem } from 'node:os';
 import { OutOfMemoryError } from '../errors.js';
 import { formatBytes } from '../plan/byteSize.js';
 
-/** Bytes that programs may still take without swapping. */
+/** Bytes that this process may still take without swapping; a container's limit counts. */
 export function availableMemory(): number {
-  try {
-    const match = /^MemAvailable:\s+(\d+) kB/m.exec(readFileSync('/proc/meminfo', 'utf8'));
-    if (match) return Number(match[1]) * 1024;
-  } catch {
-    // Not Linux: the system's own count of free memory is the next best.
-  }
-  return freemem();
+  return process.availableMemory();
 }
 
 /**

@@ -43,7 +43,7 @@ bool takesWinograd(const Call& call, const Tensor& w, const Tensor& from, const 
   const bool one = attr(call, kStride) == 1 && attr(call, kPadTop) == 1 && attr(call, kPadLeft) == 1 &&
                    attr(call, kPadBottom) == 1 && attr(call, kPadRight) == 1;
   return one && w.dims[1] == 3 && w.dims[2] == 3 &&
-         winogradPays(to.dims[0], to.dims[1], to.dims[2], from.dims[3], to.dims[3]);
+         winogradPays(to.dims[0], to.dims[1], to.dims[2], from.dims[3]);
 }
 
 void winogradOf(Context& context, const Tensor& from, const GemmMatrix& weight, const Tensor& bias, const Tensor& to) {

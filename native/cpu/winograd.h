@@ -15,8 +15,11 @@ struct WinogradConv {
   float* y;
 };
 
-// Whether Winograd is the faster way. TLORA_WINOGRAD=0 says never, TLORA_WINOGRAD=1 always.
-bool winogradPays(int64_t images, int64_t height, int64_t width, int64_t channels, int64_t outs);
+// Whether this is faster than the product over patches (measured; docs/performance.md): with fewer than 16 channels the
+// transforms of the outputs cost more than the products, below 9 tiles those of the weights do, and in pictures with many
+// odd sides (fewer than 3 pixels a tile) too much is computed for nothing. The number of outputs does not matter.
+// TLORA_WINOGRAD=0 says never, TLORA_WINOGRAD=1 always; it is read once per process.
+bool winogradPays(int64_t images, int64_t height, int64_t width, int64_t channels);
 
 // Uses all threads of the pool and their workspaces. The same bits for any number of threads.
 void winograd(Context& context, const WinogradConv& conv);

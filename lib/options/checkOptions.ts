@@ -33,6 +33,6 @@ export function checkOptions<S extends z.ZodObject>(what: string, schema: S, giv
     throw unknownOption(what, issue.keys[0]!, Object.keys(schema.shape));
   }
   const name = issue.path.map(String).join('.') || 'options';
-  const expected = issue.message.replace(/^Invalid input: /, '').replace(/^(?!expected)/, 'expected ');
+  const expected = issue.message.replace(/^Invalid input: |, received .*$/g, '').replace(/^(?!expected)/, 'expected ');
   throw new ConfigError(`${name}: ${expected}, got ${shown(valueAt(given, issue.path))}`);
 }

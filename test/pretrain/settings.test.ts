@@ -1,0 +1,84 @@
+import { describe, expect, it } from 'vitest';
+import { droppedCaptions, latentKeys, noiseFeeds } from '../../lib/pretrain/draws.js';
+import { initialValues } from '../../lib/pretrain/initialValues.js';
+import { miniConfigs } from '../../lib/pretrain/miniModel.js';
+import { emaMixAt, learningRateAt, MINI_SETTINGS } from '../../lib/pretrain/settings.js';
+import { countParameters } from '../../lib/pretrain/trainedTree.js';
+import { averagedUnetGraph, unetLayout } from '../../lib/pretrain/unetGraphs.js';
+import { vaeLayout } from '../../lib/pretrain/vaeGraphs.js';
+import { worldPictures } from '../../lib/pretrain/worldPictures.js';
+import { noiseSchedule } from '../../lib/schedulers/noiseSchedule.js';
+
+const configs = miniConfigs(1014);
+
+describe('the mini model', () => {
+  it('has at most 32 MB of float16 weights and at most 1 GFLOP in a pass', () => {
+    const unet = unetLayout(configs);
+    const parameters = countParameters(unet) + countParameters(vaeLayout(configs.vae));
+    expect(2 * parameters).toBeLessThan(32e6);
+    expect(countParameters(unet, 'unet')).toBeGreaterThan(10e6);
+    const { nodes } = averagedUnetGraph(configs, unet, 1, 16);
+    const flops = nodes.reduce((sum, node) => sum + (node.op.flops?.(node) ?? 0), 0);
+    expect(flops).toBeGreaterThan(0.5e9);
+    expect(flops).toBeLessThan(1e9);
+  });
+});
+
+describe('the plan of a stage', () => {
+  const settings = { ...MINI_SETTINGS.unet, steps: 1000, warmUp: 100, learningRate: 2 };
+
+  it('warms up, then falls to a fiftieth', () => {
+    expect([1, 50, 100, 550, 1000].map((step) => learningRateAt(settings, step))).toEqual([
+      0.02,
+      1,
+      2,
+      expect.closeTo(1.02, 12),
+      expect.closeTo(0.04, 12),
+    ]);
+  });
+
+  it('averages the weights from the first step on, with shares that add up to 1', () => {
+    expect([...emaMixAt(settings, 1)]).toEqual([0, 1]);
+    for (const step of [2, 10, 100_000]) {
+      const [keep, take] = emaMixAt(settings, step) as unknown as [number, number];
+      expect(keep + take).toBeCloseTo(1, 6);
+    }
+    expect(emaMixAt(settings, 100_000)[0]).toBeCloseTo(settings.emaDecay, 6);
+  });
+});
+
+describe('the draws of a stage', () => {
+  it('follow from seed and step alone', () => {
+    const schedule = noiseSchedule(configs.scheduler);
+    expect(noiseFeeds(3, schedule, 5, 4)).toEqual(noiseFeeds(3, schedule, 5, 4));
+    expect(noiseFeeds(3, schedule, 5, 4).timesteps).not.toEqual(noiseFeeds(3, schedule, 6, 4).timesteps);
+    expect([...latentKeys(3, 8, 2)]).toEqual([...latentKeys(3, 7, 3).subarray(4)]);
+  });
+
+  it('drop captions as often as they should', () => {
+    const dropped = droppedCaptions(1, 1, 10_000, 0.1).filter(Boolean).length;
+    expect(Math.abs(dropped - 1000)).toBeLessThan(5 * Math.sqrt(900));
+  });
+
+  it('show the same pictures and captions again', () => {
+    const [source, again] = [worldPictures(4), worldPictures(4)];
+    const first = source(12);
+    const pixels = first.pixels.slice();
+    source(13);
+    expect(again(12).pixels).toEqual(pixels);
+    expect(again(12).caption(1)).toBe(first.caption(1));
+  });
+});
+
+describe('initial values', () => {
+  it('are 1 for scales of norms, 0 for biases and ends of branches, else spread by the number of inputs', () => {
+    const entry = (shape: number[]) => ({ offset: 0, shape, count: shape.reduce((a, b) => a * b) });
+    expect([...initialValues('vae/a.norm1.weight', entry([3]), 1, 0)]).toEqual([1, 1, 1]);
+    expect([...initialValues('vae/a.norm1.bias', entry([2]), 1, 0)]).toEqual([0, 0]);
+    expect(initialValues('unet/a.resnets.0.conv2.weight', entry([4, 3, 3, 4]), 1, 0).every((v) => v === 0)).toBe(true);
+    const drawn = initialValues('unet/a.conv1.weight', entry([64, 3, 3, 16]), 1, 0);
+    const variance = drawn.reduce((sum, v) => sum + v * v, 0) / drawn.length;
+    expect(variance * 144).toBeGreaterThan(0.9);
+    expect(variance * 144).toBeLessThan(1.1);
+  });
+});

@@ -1,9 +1,11 @@
 // npm run bench -- <name> [options]
+import { benchConv, CONV_USAGE } from './ops/conv.js';
 import { benchGemm, GEMM_USAGE } from './ops/gemm.js';
 import { benchOps, OPS_USAGE } from './ops/ops.js';
 import { benchStep, STEP_USAGE } from './step.js';
 
 const BENCHES: Readonly<Record<string, { run: (args: readonly string[]) => void | Promise<void>; usage: string }>> = {
+  conv: { run: benchConv, usage: CONV_USAGE },
   gemm: { run: benchGemm, usage: GEMM_USAGE },
   ops: { run: benchOps, usage: OPS_USAGE },
   step: { run: benchStep, usage: STEP_USAGE },

@@ -31,14 +31,31 @@ export const conv2dVjpOp: Op = {
     const products = (node.outputs[0] ? 1 : 0) + (node.outputs[1] ? 1 : 0);
     return 2 * products * elements(node.inputs[2]!.shape) * patchLength(node.inputs[1]!);
   },
-  // dx of a strided window is made for the pixels of one residue modulo the stride at a time.
+  // dx of a strided window is made for the pixels of one residue modulo the stride at a time; dw of 3x3 windows as in
+  // native/cpu/winogradGradient.cpp.
   scratchBytes: (node) => {
-    const [n, , , channels] = node.outputs[0]?.shape ?? [0, 0, 0, 0];
     const { stride, height, width } = node.attrs;
-    if (stride === 1) return 0;
+    if (stride === 1) return node.outputs[1] && isPlainThree(node) ? 4 * winogradGradientFloats(node) : 0;
+    const [n, , , channels] = node.outputs[0]?.shape ?? [0, 0, 0, 0];
     return 4 * n! * Math.ceil(height! / stride!) * Math.ceil(width! / stride!) * channels!;
   },
 };
+
+/** Whether the window is 3x3 with stride 1 and a border of one zero. */
+function isPlainThree({ attrs, inputs }: Node): boolean {
+  return WINDOW.every((name) => attrs[name] === 1) && inputs[1]!.shape[1] === 3 && inputs[1]!.shape[2] === 3;
+}
+
+/** Sums of the weight gradient by Winograd's transforms; 0 where the product over patches is taken. */
+function winogradGradientFloats({ inputs }: Node): number {
+  const [n, height, width, outs] = inputs[2]!.shape as [number, number, number, number];
+  const channels = inputs[1]!.shape[3]!;
+  const tiles = n * Math.ceil(height / 2) * Math.ceil(width / 2);
+  if (channels < 16 || outs < 16 || tiles < 64 || channels * outs > 2 ** 18) return 0;
+  const blocks = Math.ceil(channels / 96) * Math.ceil(outs / 96);
+  const slices = Math.max(1, Math.min(Math.ceil(16 / blocks), Math.floor(tiles / 192)));
+  return 16 * channels * outs * slices;
+}
 
 /** Throws ShapeError unless channels, window and bias fit. */
 export function conv2d(x: Value, w: Value, b: Value | null, options: Conv2dOptions = {}): Value {

@@ -3,7 +3,7 @@
 //   y  = patches(x) * weight^T + b
 //   dx = patches(dy, window turned by 180 degrees) * weight by taps, for each residue of dx's pixels modulo the stride
 //   dw = dy^T * patches(x)      db = sum of dy over pixels
-// y and dx of large enough 3x3 windows take fewer products (winograd.h).
+// y, dx and dw of large enough 3x3 windows take fewer products (winograd.h, winogradGradient.h).
 #include <algorithm>
 #include <cstring>
 #include <vector>
@@ -12,6 +12,7 @@
 #include "cpu/columnSums.h"
 #include "cpu/gemm.h"
 #include "cpu/winograd.h"
+#include "cpu/winogradGradient.h"
 
 namespace tlora::cpu {
 namespace {
@@ -38,11 +39,16 @@ GemmMatrix patchesOfInput(const Call& call, const Tensor& x, const Tensor& w, co
                     .step = attr(call, kStride)});
 }
 
-// Windows that winograd.h can do and does faster. dx is such a convolution of dy, if y is one of x.
-bool takesWinograd(const Call& call, const Tensor& w, const Tensor& from, const Tensor& to) {
+// 3x3 windows of stride 1 and padding 1: y is as large as x.
+bool isPlainThree(const Call& call, const Tensor& w) {
   const bool one = attr(call, kStride) == 1 && attr(call, kPadTop) == 1 && attr(call, kPadLeft) == 1 &&
                    attr(call, kPadBottom) == 1 && attr(call, kPadRight) == 1;
-  return one && w.dims[1] == 3 && w.dims[2] == 3 &&
+  return one && w.dims[1] == 3 && w.dims[2] == 3;
+}
+
+// Windows that winograd.h can do and does faster. dx is such a convolution of dy, if y is one of x.
+bool takesWinograd(const Call& call, const Tensor& w, const Tensor& from, const Tensor& to) {
+  return isPlainThree(call, w) &&
          winogradPays(to.dims[0], to.dims[1], to.dims[2], from.dims[3]);
 }
 
@@ -126,6 +132,17 @@ void dataGradient(const Call& call, Context& context) {
   }
 }
 
+void weightGradient(const Call& call, Context& context) {
+  const Tensor &x = call.in[0], &w = call.in[1], &dy = call.in[2], &dw = call.out[1];
+  const int64_t outs = w.dims[0], depth = w.size() / outs;
+  if (isPlainThree(call, w)) {
+    const int64_t floats = winogradGradientFloats(x.dims[0], x.dims[1], x.dims[2], x.dims[3], outs);
+    const WinogradGradient gradient = {x.f32(), dy.f32(), x.dims[0], x.dims[1], x.dims[2], x.dims[3], outs, dw.f32()};
+    if (floats > 0) return winogradGradient(context, gradient, static_cast<float*>(call.scratch));
+  }
+  gemm(context, outs, depth, dy.rows(), columnsOf(dy.f32(), outs), patchesOfInput(call, x, w, dy), dw.f32(), depth);
+}
+
 }  // namespace
 
 void conv2d(const Call& call, Context& context) {
@@ -137,13 +154,10 @@ void conv2d(const Call& call, Context& context) {
 }
 
 void conv2dVjp(const Call& call, Context& context) {
-  const Tensor &x = call.in[0], &w = call.in[1], &dy = call.in[2];
-  const Tensor &dx = call.out[0], &dw = call.out[1], &db = call.out[2];
-  const int64_t outs = w.dims[0], depth = w.size() / outs;
+  const Tensor &dy = call.in[2], &dx = call.out[0], &dw = call.out[1], &db = call.out[2];
   if (dx.present()) dataGradient(call, context);
-  if (dw.present())
-    gemm(context, outs, depth, dy.rows(), columnsOf(dy.f32(), outs), patchesOfInput(call, x, w, dy), dw.f32(), depth);
-  if (db.present()) columnSums(context, dy.f32(), dy.rows(), outs, db.f32());
+  if (dw.present()) weightGradient(call, context);
+  if (db.present()) columnSums(context, dy.f32(), dy.rows(), dy.last(), db.f32());
 }
 
 }  // namespace tlora::cpu

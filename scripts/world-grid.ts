@@ -1,10 +1,12 @@
 // npx tsx scripts/world-grid.ts SHEET OUT.png [--zoom N] [--seed N]
-// A contact sheet of the mini model's world, for people to look at. Sheets: see the table below.
+// A contact sheet of the mini model's world in 256 colours, for people to look at. Sheets: see the table below.
+// docs/images/world.png is `overview`.
 import { parseArgs } from 'node:util';
-import { writePng } from '../lib/io/png.js';
+import sharp from 'sharp';
 import { type AttributeRecord, attributeValues, shapes, superClassOf } from '../lib/world/attributes.js';
 import { concept, conceptReferenceViews, conceptTrainingView } from '../lib/world/concepts.js';
 import { render, renderSprite } from '../lib/world/render.js';
+import { sampleRecord } from '../lib/world/sample.js';
 import { spriteFrom } from '../lib/world/sprites.js';
 
 const SIDE = 64;
@@ -129,6 +131,13 @@ const sheets: Readonly<Record<string, () => Picture[][]>> = {
           }).pixels,
       ),
     ]),
+  // the page's picture: shapes, then sampled pictures, then concepts
+  overview: () => [
+    shapes.slice(0, 12).map((shape, i) => picture({ shape, colour: at(colour, i * 3), seed: seed + i })),
+    shapes.slice(12).map((shape, i) => picture({ shape, colour: at(colour, i * 7 + 4), seed: seed + i })),
+    ...[0, 1, 2].map((row) => Array.from({ length: 12 }, (_, i) => render(sampleRecord(seed + 100 * row + i)).pixels)),
+    Array.from({ length: 12 }, (_, i) => conceptTrainingView(i * 2).picture.pixels),
+  ],
 };
 
 /** Pictures in rows on white, each pixel `zoom` wide, as RGB with its size. */
@@ -159,5 +168,6 @@ if (sheet === undefined || path === undefined) {
   process.exitCode = 2;
 } else {
   const { pixels, width, height } = assemble(sheet(), Number(values.zoom));
-  await writePng(path, pixels, width, height);
+  const picture = sharp(pixels, { raw: { width, height, channels: 3 } });
+  await picture.png({ palette: true, colours: 256, dither: 0.6, compressionLevel: 9, effort: 10 }).toFile(path);
 }

@@ -58,7 +58,7 @@ export function wornParts(accessory: Accessory, design: Design): Part[] {
 }
 
 /** Width of the frame's wood, pixels. */
-export const FRAME_WIDTH = 5;
+const FRAME_WIDTH = 5;
 
 /** A gilded picture frame around the whole picture; it covers the subject too. */
 export function paintFrame(canvas: Canvas, wood: Rgb): void {

@@ -220,7 +220,7 @@ export function paintBackground(background: Background, rgb: Float32Array, draw:
   painters[background](rgb, draw);
   const shift = Math.floor(draw() * PIXELS);
   for (let i = 0; i < PIXELS; i++) {
-    const light = 1 + (clouds[(i + shift) % PIXELS]! - 0.5) * 0.04;
+    const light = 1 + (clouds[(i + shift) % PIXELS]! - 0.5) * 0.022;
     const o = i * 3;
     for (let c = 0; c < 3; c++) rgb[o + c] = Math.min(1, rgb[o + c]! * light);
   }

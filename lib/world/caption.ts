@@ -109,7 +109,9 @@ function sentence(phrases: Phrases, draw: Draw): string {
         : joined(' ', [`${where[0]}, ${worn}`, where[1]!]) + last;
     case 'see':
       return joined(' ', [
-        pick(draw, ['we see', `this ${joined(' ', [style, pick(draw, pictureNouns)])} shows`, 'here is']),
+        style === '' && draw() < 0.7
+          ? pick(draw, ['we see', 'here is'])
+          : `this ${joined(' ', [style, pick(draw, pictureNouns)])} shows`,
         worn,
         ...where,
       ]);

@@ -90,7 +90,7 @@ const recipes: Readonly<Record<Style, Recipe>> = {
       if (paint === 'ink') return mix(of.main, ink, 0.35);
       return mix(colour, white, paint === 'second' || paint === 'third' ? 0.6 : 0.86);
     },
-    line: (_, __, of) => mix(of.main, ink, 0.12),
+    line: (colour, paint, of) => mix(paint === 'gold' || paint === 'rose' ? colour : of.main, ink, 0.12),
     lineScale: 1.5,
     shade: 0,
     hatch: 0,
@@ -118,11 +118,12 @@ const recipes: Readonly<Record<Style, Recipe>> = {
   },
 };
 
+const paintNames = Object.keys(paints) as Paint[];
+
 /** The look of a subject's paints in a style. */
 export function lookOf(style: Style, of: Paints): Look {
   const { fill, line, lineScale, shade, hatch, wobble } = recipes[style];
-  const names = Object.keys(paints) as Paint[];
   const table = (recipe: Recipe['fill']): Float32Array =>
-    Float32Array.from(names.flatMap((paint) => recipe(of[paint], paint, of)));
+    new Float32Array(paintNames.flatMap((paint) => recipe(of[paint], paint, of)));
   return { fills: table(fill), lines: table(line), lineScale, shade, hatch, wobble };
 }

@@ -226,10 +226,12 @@ function extremes(part: Part): [number, number, number][] {
   );
 }
 
-/** The box that holds the parts and the origin; a little too large for turned parts. */
-export function boundsOf(parts: readonly Part[]): Bounds {
+/** The box that holds the origin and the parts, flipped and then turned; a little too large for turned parts. */
+export function boundsOf(parts: readonly Part[], turn = 0, flip: 1 | -1 = 1): Bounds {
   const bounds = { left: 0, top: 0, right: 0, bottom: 0 };
-  for (const [x, y, margin] of parts.flatMap(extremes)) {
+  const [cos, sin] = [Math.cos(turn), Math.sin(turn)];
+  for (const [u, v, margin] of parts.flatMap(extremes)) {
+    const [x, y] = [cos * flip * u - sin * v, sin * flip * u + cos * v];
     bounds.left = Math.min(bounds.left, x - margin);
     bounds.right = Math.max(bounds.right, x + margin);
     bounds.top = Math.min(bounds.top, y - margin);

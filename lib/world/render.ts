@@ -1,6 +1,6 @@
 import { ConfigError } from '../errors.js';
 import { type Draw, uniformDraws } from '../random/hash.js';
-import { FRAME_WIDTH, paintFrame, wornParts } from './accessories.js';
+import { paintFrame, wornParts } from './accessories.js';
 import { type AttributeRecord, attributeValues, type Colour, positions, type Scene, type Size } from './attributes.js';
 import { paintBackground } from './backgrounds.js';
 import { type Canvas, hsl, invertLightness, PIXELS, SIDE } from './canvas.js';
@@ -28,48 +28,55 @@ export interface Subject {
 /** What each draw is for; streams of one seed are independent. */
 const stream = { design: 1, pose: 2, colour: 3, background: 4, frame: 5 } as const;
 
-/** Half the sprite's unit square, pixels, and how far its cell's centre is from the picture's. */
+/** Half the sprite's unit square, and how far from the middle its cell is at most, pixels. */
 const extents: Readonly<Record<Size, readonly [number, number]>> = {
-  small: [9.5, 19],
-  medium: [14, 16.5],
-  large: [20, 11.5],
+  small: [9.5, 20],
+  medium: [13.5, 16.5],
+  large: [19, 12],
 };
+/** Pixels kept free at each side. A frame may hide the outermost part of the subject. */
+const BORDER = 3.9;
+const FRAME_BORDER = 4.5;
+/** Largest tilt, radians. */
+const TURN = 0.11;
+/** How far the subject is off the middle of its cell at most, pixels. */
+const SWAY = 1.2;
+/** Neighbouring cells are at least this far apart, pixels, or the subject gets smaller. */
+const LEAST_STEP = 7;
 
 const builders: Readonly<Record<string, Builder>> = { ...creatureBuilders, ...objectBuilders };
 const canvas: Canvas = { rgb: new Float32Array(PIXELS * 3), alpha: new Float32Array(PIXELS) };
 
-function checkScene(scene: Scene): void {
-  for (const name of ['background', 'position', 'size', 'style', 'accessory'] as const) {
-    const values: readonly string[] = attributeValues[name];
-    if (!values.includes(scene[name]))
+function checkScene(scene: SpriteScene): void {
+  for (const name of ['background', 'position', 'size', 'style', 'accessory', 'colour'] as const) {
+    const values: readonly (string | undefined)[] = attributeValues[name];
+    if (!values.includes(scene[name]) && !(name === 'colour' && scene.colour === undefined))
       throw new ConfigError(`[render] ${name}: expected one of ${values.join(', ')}, got ${scene[name]}`);
   }
   if (!Number.isSafeInteger(scene.seed) || scene.seed < 0)
     throw new ConfigError(`[render] seed: expected an integer from 0 to ${Number.MAX_SAFE_INTEGER}, got ${scene.seed}`);
 }
 
-/** Sprites are scaled to touch their unit square, and moved, with all they wear, to lie whole in the picture. */
+/** Sprites are scaled to touch their unit square; then their box with all they wear is put into the grid, whole. */
 function poseOf(scene: Scene, design: Design, worn: readonly Part[], turnLimit: number, mayFlip: boolean): Pose {
   const draw = uniformDraws(scene.seed, stream.pose);
   const [half, reach] = extents[scene.size];
+  const turn = (draw() - 0.5) * 2 * turnLimit;
+  const flip = mayFlip && draw() < 0.5 ? -1 : 1;
   const own = boundsOf(design.parts);
-  const all = boundsOf([...design.parts, ...worn]);
-  const scale = (half * (0.95 + 0.1 * draw())) / Math.max(-own.left, own.right, -own.top, own.bottom);
+  const all = boundsOf([...design.parts, ...worn], turn, flip);
+  const free = SIDE - 2 * (scene.accessory === 'frame' ? FRAME_BORDER : BORDER);
+  const longest = Math.max(all.right - all.left, all.bottom - all.top);
+  const wanted = (half * (0.95 + 0.1 * draw())) / Math.max(-own.left, own.right, -own.top, own.bottom);
+  const scale = Math.min(wanted, (free - 2 * LEAST_STEP) / longest);
   const cell = positions.indexOf(scene.position);
-  const border = scene.accessory === 'frame' ? FRAME_WIDTH + 1.5 : 1.5;
-  const place = (step: number, before: number, after: number): number => {
-    const wanted = SIDE / 2 + step * reach + (draw() - 0.5) * 3;
-    return Math.min(SIDE - border - scale * after, Math.max(border + scale * before, wanted));
+  const place = (step: number, from: number, to: number): number => {
+    const most = Math.min(reach, (free - scale * (to - from)) / 2);
+    return SIDE / 2 + step * most + (draw() - 0.5) * 2 * SWAY - (scale * (from + to)) / 2;
   };
-  const side = Math.max(-all.left, all.right);
-  return {
-    scale,
-    x: place((cell % 3) - 1, side, side),
-    y: place(Math.floor(cell / 3) - 1, -all.top, all.bottom),
-    turn: (draw() - 0.5) * 2 * turnLimit,
-    flip: mayFlip && draw() < 0.5 ? -1 : 1,
-    shift: Math.floor(draw() * SIDE),
-  };
+  const x = place((cell % 3) - 1, all.left, all.right);
+  const y = place(Math.floor(cell / 3) - 1, all.top, all.bottom);
+  return { x, y, scale, turn, flip, shift: Math.floor(draw() * SIDE) };
 }
 
 function backdrop(scene: Scene): void {
@@ -108,7 +115,6 @@ export function newRender(): Render {
 }
 
 function draw(subject: Subject, scene: Scene, turnLimit: number, mayFlip: boolean, out: Render): Render {
-  checkScene(scene);
   checkOut(out);
   const worn = wornParts(scene.accessory, subject.design);
   const pose = poseOf(scene, subject.design, worn, turnLimit, mayFlip);
@@ -120,7 +126,7 @@ function draw(subject: Subject, scene: Scene, turnLimit: number, mayFlip: boolea
 }
 
 /** Accessories keep their own colours whatever the subject's are. */
-const wornPaints: Paints = { ...paintsAround([0.86, 0.13, 0.3]), rose: [0.9, 0.16, 0.36], gold: [1, 0.84, 0.22] };
+const wornPaints: Paints = { ...paintsAround([0.2, 0.18, 0.25]), rose: [0.9, 0.16, 0.36], gold: [1, 0.84, 0.22] };
 
 /**
  * The picture of a record: same record, same pixels.
@@ -128,11 +134,12 @@ const wornPaints: Paints = { ...paintsAround([0.86, 0.13, 0.3]), rose: [0.9, 0.1
  * @throws ConfigError for an unknown value, a seed that is not an integer from 0 to 2⁵³ − 1, or an `out` of another size
  */
 export function render(record: AttributeRecord, out: Render = newRender()): Render {
+  checkScene(record);
   const builder = builders[record.shape];
   if (builder === undefined) throw new ConfigError(`[render] shape: got ${record.shape}, which is no shape class`);
   const design = builder(uniformDraws(record.seed, stream.design));
   const paints = paintsAround(colourOf(record.colour, uniformDraws(record.seed, stream.colour)));
-  return draw({ design, paints }, record, 0.13, true, out);
+  return draw({ design, paints }, record, TURN, true, out);
 }
 
 /** A scene, and the named colour of the sprite's main paint if it is not to keep its own. */
@@ -145,12 +152,13 @@ export interface SpriteScene extends Scene {
  * @throws ConfigError as `render` does
  */
 export function renderSprite(sprite: Subject, scene: SpriteScene, out: Render = newRender()): Render {
-  if (scene.colour === undefined) return draw(sprite, scene, 0.1, false, out);
+  checkScene(scene);
+  if (scene.colour === undefined) return draw(sprite, scene, TURN, false, out);
   const main = colourOf(scene.colour, uniformDraws(scene.seed, stream.colour));
   return draw(
     { ...sprite, paints: paintsAround(main, sprite.paints.second, sprite.paints.third) },
     scene,
-    0.1,
+    TURN,
     false,
     out,
   );

@@ -37,7 +37,7 @@ function drawRecord(draw: Draw, fixed: Attributes): AttributeRecord {
     );
   const style: Style = draw() < FLAT_SHARE ? 'flat' : pick(draw, styles.slice(1));
   const accessory: Accessory = draw() < BARE_SHARE ? 'none' : pick(draw, accessories.slice(1));
-  const record = {
+  return {
     colour: pick(draw, colours),
     background: pick(draw, backgrounds),
     position: pick(draw, positions),
@@ -49,7 +49,6 @@ function drawRecord(draw: Draw, fixed: Attributes): AttributeRecord {
     superClass: superClassOf(shape),
     seed: Math.floor(draw() * 2 ** 32),
   };
-  return record;
 }
 
 /**
@@ -62,6 +61,7 @@ export function sampleRecord(seed: number, { heldOut = 'any', fixed = {} }: Samp
     const pair = heldOut === true ? pick(draw, heldOutPairs) : undefined;
     const forced = pair === undefined ? {} : { [pair.first]: pair.firstValue, [pair.second]: pair.secondValue };
     const record = drawRecord(draw, { ...forced, ...fixed });
+    if (fixed.superClass !== undefined && fixed.superClass !== record.superClass) continue;
     if (heldOut === 'any' || isHeldOut(record) === heldOut) return record;
   }
   throw new ConfigError(

@@ -222,6 +222,8 @@ export function paintBackground(background: Background, rgb: Float32Array, draw:
   for (let i = 0; i < PIXELS; i++) {
     const light = 1 + (clouds[(i + shift) % PIXELS]! - 0.5) * 0.022;
     const o = i * 3;
-    for (let c = 0; c < 3; c++) rgb[o + c] = Math.min(1, rgb[o + c]! * light);
+    rgb[o] = rgb[o]! * light;
+    rgb[o + 1] = rgb[o + 1]! * light;
+    rgb[o + 2] = rgb[o + 2]! * light;
   }
 }

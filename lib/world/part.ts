@@ -206,38 +206,40 @@ export interface Bounds {
   bottom: number;
 }
 
-/** Points of an arc, or the corners of another part's box less what a level cut takes away, each with a margin. */
-function extremes(part: Part): [number, number, number][] {
-  const { x, y, angle, halfWidth, halfHeight } = part;
-  if (part.kind === 'arc') {
-    return [-1, -0.5, 0, 0.5, 1].map((k) => {
-      const at = angle + k * part.b;
-      return [x + part.a * Math.sin(at), y - part.a * Math.cos(at), part.c];
-    });
-  }
-  const [cos, sin] = [Math.cos(angle), Math.sin(angle)];
-  const low = Math.min(halfHeight, part.cut);
-  return [-halfHeight, low].flatMap((ly) =>
-    [-halfWidth, halfWidth].map((lx): [number, number, number] => [
-      x + lx * cos - ly * sin,
-      y + lx * sin + ly * cos,
-      0,
-    ]),
-  );
-}
-
 /** The box that holds the origin and the parts, flipped and then turned; a little too large for turned parts. */
 export function boundsOf(parts: readonly Part[], turn = 0, flip: 1 | -1 = 1): Bounds {
   const bounds = { left: 0, top: 0, right: 0, bottom: 0 };
   const [cos, sin] = [Math.cos(turn), Math.sin(turn)];
-  for (const [u, v, margin] of parts.flatMap(extremes)) {
-    const [x, y] = [cos * flip * u - sin * v, sin * flip * u + cos * v];
-    bounds.left = Math.min(bounds.left, x - margin);
-    bounds.right = Math.max(bounds.right, x + margin);
-    bounds.top = Math.min(bounds.top, y - margin);
-    bounds.bottom = Math.max(bounds.bottom, y + margin);
+  const include = (u: number, v: number, margin: number): void => {
+    const x = cos * flip * u - sin * v;
+    const y = sin * flip * u + cos * v;
+    if (x - margin < bounds.left) bounds.left = x - margin;
+    if (x + margin > bounds.right) bounds.right = x + margin;
+    if (y - margin < bounds.top) bounds.top = y - margin;
+    if (y + margin > bounds.bottom) bounds.bottom = y + margin;
+  };
+  for (const part of parts) {
+    if (part.kind === 'arc') includeArc(part, include);
+    else includeBox(part, include);
   }
   return bounds;
+}
+
+type Include = (u: number, v: number, margin: number) => void;
+
+function includeArc({ x, y, angle, a, b, c }: Part, include: Include): void {
+  for (let k = -1; k <= 1; k += 0.5) include(x + a * Math.sin(angle + k * b), y - a * Math.cos(angle + k * b), c);
+}
+
+/** The corners of its box, less what its cut takes away. */
+function includeBox({ x, y, angle, halfWidth, halfHeight, cut }: Part, include: Include): void {
+  const [cos, sin] = [Math.cos(angle), Math.sin(angle)];
+  const low = Math.min(halfHeight, cut);
+  for (let corner = 0; corner < 4; corner++) {
+    const lx = corner % 2 === 0 ? -halfWidth : halfWidth;
+    const ly = corner < 2 ? -halfHeight : low;
+    include(x + lx * cos - ly * sin, y + lx * sin + ly * cos, 0);
+  }
 }
 
 /** A star-shaped outline with n points between two radii: corners for `polygon`. */

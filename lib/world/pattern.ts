@@ -1,4 +1,5 @@
-import type { Pattern } from './part.js';
+import { type Draw, pick } from '../random/hash.js';
+import type { Pattern, PatternKind } from './part.js';
 
 const fraction = (x: number): number => x - Math.floor(x);
 const cover = (distance: number): number => (distance > 0.5 ? 0 : distance < -0.5 ? 1 : 0.5 - distance);
@@ -46,4 +47,19 @@ export function patternCover(pattern: Pattern, u: number, v: number, scale: numb
     case 'patches':
       return cover((blotches(x * 2, y * 2) - (share - 0.5)) * pixels * 0.5);
   }
+}
+
+/** A pattern of one of the kinds, in the paint `second`. */
+export function randomPattern(draw: Draw, kinds: readonly PatternKind[]): Pattern {
+  const kind = pick(draw, kinds);
+  const angle = pick(draw, [0, Math.PI / 4, Math.PI / 2, -Math.PI / 4]) + (draw() - 0.5) * 0.3;
+  return {
+    kind,
+    paint: 'second',
+    frequency: kind === 'patches' ? 1.5 + draw() : 2.2 + 1.4 * draw(),
+    cos: Math.cos(angle),
+    sin: Math.sin(angle),
+    share: 0.35 + 0.25 * draw(),
+    phase: draw(),
+  };
 }

@@ -1,14 +1,24 @@
 import { ConfigError } from '../errors.js';
 import { type Draw, uniformDraws } from '../random/hash.js';
 import { paintFrame, wornParts } from './accessories.js';
-import { type AttributeRecord, attributeValues, type Colour, positions, type Scene, type Size } from './attributes.js';
+import {
+  type AttributeRecord,
+  attributeValues,
+  type Colour,
+  positions,
+  type Scene,
+  type Size,
+  type Style,
+  styles,
+} from './attributes.js';
 import { paintBackground } from './backgrounds.js';
-import { type Canvas, hsl, invertLightness, PIXELS, SIDE } from './canvas.js';
+import { type Canvas, hsl, invertLightness, mix, PIXELS, type Rgb, SIDE } from './canvas.js';
 import { creatureBuilders } from './creatures.js';
 import { objectBuilders } from './objects.js';
 import { type Pose, paintParts } from './paint.js';
-import { colourOf, lookOf, type Paints, paintsAround } from './palette.js';
+import { colourOf, type Look, lookOf, type Paints, paintsAround } from './palette.js';
 import { type Builder, boundsOf, type Design, type Part } from './part.js';
+import { randomPattern } from './pattern.js';
 import { styleBackground, styleWhole } from './styles.js';
 
 /** A finished picture. */
@@ -26,7 +36,7 @@ export interface Subject {
 }
 
 /** What each draw is for; streams of one seed are independent. */
-const stream = { design: 1, pose: 2, colour: 3, background: 4, frame: 5 } as const;
+const stream = { design: 1, pose: 2, colour: 3, background: 4, frame: 5, coat: 6 } as const;
 
 /** Half the sprite's unit square, and how far from the middle its cell is at most, pixels. */
 const extents: Readonly<Record<Size, readonly [number, number]>> = {
@@ -37,6 +47,8 @@ const extents: Readonly<Record<Size, readonly [number, number]>> = {
 /** Pixels kept free at each side. A frame may hide the outermost part of the subject. */
 const BORDER = 3.9;
 const FRAME_BORDER = 4.5;
+/** Share of the pictures of a class with a patterned coat. */
+const COAT_SHARE = 0.3;
 /** Largest tilt, radians. */
 const TURN = 0.11;
 /** How far the subject is off the middle of its cell at most, pixels. */
@@ -94,11 +106,11 @@ function frame(scene: Scene): void {
 
 function develop(scene: Scene, out: Render): Render {
   styleWhole(scene.style, canvas.rgb);
-  for (let i = 0; i < out.pixels.length; i++) {
-    const value = canvas.rgb[i]!;
-    out.pixels[i] = value <= 0 ? 0 : value >= 1 ? 255 : value * 255 + 0.5;
-  }
-  for (let i = 0; i < PIXELS; i++) out.alpha[i] = canvas.alpha[i]! * 255 + 0.5;
+  // clamped arrays round to the nearest byte
+  const pixels = new Uint8ClampedArray(out.pixels.buffer, out.pixels.byteOffset, out.pixels.length);
+  const alpha = new Uint8ClampedArray(out.alpha.buffer, out.alpha.byteOffset, out.alpha.length);
+  for (let i = 0; i < pixels.length; i++) pixels[i] = canvas.rgb[i]! * 255;
+  for (let i = 0; i < alpha.length; i++) alpha[i] = canvas.alpha[i]! * 255;
   return out;
 }
 
@@ -120,13 +132,24 @@ function draw(subject: Subject, scene: Scene, turnLimit: number, mayFlip: boolea
   const pose = poseOf(scene, subject.design, worn, turnLimit, mayFlip);
   backdrop(scene);
   paintParts(canvas, subject.design.parts, pose, lookOf(scene.style, subject.paints));
-  if (worn.length > 0) paintParts(canvas, worn, pose, lookOf(scene.style, wornPaints));
+  if (worn.length > 0) paintParts(canvas, worn, pose, wornLooks[scene.style]);
   frame(scene);
   return develop(scene, out);
 }
 
 /** Accessories keep their own colours whatever the subject's are. */
 const wornPaints: Paints = { ...paintsAround([0.2, 0.18, 0.25]), rose: [0.9, 0.16, 0.36], gold: [1, 0.84, 0.22] };
+
+const wornLooks = Object.fromEntries(styles.map((style) => [style, lookOf(style, wornPaints)])) as Record<Style, Look>;
+
+/** Some of a class have a coat: a pattern in a lighter or darker tone of their colour. */
+function coated(design: Design, main: Rgb, draw: Draw): Subject {
+  if (draw() >= COAT_SHARE) return { design, paints: paintsAround(main) };
+  const second: Rgb = draw() < 0.5 ? mix(main, [1, 1, 1], 0.3) : mix(main, [0.1, 0.08, 0.12], 0.22);
+  const pattern = randomPattern(draw, ['stripes', 'spots', 'patches']);
+  const parts = design.parts.map((part) => (part.paint === 'main' ? { ...part, pattern } : part));
+  return { design: { ...design, parts }, paints: paintsAround(main, second) };
+}
 
 /**
  * The picture of a record: same record, same pixels.
@@ -138,8 +161,8 @@ export function render(record: AttributeRecord, out: Render = newRender()): Rend
   const builder = builders[record.shape];
   if (builder === undefined) throw new ConfigError(`[render] shape: got ${record.shape}, which is no shape class`);
   const design = builder(uniformDraws(record.seed, stream.design));
-  const paints = paintsAround(colourOf(record.colour, uniformDraws(record.seed, stream.colour)));
-  return draw({ design, paints }, record, TURN, true, out);
+  const main = colourOf(record.colour, uniformDraws(record.seed, stream.colour));
+  return draw(coated(design, main, uniformDraws(record.seed, stream.coat)), record, TURN, true, out);
 }
 
 /** A scene, and the named colour of the sprite's main paint if it is not to keep its own. */

@@ -2,7 +2,8 @@ import { type Draw, pick, shuffled, uniformDraws } from '../random/hash.js';
 import type { Shape, SuperClass } from './attributes.js';
 import { hsl, type Rgb } from './canvas.js';
 import { type Paints, paintsAround } from './palette.js';
-import type { Design, Pattern, PatternKind } from './part.js';
+import type { Design, PatternKind } from './part.js';
+import { randomPattern } from './pattern.js';
 import { creaturePlan } from './spriteCreatures.js';
 import { objectPlan } from './spriteObjects.js';
 
@@ -20,20 +21,6 @@ export interface Sprite {
 
 const kinds: readonly PatternKind[] = ['stripes', 'spots', 'patches', 'checks', 'rings', 'zigzag'];
 
-function patternFor(draw: Draw): Pattern {
-  const kind = pick(draw, kinds);
-  const angle = pick(draw, [0, Math.PI / 4, Math.PI / 2, -Math.PI / 4]) + (draw() - 0.5) * 0.3;
-  return {
-    kind,
-    paint: 'second',
-    frequency: kind === 'patches' ? 1.5 + draw() : 2.2 + 1.4 * draw(),
-    cos: Math.cos(angle),
-    sin: Math.sin(angle),
-    share: 0.35 + 0.25 * draw(),
-    phase: draw(),
-  };
-}
-
 /** Three colours a viewer can tell apart: hues at least a fifth of a turn apart, one light and one dark. */
 function threeColours(draw: Draw): [Rgb, Rgb, Rgb] {
   const hue = draw();
@@ -47,7 +34,7 @@ function threeColours(draw: Draw): [Rgb, Rgb, Rgb] {
 export function spriteFrom(seed: number, stream: number, superClass: SuperClass): Sprite {
   const draw = uniformDraws(seed, stream);
   const [main, second, third] = threeColours(draw);
-  const { design, nearest } = (superClass === 'creature' ? creaturePlan : objectPlan)(draw, patternFor(draw));
+  const { design, nearest } = (superClass === 'creature' ? creaturePlan : objectPlan)(draw, randomPattern(draw, kinds));
   return { seed, superClass, noun: superClass, nearest, design, paints: paintsAround(main, second, third) };
 }
 

@@ -4,7 +4,7 @@
 //
 // A task takes a block of tiles and a group of outputs. For each block of channels it transforms its inputs once into V
 // [place][tile][channel] (second-level cache), then for each 32 outputs transforms the weights into U
-// [place][panel][channel][16] (second-level cache; less than gemm's own widening would write) and adds the 16 products to
+// [place][panel][channel][16] (second-level cache) and adds the 16 products to
 // M [place][tile][out]. After the last block of channels, M becomes y.
 //
 // Order of sums: blocks of kBlockChannels, in order inside a block, for any grid of tasks.
@@ -23,7 +23,7 @@ namespace {
 
 constexpr int64_t kBlockTiles = 70;      // most tiles of a task
 constexpr int64_t kBlockChannels = 96;   // most at a time: V takes 0.5 MB, U 0.2 MB of the second-level cache
-constexpr int64_t kPackedChannels = 32;  // channels of all nine taps that are packed before their transform: first-level cache
+constexpr int64_t kPackedChannels = 32;  // at a time where weights must be turned as well: first-level cache
 constexpr int64_t kUnit = kMostPanels * kPanel;
 constexpr int64_t kGroupOuts = 448;      // most outputs of a task
 constexpr int64_t kLeastOuts = 128;      // fewer are not worth their own transform of the inputs
@@ -31,6 +31,8 @@ constexpr int64_t kLeastOuts = 128;      // fewer are not worth their own transf
 constexpr int64_t kRowV = kBlockChannels + 16;  // an odd number of cache lines: rows and places lie in different sets
 constexpr int64_t kPlaceV = kBlockTiles * kRowV + 16;
 constexpr int64_t kPlaceU = kMostPanels * kBlockChannels * kPanel + 16;
+constexpr int64_t kRowPacked = kPackedChannels + 16;
+constexpr int64_t kPlacePacked = kPanel * kRowPacked + 16;
 constexpr int64_t kRowM = kGroupOuts + 16;
 constexpr int64_t kPlaceM = kBlockTiles * kRowM + 16;
 
@@ -38,7 +40,7 @@ struct Space {
   float v[kPlaces * kPlaceV];
   float u[kPlaces * kPlaceU];
   float m[kPlaces * kPlaceM];
-  float taps[9 * kPackedChannels * kUnit];
+  float packed[std::max(kPlaces * kPlacePacked, 9 * kPackedChannels * kUnit)];
   float zeros[kBlockChannels];
   float unwanted[kGroupOuts];
 };
@@ -79,32 +81,57 @@ struct WeightBlock {
   int64_t panels() const { return (outs + kPanel - 1) / kPanel; }
 };
 
-template <DType T>
-void transformPanel(const void* weights, int64_t tapBytes, int64_t count, float* u) {
-  simd<TransformWeight<T>>(weights, tapBytes, count * kPanel, u, kPlaceU);
+void transform(DType dtype, const void* weights, float* u, int64_t rows, int64_t panels, const WeightLayout& layout) {
+  if (dtype == DType::f16) return simd<TransformWeight<DType::f16>>(weights, u, rows, panels, &layout);
+  if (dtype == DType::bf16) return simd<TransformWeight<DType::bf16>>(weights, u, rows, panels, &layout);
+  simd<TransformWeight<DType::f32>>(weights, u, rows, panels, &layout);
 }
 
-// U of a block. Panels of a frozen weight are read where they lie if they run along outputs.
-void transformWeights(const WinogradConv& conv, const WeightBlock& w, Space& space) {
+// U of a frozen weight whose panels run along the outputs: read where it lies.
+void transformFrozen(const WinogradConv& conv, const WeightBlock& w, Space& space) {
   const PackedMatrix& packed = conv.b.packed;
-  if (conv.b.kind == GemmMatrix::Kind::weightTransposed) {
-    const int64_t bytes = kPanel * dtypeBytes(packed.dtype);
-    const auto transform = packed.dtype == DType::f16    ? transformPanel<DType::f16>
-                           : packed.dtype == DType::bf16 ? transformPanel<DType::bf16>
-                                                         : transformPanel<DType::f32>;
-    for (int64_t panel = 0; panel < w.panels(); panel++)
-      transform(static_cast<const char*>(packed.data) + ((w.out0 / kPanel + panel) * packed.cols + w.channel) * bytes,
-                conv.channels * bytes, w.count, space.u + panel * kBlockChannels * kPanel);
-    return;
+  const int64_t column = kPanel * dtypeBytes(packed.dtype), panel = packed.cols * column;
+  const char* from = static_cast<const char*>(packed.data) + w.out0 / kPanel * panel + w.channel * column;
+  transform(packed.dtype, from, space.u, w.count, w.panels(),
+            {conv.channels * column, column, panel, kPanel, kBlockChannels * kPanel, kPlaceU});
+}
+
+// U of a frozen weight whose panels run along the summed side, as in data gradients: transformed first, then transposed.
+// The taps are at equal distances, which may be negative.
+void transformFrozenTaps(const WinogradConv& conv, const WeightBlock& w, Space& space) {
+  const PackedMatrix& packed = conv.b.packed;
+  const Taps& taps = conv.b.taps;
+  const int64_t column = kPanel * dtypeBytes(packed.dtype), panel = packed.cols * column, tap = taps.width * column;
+  const char* const first = static_cast<const char*>(packed.data) + taps.tap[0] * tap + w.out0 * column;
+  for (int64_t out = 0; out < w.outs; out += kPanel) {
+    const int64_t outs = std::min(kPanel, w.outs - out);
+    for (int64_t c = 0; c < w.count; c += kPackedChannels) {
+      const int64_t count = std::min(kPackedChannels, w.count - c);
+      transform(packed.dtype, first + (w.channel + c) / kPanel * panel + out * column, space.packed, outs,
+                (count + kPanel - 1) / kPanel, {(taps.tap[1] - taps.tap[0]) * tap, column, panel, kRowPacked, kPanel, kPlacePacked});
+      for (int64_t place = 0; place < kPlaces; place++)
+        packPanels(columnsOf(space.packed + place * kPlacePacked, kRowPacked), 0, outs, 0, count,
+                   space.u + place * kPlaceU + (out * kBlockChannels + c * kPanel));
+    }
   }
+}
+
+// U of a plain weight: packed first, then transformed.
+void transformPlain(const WinogradConv& conv, const WeightBlock& w, Space& space) {
   for (int64_t c = 0; c < w.count; c += kPackedChannels) {
-    const int64_t part = std::min(kPackedChannels, w.count - c), tapFloats = w.panels() * part * kPanel;
-    for (int64_t tap = 0; tap < 9; tap++)
-      packPanels(conv.b, w.out0, w.outs, tap * conv.channels + w.channel + c, part, space.taps + tap * tapFloats);
-    for (int64_t panel = 0; panel < w.panels(); panel++)
-      transformPanel<DType::f32>(space.taps + panel * part * kPanel, tapFloats * int64_t{sizeof(float)}, part,
-                                 space.u + (panel * kBlockChannels + c) * kPanel);
+    const int64_t count = std::min(kPackedChannels, w.count - c), tap = w.panels() * count * kPanel;
+    for (int64_t t = 0; t < 9; t++)
+      packPanels(conv.b, w.out0, w.outs, t * conv.channels + w.channel + c, count, space.packed + t * tap);
+    constexpr int64_t bytes = sizeof(float);
+    transform(DType::f32, space.packed, space.u + c * kPanel, count, w.panels(),
+              {tap * bytes, kPanel * bytes, count * kPanel * bytes, kPanel, kBlockChannels * kPanel, kPlaceU});
   }
+}
+
+void transformWeights(const WinogradConv& conv, const WeightBlock& w, Space& space) {
+  if (!conv.b.packed.data) return transformPlain(conv, w, space);
+  if (conv.b.kind == GemmMatrix::Kind::weightTransposed) return transformFrozen(conv, w, space);
+  transformFrozenTaps(conv, w, space);
 }
 
 // Asks the memory for a part of the block of a frozen weight that comes next: part `step` of `steps`.

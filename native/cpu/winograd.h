@@ -10,7 +10,8 @@ namespace tlora {
 struct WinogradConv {
   const float* x;
   int64_t images, height, width, channels, outs;
-  const GemmMatrix& b;  // [9 * channels, outs], element ((tap, channel), out), as the product over patches takes it
+  const GemmMatrix& b;  // [9 * channels, outs], element ((tap, channel), out), as the product over patches takes it; of
+                        // kind weightTransposed, columns or weightTaps, the latter with taps at equal distances
   const float* bias;    // [outs] or nullptr
   float* y;
 };

@@ -38,32 +38,47 @@ struct TransformInput {
   }
 };
 
-// U = G g G^T for `count` (a multiple of 16) weights of each tap; taps lie `tapBytes` apart.
+// Where TransformWeight reads and writes: 16 weights of each of nine taps for each row and panel.
+struct WeightLayout {
+  int64_t tapBytes, rowBytes, panelBytes;  // between the taps, rows and panels it reads
+  int64_t row, panel, place;               // floats between the rows, panels and places that it writes
+};
+
+// U = G g G^T for all of `panels` of each of `rows`.
 template <DType T>
 struct TransformWeight {
   template <int W>
-  TLORA_INLINE static void run(const void* weights, int64_t tapBytes, int64_t count, float* u, int64_t place) {
-    const char* g = static_cast<const char*>(weights);
-    for (int64_t c = 0; c < count; c += W, g += W * (T == DType::f32 ? 4 : 2), u += W) {
-      Vec<W> t[4][3];
-      TLORA_UNROLL
-      for (int j = 0; j < 3; j++) {
-        const Vec<W> g0 = loadWide<W, T>(g + j * tapBytes), g1 = loadWide<W, T>(g + (3 + j) * tapBytes) * 0.5f;
-        const Vec<W> g2 = loadWide<W, T>(g + (6 + j) * tapBytes), outer = (g0 + g2) * 0.5f;
-        t[0][j] = g0;
-        t[1][j] = outer + g1;
-        t[2][j] = outer - g1;
-        t[3][j] = g2;
+  TLORA_INLINE static void run(const void* weights, float* u, int64_t rows, int64_t panels, const WeightLayout* layout) {
+    const WeightLayout at = *layout;
+    for (int64_t panel = 0; panel < panels; panel++) {
+      for (int64_t row = 0; row < rows; row++) {
+        const char* g = static_cast<const char*>(weights) + row * at.rowBytes + panel * at.panelBytes;
+        TLORA_UNROLL
+        for (int lane = 0; lane < 16; lane += W)
+          transform<W>(g + lane * (T == DType::f32 ? 4 : 2), at.tapBytes, u + row * at.row + panel * at.panel + lane, at.place);
       }
-      float* to = u;
-      TLORA_UNROLL
-      for (int i = 0; i < 4; i++, to += 4 * place) {
-        const Vec<W> outer = (t[i][0] + t[i][2]) * 0.5f, inner = t[i][1] * 0.5f;
-        store(to, t[i][0]);
-        store(to + place, outer + inner);
-        store(to + 2 * place, outer - inner);
-        store(to + 3 * place, t[i][2]);
-      }
+    }
+  }
+
+  template <int W>
+  TLORA_INLINE static void transform(const char* g, int64_t tapBytes, float* u, int64_t place) {
+    Vec<W> t[4][3];
+    TLORA_UNROLL
+    for (int j = 0; j < 3; j++) {
+      const Vec<W> g0 = loadWide<W, T>(g + j * tapBytes), g1 = loadWide<W, T>(g + (3 + j) * tapBytes) * 0.5f;
+      const Vec<W> g2 = loadWide<W, T>(g + (6 + j) * tapBytes), outer = (g0 + g2) * 0.5f;
+      t[0][j] = g0;
+      t[1][j] = outer + g1;
+      t[2][j] = outer - g1;
+      t[3][j] = g2;
+    }
+    TLORA_UNROLL
+    for (int i = 0; i < 4; i++, u += 4 * place) {
+      const Vec<W> outer = (t[i][0] + t[i][2]) * 0.5f, inner = t[i][1] * 0.5f;
+      store(u, t[i][0]);
+      store(u + place, outer + inner);
+      store(u + 2 * place, outer - inner);
+      store(u + 3 * place, t[i][2]);
     }
   }
 };

@@ -25,7 +25,7 @@ const SIZES: Record<string, Size> = {
   '3x3 on several pictures with odd sides': { x: [3, 7, 9, 33], w: [35, 3, 3], options: { pad: 1 } },
   '3x3 on one row': { x: [2, 1, 40, 17], w: [18, 3, 3], options: { pad: 1 } },
   '3x3 padded unevenly': { x: [1, 8, 8, 16], w: [18, 3, 3], options: { pad: [1, 1, 1, 2] } },
-  '3x3 with more than one block of channels': { x: [1, 17, 16, 200], w: [24, 3, 3], options: { pad: 1 } },
+  '3x3 with more than one block of channels': { x: [1, 7, 12, 112], w: [24, 3, 3], options: { pad: 1 } },
   '3x3 with more than one group of outputs': { x: [1, 6, 6, 20], w: [470, 3, 3], options: { pad: 1 } },
   '3x3 with a few tiles for its weight gradient': { x: [1, 17, 16, 18], w: [17, 3, 3], options: { pad: 1 } },
   '3x3 with slices of tiles': { x: [3, 31, 33, 20], w: [33, 3, 3], options: { pad: 1 } },

@@ -1,4 +1,5 @@
 // npm run bench -- <name> [options]
+import { benchGenerate, GENERATE_USAGE } from './generate.js';
 import { benchConv, CONV_USAGE } from './ops/conv.js';
 import { benchGemm, GEMM_USAGE } from './ops/gemm.js';
 import { benchOps, OPS_USAGE } from './ops/ops.js';
@@ -7,6 +8,7 @@ import { benchStep, STEP_USAGE } from './step.js';
 const BENCHES: Readonly<Record<string, { run: (args: readonly string[]) => void | Promise<void>; usage: string }>> = {
   conv: { run: benchConv, usage: CONV_USAGE },
   gemm: { run: benchGemm, usage: GEMM_USAGE },
+  generate: { run: benchGenerate, usage: GENERATE_USAGE },
   ops: { run: benchOps, usage: OPS_USAGE },
   step: { run: benchStep, usage: STEP_USAGE },
 };

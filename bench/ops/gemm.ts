@@ -2,6 +2,7 @@
 import { spawnSync } from 'node:child_process';
 import { join, resolve } from 'node:path';
 import { parseArgs } from 'node:util';
+import { median } from '../times.js';
 
 export const GEMM_USAGE = `npm run bench -- gemm [options]
   --threads N    default 2. One thread is timed by processor time, several by the clock
@@ -36,12 +37,6 @@ interface Row {
   /** Best against best, and the median of the rounds' ratios; above 1 is faster than OpenBLAS. */
   readonly ratio: number;
   readonly pairedRatio: number;
-}
-
-function median(values: readonly number[]): number {
-  const sorted = [...values].sort((a, b) => a - b);
-  const middle = sorted.length >> 1;
-  return sorted.length % 2 ? sorted[middle]! : (sorted[middle - 1]! + sorted[middle]!) / 2;
 }
 
 function geometricMean(values: readonly number[]): number {

@@ -1,4 +1,5 @@
 // Speeds, ratios, tables and gates of measured trials.
+import { median } from '../times.js';
 import type { Measured, Name } from './measure.js';
 import type { Group } from './trial.js';
 
@@ -18,12 +19,6 @@ export interface Row {
 export interface Gate {
   readonly text: string;
   readonly passed: boolean;
-}
-
-export function median(values: readonly number[]): number {
-  const sorted = [...values].sort((a, b) => a - b);
-  const middle = sorted.length >> 1;
-  return sorted.length % 2 ? sorted[middle]! : (sorted[middle - 1]! + sorted[middle]!) / 2;
 }
 
 export function geometricMean(values: readonly number[]): number {

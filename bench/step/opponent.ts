@@ -1,24 +1,28 @@
-// The same step in PyTorch: a Python process that computes when it is asked to and else waits on its input.
+// The same work in PyTorch: a Python process that computes when it is asked to and else waits on its input.
 import { type ChildProcess, spawn, spawnSync } from 'node:child_process';
+import { mkdirSync, rmSync } from 'node:fs';
+import { join } from 'node:path';
 import { createInterface } from 'node:readline';
 import { fileURLToPath } from 'node:url';
-import type { TimedStep } from './ours.js';
-
-export type OpponentStyle = 'sdpa' | 'reference';
+import { type TensorToWrite, writeSafetensors } from '../../lib/io/safetensors.js';
+import type { Timed } from '../times.js';
+import { BENCH_FOLDER } from './model.js';
 
 export interface OpponentOptions {
-  readonly model: string;
-  /** Safetensors file with everything beside the model. */
-  readonly data: string;
-  readonly style: OpponentStyle;
-  readonly layout: 'nchw' | 'nhwc';
-  readonly threads: number;
+  /** In bench/against/pytorch. */
+  readonly script: 'step.py' | 'generate.py';
+  /** Options of the script. */
+  readonly flags: Readonly<Record<string, string>>;
+  /** Everything beside the model. */
+  readonly data: readonly TensorToWrite[];
 }
 
-export interface Opponent {
+export interface Opponent<T extends Timed> {
   /** Version and instruction sets. */
   readonly about: string;
-  steps(count: number): Promise<TimedStep[]>;
+  readonly steps: (count: number) => Promise<T[]>;
+  /** Another request by its name. */
+  ask(request: string): Promise<unknown>;
   /** Most resident memory so far; null where the system does not tell. */
   readonly peakBytes: () => number | null;
   close(): void;
@@ -47,26 +51,47 @@ export function findPython(): string {
   );
 }
 
-/** Starts the opponent and waits until it has loaded the model. */
-export async function openOpponent(options: OpponentOptions): Promise<Opponent> {
-  const script = fileURLToPath(new URL('../against/pytorch/step.py', import.meta.url));
-  const { model, data, style, layout, threads } = options;
-  const flags = { model, data, style, layout, threads: String(threads) };
-  const child = spawn(findPython(), [script, ...Object.entries(flags).flatMap(([k, v]) => [`--${k}`, v])], {
-    stdio: ['pipe', 'pipe', 'inherit'],
-    env: environment(),
-  });
-  const answer = answers(child);
-  const { torch, cpu } = (await answer()) as { torch: string; cpu: string };
+/** Starts a script and waits until it has loaded the model and the data. */
+export async function openOpponent<T extends Timed>({ script, flags, data }: OpponentOptions): Promise<Opponent<T>> {
+  const python = findPython();
+  mkdirSync(BENCH_FOLDER, { recursive: true });
+  const file = join(BENCH_FOLDER, `inputs-${process.pid}.safetensors`);
+  try {
+    await writeSafetensors(file, data);
+    const path = fileURLToPath(new URL(`../against/pytorch/${script}`, import.meta.url));
+    const child = spawn(
+      python,
+      [path, ...Object.entries({ ...flags, data: file }).flatMap(([k, v]) => [`--${k}`, v])],
+      {
+        stdio: ['pipe', 'pipe', 'inherit'],
+        env: environment(),
+      },
+    );
+    const answer = answers(child);
+    return talk(child, answer, (await answer()) as { torch: string; cpu: string });
+  } finally {
+    rmSync(file, { force: true });
+  }
+}
+
+function talk<T extends Timed>(
+  child: ChildProcess,
+  answer: () => Promise<unknown>,
+  { torch, cpu }: { torch: string; cpu: string },
+): Opponent<T> {
   let peak: number | null = null;
+  const ask = (request: string): Promise<unknown> => {
+    child.stdin!.write(`${request}\n`);
+    return answer();
+  };
   return {
     about: `PyTorch ${torch}, ${cpu}, OpenMP waits ${environment().OMP_WAIT_POLICY}`,
     steps: async (count) => {
-      child.stdin!.write(`${count}\n`);
-      const { steps, peakBytes } = (await answer()) as { steps: TimedStep[]; peakBytes: number | null };
+      const { steps, peakBytes } = (await ask(String(count))) as { steps: T[]; peakBytes: number | null };
       peak = peakBytes;
       return steps;
     },
+    ask,
     peakBytes: () => peak,
     close: () => child.stdin!.end(),
   };

@@ -1,32 +1,30 @@
 // tlora's training step on inputs that another program can be given too.
-import { valueName } from '../../lib/adapters/adapterLayout.js';
-import { DEFAULT_START } from '../../lib/adapters/adapterSpec.js';
 import { activeRank } from '../../lib/adapters/rankSchedule.js';
-import { drawStart } from '../../lib/adapters/start.js';
 import type { TensorToWrite } from '../../lib/io/safetensors.js';
 import { readUnetConfig } from '../../lib/models/unetConfig.js';
 import { toChannelsFirst } from '../../lib/pipeline/channelsLast.js';
 import { prepareConditions } from '../../lib/pipeline/conditions.js';
 import { expectMemory } from '../../lib/pipeline/freeMemory.js';
-import { type OpenModel, openModel } from '../../lib/pipeline/openModel.js';
-import {
-  ensureState,
-  type Feeds,
-  loadProgram,
-  openSession,
-  readResult,
-  runOnce,
-  writeAll,
-} from '../../lib/pipeline/session.js';
-import type { TextStates } from '../../lib/pipeline/textStates.js';
-import { formatBytes } from '../../lib/plan/byteSize.js';
-import type { MemoryForecast } from '../../lib/plan/memoryBudget.js';
+import { openModel } from '../../lib/pipeline/openModel.js';
+import { ensureState, type Feeds, loadProgram, openSession, readResult, writeAll } from '../../lib/pipeline/session.js';
 import { noiseSchedule } from '../../lib/schedulers/noiseSchedule.js';
 import { setupAdapters } from '../../lib/train/adapterSetup.js';
 import { timeFeeds } from '../../lib/train/draws.js';
 import { adaptersOf, stepSizes } from '../../lib/train/forecast.js';
 import { trainingResolution } from '../../lib/train/pictureLatents.js';
 import { adamwHyper, planStep } from '../../lib/train/trainer.js';
+import { type Timed, timed } from '../times.js';
+import {
+  adapterTensors,
+  conditionTensors,
+  drawAdapters,
+  type Planned,
+  planFlops,
+  squareTimeIds,
+  tensor,
+  textStates,
+  usualSchedule,
+} from './inputs.js';
 import { normals } from './normals.js';
 import { measureProduct, type ProfiledCall, profiledCalls } from './profile.js';
 
@@ -38,24 +36,17 @@ export interface StepSettings {
 }
 
 /** One of several training steps that take turns. */
-export interface TimedStep {
-  readonly ms: number;
-  /** Processor time of all threads: on a busy machine the fairer of the two. */
-  readonly cpuMs: number;
+export interface TimedStep extends Timed {
   readonly loss: number;
 }
 
-export interface OurStep {
+export interface OurStep extends Planned {
   readonly resolution: number;
   /** Components that are active at the measured timestep. */
   readonly activeRank: number;
-  /** Of the whole step as planned; adapters at their full rank. */
-  readonly flops: number;
-  readonly calls: number;
-  readonly forecast: MemoryForecast;
   /** Everything that the step depends on beside the model, in PyTorch's layouts. */
   readonly data: () => TensorToWrite[];
-  step(): Promise<TimedStep>;
+  readonly step: () => Promise<TimedStep>;
   /** One more step, each call timed. */
   profile(): Promise<ProfiledCall[]>;
   /** GFLOP/s of a plain matrix product of 2048 rows, 1280 to 1280. */
@@ -80,22 +71,14 @@ export async function openOurStep(settings: StepSettings): Promise<OurStep> {
   const { plan, forecast } = planStep(options, settings.threads);
   expectMemory(forecast.totalBytes, (free) => `Only ${free} are free: close other programs or choose a smaller shape.`);
   const session = openSession(settings.threads);
-  const text = textStates(model, sizes.contextTokens);
-  const timeIds = [side, side, 0, 0, side, side] as const;
+  const text = textStates(model, 1, sizes.contextTokens);
+  const timeIds = squareTimeIds(side);
   const conditions = await prepareConditions(session, model, text, [timeIds]);
-  for (const name of ['params', 'base', 'grads', 'm', 'v']) ensureState(session, name, layout.flat.total);
-  await drawStart({
-    layout,
-    spec: { variant: 'tlora', rank: settings.rank, start: DEFAULT_START, orthogonal: 'init' },
-    seed: 1,
-    runGraph: (graph, feeds) => runOnce(session, graph, [], feeds),
-    state: session.engine,
-  });
-  const starts = session.engine.readState('params', 0, layout.flat.total);
+  for (const name of ['grads', 'm', 'v']) ensureState(session, name, layout.flat.total);
+  const starts = await drawAdapters(session, layout, settings.rank);
   const program = await loadProgram(session, plan, [model.unet]);
   const schedule = noiseSchedule(model.scheduler);
-  const ranks = { T: schedule.trainTimesteps, maxRank: settings.rank, minRank: settings.rank >> 1, alpha: 1 };
-  const active = activeRank(ranks, TIMESTEP);
+  const active = activeRank(usualSchedule(schedule.trainTimesteps, settings.rank), TIMESTEP);
   const times = timeFeeds(schedule, [TIMESTEP], [active]);
   writeAll(program, { ...conditions.feeds, ...times, lossSeed: Float32Array.of(1) });
   const shape = [1, sizes.height, sizes.width, 4] as const;
@@ -109,7 +92,7 @@ export async function openOurStep(settings: StepSettings): Promise<OurStep> {
   return {
     resolution: side,
     activeRank: active,
-    flops: plan.calls.reduce((sum, { node }) => sum + (node.op.flops?.(node) ?? 0), 0),
+    flops: planFlops(plan),
     calls: plan.calls.length,
     forecast,
     data: () => [
@@ -120,22 +103,15 @@ export async function openOurStep(settings: StepSettings): Promise<OurStep> {
         const all = Float32Array.from(draws.flatMap((draw) => [...toChannelsFirst(draw[key], shape)]));
         return tensor(key, [DRAWS, 1, 4, shape[1], shape[2]], all);
       }),
-      ...layout.layers.flatMap(({ path }) =>
-        (['lora_up', 'lora_down', 'lora_lambda'] as const).map((kind) => {
-          const name = valueName(path, kind);
-          const { offset, shape: sides, count: floats } = layout.flat.entries.get(name)!;
-          return tensor(name, sides, starts.subarray(offset, offset + floats));
-        }),
-      ),
+      ...adapterTensors(layout, starts),
     ],
     step: async () => {
-      const begin = performance.now();
-      const cpu = process.cpuUsage();
-      prepare();
-      await program.run();
-      const loss = readResult(program, 'loss')[0]!;
-      const { user, system } = process.cpuUsage(cpu);
-      return { ms: performance.now() - begin, cpuMs: (user + system) / 1000, loss };
+      const { result: loss, ...times } = await timed(async () => {
+        prepare();
+        await program.run();
+        return readResult(program, 'loss')[0]!;
+      });
+      return { ...times, loss };
     },
     profile: async () => {
       prepare();
@@ -148,29 +124,4 @@ export async function openOurStep(settings: StepSettings): Promise<OurStep> {
       session.engine.dispose();
     },
   };
-}
-
-function textStates({ unet }: OpenModel, tokens: number): TextStates {
-  const { crossAttentionDim: width, textTime } = readUnetConfig(unet.config);
-  const pooled = textTime ? normals(2, textTime.inputDim - 6 * textTime.timeDim) : null;
-  return { n: 1, tokens, width, states: normals(1, tokens * width), pooled, truncated: [] };
-}
-
-function tensor(key: string, shape: readonly number[], data: Float32Array | Int32Array): TensorToWrite {
-  return { key, dtype: data instanceof Int32Array ? 'I32' : 'F32', shape, data };
-}
-
-function conditionTensors(text: TextStates, timeIds: readonly number[]): TensorToWrite[] {
-  return [
-    tensor('encoderHiddenStates', [1, text.tokens, text.width], text.states),
-    ...(text.pooled ? [tensor('textEmbeds', [1, text.pooled.length], text.pooled)] : []),
-    ...(text.pooled ? [tensor('timeIds', [1, 6], Float32Array.from(timeIds))] : []),
-  ];
-}
-
-/** A sentence on what the plan takes. */
-export function forecastLine({ forecast, calls, flops }: OurStep): string {
-  const { weightBytes, stateBytes, arenaBytes, totalBytes } = forecast;
-  const [total, weights, states, arena] = [totalBytes, weightBytes, stateBytes, arenaBytes].map(formatBytes);
-  return `${calls} calls, ${(flops / 1e9).toFixed(1)} GFLOP; planned memory ${total} (weights ${weights}, adapters ${states}, arena ${arena})`;
 }

@@ -42,20 +42,29 @@ export function guided(predictions: Float32Array, count: number, scale: number):
   });
 }
 
+/** One step of the sampler: the latents x before step i to those after it. */
+export async function sampleStep(
+  { denoiser, sampler, guidance, activeRank }: Pick<SampleOptions, 'denoiser' | 'sampler' | 'guidance' | 'activeRank'>,
+  i: number,
+  x: Float32Array,
+): Promise<Float32Array> {
+  const t = sampler.timesteps[i]!;
+  const predictions = await denoiser.predict(sampler.scaleModelInput(x, i), t, activeRank(t));
+  return sampler.step(guided(predictions, x.length, guidance), i, x);
+}
+
 /**
  * Runs a sampler from noise to latents.
  * @returns latents [h, w, c], scaled as the UNet has them
  * @throws AbortError once the signal is aborted: the step under way is cancelled
  */
 export async function sampleLatents(session: Session, options: SampleOptions): Promise<Float32Array> {
-  const { denoiser, sampler, guidance, noise, activeRank, signal, onStep } = options;
+  const { sampler, noise, signal, onStep } = options;
   return abortable(session, signal, async () => {
     let x: Float32Array = noise.map((v) => v * sampler.initNoiseSigma);
     for (let i = 0; i < sampler.timesteps.length; i++) {
       if (signal?.aborted) throw new AbortError(signal.reason);
-      const t = sampler.timesteps[i]!;
-      const predictions = await denoiser.predict(sampler.scaleModelInput(x, i), t, activeRank(t));
-      x = sampler.step(guided(predictions, x.length, guidance), i, x);
+      x = await sampleStep(options, i, x);
       onStep?.(i + 1, x);
     }
     return x;

@@ -4,6 +4,7 @@ same values: as a PyTorch expert would, and as the authors' release does."""
 import torch
 import torch.nn.functional as F
 from torch import nn
+from unet import load_unet
 
 PROJECTIONS = ("to_q", "to_k", "to_v", "to_out.0")
 
@@ -48,6 +49,24 @@ class SeparateLinear(OrthoLinear):
         return F.linear(x, self.weight, self.bias) + (trained - frozen)
 
 
+class SampledLinear(OrthoLinear):
+    """For sampling: both branches stand stacked, a component's two factors side by side, so that the active prefix is a slice.
+    `start` holds the trained values too, as trained_up, trained_down and trained_lambda."""
+
+    def __init__(self, linear, start, active):
+        super().__init__(linear, start, active)
+        down = torch.stack([start["trained_lambda"][:, None] * start["trained_down"], self.scaled_down0], dim=1)
+        up = torch.stack([start["trained_up"].t(), -self.up0.t()], dim=1)
+        self.both_down, self.both_up = down.flatten(0, 1), up.flatten(0, 1)
+        del self.up, self.down, self.lamb, self.up0, self.down0, self.lambda0, self.scaled_down0
+
+    def forward(self, x):
+        r = 2 * self.active.rank
+        base = F.linear(x, self.weight, self.bias) if self.cached is None else self.cached
+        h = F.linear(x, self.both_down[:r])
+        return torch.addmm(base.flatten(0, 1), h.flatten(0, 1), self.both_up[:r]).view(base.shape)
+
+
 class Active:
     """The rank that is active in this step, shared by all layers."""
 
@@ -69,6 +88,22 @@ def attach(model, starts, layer):
         setattr(model.get_submodule(parent), name, adapter)
         adapters[path] = adapter
     return adapters, active
+
+
+def adapted_unet(args, layer, data):
+    """The UNet of args.model with `layer` around every attention projection, its values those of `data`: <path>.lora_<kind>.weight
+    at the start, and where there are any trained.<path>.lora_<kind>.weight."""
+    model = load_unet(args.model)
+    if args.layout == "nhwc":
+        model = model.to(memory_format=torch.channels_last)
+    starts = {path: {} for path in adapted_paths(model)}
+    for path, start in starts.items():
+        for kind in ("up", "down", "lambda"):
+            key = f"{path}.lora_{kind}.weight"
+            start[kind] = data[key]
+            if f"trained.{key}" in data:
+                start[f"trained_{kind}"] = data[f"trained.{key}"]
+    return model, *attach(model, starts, layer)
 
 
 def cache_context(adapters, context):

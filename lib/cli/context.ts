@@ -1,3 +1,4 @@
+import type { EvaluateRunOptions, RunEvaluation } from '../evaluate/evaluateRun.js';
 import type { GenerateResult } from '../generate/generate.js';
 import type { GenerateOptions } from '../generate/options.js';
 import type { PlanReport } from '../train/forecast.js';
@@ -18,6 +19,7 @@ export interface Screen {
 export interface CliParts {
   train(): Promise<{ train(options: TrainOptions): TrainingRun<TrainResult> }>;
   generate(): Promise<{ generate(options: GenerateOptions): Promise<GenerateResult> }>;
+  evaluate(): Promise<{ evaluateRun(options: EvaluateRunOptions): Promise<RunEvaluation> }>;
   plan(): Promise<{ planTraining(options: PlanTrainingOptions): PlanReport }>;
   doctor(): Promise<{ doctor(): Promise<DoctorReport> }>;
   /** Builds the addon; resolves with the exit status. */

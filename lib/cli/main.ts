@@ -21,6 +21,7 @@ const context: CliContext = {
   parts: {
     train: () => import('../train/train.js'),
     generate: () => import('../generate/generate.js'),
+    evaluate: () => import('../evaluate/evaluateRun.js'),
     plan: () => import('../train/forecast.js'),
     doctor: () => import('./doctor.js'),
     build,

@@ -5,6 +5,7 @@ import { generateOptionNames } from '../generate/options.js';
 import { trainOptionNames } from '../train/options.js';
 import { type CliContext, EXIT } from './context.js';
 import { addBuildCommand, addDoctorCommand } from './doctorCommand.js';
+import { addEvaluateCommand } from './evaluateCommand.js';
 import { withFlagName } from './flagNames.js';
 import { addGenerateCommand } from './generateCommand.js';
 import { addPlanCommand } from './planCommand.js';
@@ -31,6 +32,7 @@ function createProgram(context: CliContext, exit: (status: number) => void): Com
     .showHelpAfterError('Run it with --help for all options.');
   addTrainCommand(program, context, exit);
   addGenerateCommand(program, context, exit);
+  addEvaluateCommand(program, context, exit);
   addPlanCommand(program, context);
   addScheduleCommand(program, context);
   addDoctorCommand(program, context, exit);

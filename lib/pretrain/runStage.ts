@@ -17,7 +17,8 @@ import { appendLog, lossCurve, readLog, rewindLog } from './stageLog.js';
 
 /** One stage of pretraining: a graph that trains all of a layout, and what each step reads. */
 export interface Stage {
-  readonly name: 'vae' | 'unet';
+  /** Of its files in the folder of the run. */
+  readonly name: string;
   readonly seed: number;
   readonly settings: StageSettings;
   readonly layout: FlatLayout;

@@ -24,6 +24,8 @@ describe('tlora', () => {
                                       prints the path of the adapter
         generate [options]            make pictures with a model and an adapter;
                                       prints their paths
+        evaluate [options]            judge a run on the mini model: fidelity,
+                                      alignment, leak, copies
         plan [options]                show what training would need, without reading
                                       weights
         schedule [options]            print and draw the rank schedule r(t)

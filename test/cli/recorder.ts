@@ -63,6 +63,7 @@ export async function tlora(args: readonly string[], settings: Settings = {}): P
     parts: {
       train: async () => ({ train }),
       generate: async () => ({ generate }),
+      evaluate: missing,
       plan: missing,
       doctor: missing,
       build: missing,

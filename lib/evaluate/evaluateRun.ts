@@ -1,0 +1,142 @@
+import { mkdirSync } from 'node:fs';
+import { availableParallelism } from 'node:os';
+import { join } from 'node:path';
+import { ConfigError } from '../errors.js';
+import { generate } from '../generate/generate.js';
+import { writeFileAtomic } from '../io/atomicFile.js';
+import { loadPhoto, pixelsToSigned } from '../io/image.js';
+import { readAutoencoderConfig } from '../models/autoencoderConfig.js';
+import { readUnetConfig } from '../models/unetConfig.js';
+import { openModel } from '../pipeline/openModel.js';
+import { readRunConfig, runFolder } from '../train/runFolder.js';
+import { SIDE } from '../world/canvas.js';
+import { fillPrompt, type Prompt, promptSuite } from '../world/prompts.js';
+import { conceptOf, conceptReference, galleryOf, oraclePictures, promptedBy } from './conceptReference.js';
+import { type Evaluation, evaluatePictures } from './evaluatePictures.js';
+import { type Evaluators, openEvaluators } from './evaluators.js';
+import type { PromptedPicture, Reference } from './figures.js';
+import { seen } from './reader.js';
+
+export interface EvaluateRunOptions {
+  /** Folder of a training run on the mini model. */
+  readonly run: string;
+  /** Pictures for each of the 32 prompts; default 1. */
+  readonly count?: number | undefined;
+  /** Sampler steps; default 25. */
+  readonly steps?: number | undefined;
+  /** First seed: picture i of every prompt uses seed + i, with and without the adapter; default 0. */
+  readonly seed?: number | undefined;
+  readonly threads?: number | undefined;
+  /** Folder of evaluators; default those of the package. */
+  readonly evaluators?: string | undefined;
+  readonly signal?: AbortSignal | undefined;
+  /** Hears after each prompt. */
+  readonly onProgress?: ((done: number, all: number) => void) | undefined;
+}
+
+export interface RunEvaluation extends Evaluation {
+  /** Which of the world's concepts the run was trained on; null: another picture, so there is no oracle and nothing to tell it from. */
+  readonly concept: number | null;
+}
+
+/** What is needed of a run. */
+interface TrainedRun {
+  readonly model: string;
+  readonly adapter: string;
+  readonly className: string;
+  /** [64, 64, 3] in −1…1 */
+  readonly training: Float32Array;
+}
+
+async function openRun(dir: string): Promise<TrainedRun> {
+  const folder = runFolder(dir);
+  const { model, image, images, className } = readRunConfig(folder) as Record<string, unknown>;
+  const source = image ?? (Array.isArray(images) ? images[0] : undefined);
+  if (typeof model !== 'string' || typeof source !== 'string' || typeof className !== 'string')
+    throw new ConfigError(
+      `run: expected a run with model, className and the path of a picture in ${folder.configPath}`,
+      {
+        hint: 'Runs from a picture in memory cannot be evaluated: train from a file.',
+      },
+    );
+  const opened = openModel(model);
+  const side =
+    (readUnetConfig(opened.unet.config).sampleSize ?? 0) * readAutoencoderConfig(opened.vae.config).downscale;
+  if (side !== SIDE)
+    throw new ConfigError(
+      `run: expected a run on the mini model, whose pictures are ${SIDE}×${SIDE}, got ${side}×${side}`,
+      {
+        hint: 'The evaluators know only the mini world. Judge runs on other models by eye and by their validation loss.',
+      },
+    );
+  const { pixels } = await loadPhoto(source, SIDE);
+  return { model, className, adapter: folder.adapterPath, training: pixelsToSigned(pixels) };
+}
+
+/** What a picture that is no concept's is measured against: itself, in the scene that the evaluators see. */
+async function ownReference(evaluators: Evaluators, training: Float32Array): Promise<Reference> {
+  const [reading] = await evaluators.read([training]);
+  const scene = { background: seen(reading!, 'background'), position: seen(reading!, 'position') };
+  return { training: { image: training }, scene, views: [] };
+}
+
+/** Pictures for every prompt, saved below `dir`. */
+async function picturesFor(
+  run: TrainedRun,
+  options: EvaluateRunOptions,
+  { dir, adapted, onPrompt }: { dir: string; adapted: boolean; onPrompt: () => void },
+): Promise<PromptedPicture[]> {
+  const { count = 1, steps = 25, seed = 0, threads, signal } = options;
+  const all: PromptedPicture[] = [];
+  const one = async (prompt: Prompt, index: number): Promise<void> => {
+    const { pictures } = await generate({
+      model: run.model,
+      ...(adapted ? { adapter: run.adapter } : {}),
+      prompt: adapted ? prompt.template : fillPrompt(prompt.template, run.className),
+      ...{ count, steps, seed, threads, signal, size: SIDE },
+      outputDir: join(dir, String(index).padStart(2, '0')),
+    });
+    for (const { path } of pictures) {
+      const { pixels } = await loadPhoto(path, SIDE);
+      all.push(promptedBy(prompt, run.className, pixelsToSigned(pixels)));
+    }
+    onPrompt();
+  };
+  for (const [index, prompt] of promptSuite().entries()) await one(prompt, index);
+  return all;
+}
+
+/**
+ * Makes pictures with a run's adapter and without for the world's 32 prompts, from the same noise, and judges both. Pictures and
+ * `evaluation.json` go to `evaluation/` in the run's folder.
+ * @throws (by rejecting) ConfigError for no evaluators, no run, or a run on another model; and what `generate` throws
+ */
+export async function evaluateRun(options: EvaluateRunOptions): Promise<RunEvaluation> {
+  const { threads = availableParallelism(), count = 1, onProgress } = options;
+  const evaluators = await openEvaluators({ dir: options.evaluators, threads });
+  try {
+    const run = await openRun(options.run);
+    const concept = conceptOf(run.training);
+    const reference = concept === null ? await ownReference(evaluators, run.training) : conceptReference(concept);
+    const dir = join(options.run, 'evaluation');
+    const prompts = promptSuite();
+    let done = 0;
+    const onPrompt = (): void => onProgress?.(++done, 2 * prompts.length);
+    const pictures = await picturesFor(run, options, { dir: join(dir, 'pictures'), adapted: true, onPrompt });
+    const floor = await picturesFor(run, options, { dir: join(dir, 'floor'), adapted: false, onPrompt });
+    const evaluation = await evaluatePictures({
+      evaluators,
+      pictures,
+      reference,
+      floor,
+      oracle: concept === null ? undefined : oraclePictures(concept, prompts, count),
+      others: concept === null ? [] : await galleryOf(evaluators, concept),
+    });
+    mkdirSync(dir, { recursive: true });
+    const all = { concept, ...evaluation };
+    await writeFileAtomic(join(dir, 'evaluation.json'), `${JSON.stringify(all, null, 2)}\n`);
+    return all;
+  } finally {
+    evaluators.dispose();
+  }
+}

@@ -1,0 +1,156 @@
+// Whether the evaluators can be trusted: measured on renders that they never learned from.
+import { pixelsToSigned } from '../io/image.js';
+import { uniformDraws } from '../random/hash.js';
+import { deriveSeed } from '../random/philox.js';
+import type { Attribute } from '../world/attributes.js';
+import { concept, conceptReferenceViews, evaluationConcepts } from '../world/concepts.js';
+import { sprite } from '../world/sprites.js';
+import type { Distortion } from './distort.js';
+import { classLesson, type Lesson, recolouredLesson, spriteLesson, UNSEEN_SPRITES } from './lessons.js';
+import { ATTRIBUTES } from './network.js';
+import { cosine, type Reader, type Reading, seen } from './reader.js';
+
+/** Least shares of right answers; of attributes, for each one. */
+export const GATES = { fresh: 0.97, distorted: 0.95, identity: 0.95 } as const;
+
+export interface GateSizes {
+  /** Pictures of shape classes, and as many of sprites. */
+  readonly pictures: number;
+  /** Of the 25 of the tables. */
+  readonly concepts: number;
+  /** Pictures of each concept that stand for it, and as many to be recognised. */
+  readonly references: number;
+  readonly distractors: number;
+}
+
+export const GATE_SIZES: GateSizes = { pictures: 1000, concepts: 25, references: 16, distractors: 200 };
+
+/** Shares of right answers. */
+export interface GateFigures {
+  /** On pictures as rendered. */
+  readonly fresh: Readonly<Record<Attribute, number>>;
+  /** On the same pictures, half of them noised (σ 0.1 in −1…1), half blurred (3×3 binomial mean). */
+  readonly distorted: Readonly<Record<Attribute, number>>;
+  /** Concept pictures whose nearest mean direction, of those of concepts and distractors, is their own. */
+  readonly identity: number;
+  /** Class pictures whose own caption is the nearest of 16. */
+  readonly pair: number;
+}
+
+/** Never a seed of training. */
+const SEED = 2 ** 50;
+const NONE: Distortion = { noise: 0, blur: 0 };
+const NOISED: Distortion = { noise: 0.1, blur: 0 };
+const BLURRED: Distortion = { noise: 0, blur: 1 };
+
+/** Unseen pictures: classes, and sprites, half of them in named colours. */
+function unseen(count: number, distortion: (index: number) => Distortion): Lesson[] {
+  return Array.from({ length: 2 * count }, (_, i) => {
+    const how = distortion(i);
+    if (i < count) return classLesson(SEED, i, how);
+    if (i % 2 === 0) return recolouredLesson(SEED + 1, i, how);
+    return spriteLesson(sprite(UNSEEN_SPRITES + 2 ** 30 + Math.floor(i / 2)), deriveSeed(SEED + 2, i), how);
+  });
+}
+
+/** Share of right answers for each attribute, among the pictures that have it. */
+export function attributeShares(
+  readings: readonly Reading[],
+  truths: readonly Lesson['attributes'][],
+): Record<Attribute, number> {
+  const shares = ATTRIBUTES.map((attribute) => {
+    const known = readings.filter((_, i) => truths[i]![attribute] !== undefined);
+    const values = truths.flatMap((truth) => truth[attribute] ?? []);
+    const right = known.filter((reading, i) => seen(reading, attribute) === values[i]).length;
+    return [attribute, right / known.length] as const;
+  });
+  return Object.fromEntries(shares) as Record<Attribute, number>;
+}
+
+/** The mean of directions, of length 1. */
+export function meanDirection(readings: readonly Pick<Reading, 'identity'>[]): Float32Array {
+  const sum = new Float32Array(readings[0]!.identity.length);
+  for (const { identity } of readings) {
+    for (let i = 0; i < sum.length; i++) sum[i] = sum[i]! + identity[i]!;
+  }
+  const length = Math.sqrt(cosine(sum, sum));
+  return sum.map((value) => value / length);
+}
+
+/** The index of the direction nearest to a reading. */
+export function nearestIdentity(reading: Pick<Reading, 'identity'>, gallery: readonly Float32Array[]): number {
+  const cosines = gallery.map((direction) => cosine(reading.identity, direction));
+  return cosines.indexOf(Math.max(...cosines));
+}
+
+/** Mean directions of unseen sprites of the training family, in random plain scenes. */
+export async function distractorDirections(reader: Reader, count: number, pictures: number): Promise<Float32Array[]> {
+  const gallery: Float32Array[] = [];
+  for (let i = 0; i < count; i++) {
+    const one = sprite(UNSEEN_SPRITES + i);
+    const views = Array.from({ length: pictures }, (_, view) =>
+      spriteLesson(one, deriveSeed(SEED + 3, i * 64 + view), NONE),
+    );
+    gallery.push(meanDirection(await reader.read(views.map(({ image }) => image))));
+  }
+  return gallery;
+}
+
+async function identityShare(reader: Reader, sizes: GateSizes): Promise<number> {
+  const { concepts, references, distractors } = sizes;
+  const gallery: Float32Array[] = [];
+  const asked: Reading[][] = [];
+  for (const index of evaluationConcepts.slice(0, concepts)) {
+    const views = conceptReferenceViews(index, references).map(({ picture }) => pixelsToSigned(picture.pixels));
+    gallery.push(meanDirection(await reader.read(views)));
+    const own = concept(index);
+    const fresh = Array.from({ length: references }, (_, i) => {
+      const scene = deriveSeed(SEED + 4 + index, i);
+      return spriteLesson(own, scene, NONE);
+    });
+    asked.push(await reader.read(fresh.map(({ image }) => image)));
+  }
+  gallery.push(...(await distractorDirections(reader, distractors, Math.min(references, 8))));
+  const right = asked.flatMap((readings, own) => readings.filter((one) => nearestIdentity(one, gallery) === own));
+  return right.length / asked.flat().length;
+}
+
+async function pairShare(reader: Reader, lessons: readonly Lesson[], readings: readonly Reading[]): Promise<number> {
+  const texts = await reader.readTexts(lessons.map(({ words }) => words.join(' ')));
+  const draw = uniformDraws(SEED, 0);
+  const right = readings.filter((reading, own) => {
+    const others = Array.from({ length: 15 }, () => texts[Math.floor(draw() * texts.length)]!);
+    const mine = cosine(reading.pair, texts[own]!);
+    return others.every((text) => text === texts[own] || cosine(reading.pair, text) < mine);
+  });
+  return right.length / readings.length;
+}
+
+/** Measures all figures. Takes about `2 · pictures · 2 + concepts · references · 2 + distractors · 8` readings. */
+export async function measureGates(reader: Reader, sizes: GateSizes = GATE_SIZES): Promise<GateFigures> {
+  const plain = unseen(sizes.pictures, () => NONE);
+  const truths = plain.map(({ attributes }) => attributes);
+  const readings = await reader.read(plain.map(({ image }) => image));
+  const changed = unseen(sizes.pictures, (i) => (i % 4 < 2 ? NOISED : BLURRED));
+  const again = await reader.read(changed.map(({ image }) => image));
+  const classes = sizes.pictures;
+  return {
+    fresh: attributeShares(readings, truths),
+    distorted: attributeShares(again, truths),
+    identity: await identityShare(reader, sizes),
+    pair: await pairShare(reader, plain.slice(0, classes), readings.slice(0, classes)),
+  };
+}
+
+/** What falls short, in words; empty if every gate is reached. */
+export function missedGates({ fresh, distorted, identity }: GateFigures): string[] {
+  const missed = (kind: 'fresh' | 'distorted', shares: GateFigures['fresh']): string[] =>
+    ATTRIBUTES.flatMap((attribute) =>
+      shares[attribute] >= GATES[kind]
+        ? []
+        : [`${attribute}, ${kind}: expected at least ${GATES[kind]}, got ${shares[attribute].toFixed(3)}`],
+    );
+  const named =
+    identity >= GATES.identity ? [] : [`identity: expected at least ${GATES.identity}, got ${identity.toFixed(3)}`];
+  return [...missed('fresh', fresh), ...missed('distorted', distorted), ...named];
+}

@@ -3,6 +3,8 @@ import { benchGenerate, GENERATE_USAGE } from './generate.js';
 import { benchConv, CONV_USAGE } from './ops/conv.js';
 import { benchGemm, GEMM_USAGE } from './ops/gemm.js';
 import { benchOps, OPS_USAGE } from './ops/ops.js';
+import { benchScaling, SCALING_USAGE } from './ops/scaling.js';
+import { benchStart, START_USAGE } from './ops/start.js';
 import { benchStep, STEP_USAGE } from './step.js';
 
 const BENCHES: Readonly<Record<string, { run: (args: readonly string[]) => void | Promise<void>; usage: string }>> = {
@@ -10,6 +12,8 @@ const BENCHES: Readonly<Record<string, { run: (args: readonly string[]) => void 
   gemm: { run: benchGemm, usage: GEMM_USAGE },
   generate: { run: benchGenerate, usage: GENERATE_USAGE },
   ops: { run: benchOps, usage: OPS_USAGE },
+  scaling: { run: benchScaling, usage: SCALING_USAGE },
+  start: { run: benchStart, usage: START_USAGE },
   step: { run: benchStep, usage: STEP_USAGE },
 };
 

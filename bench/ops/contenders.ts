@@ -46,14 +46,23 @@ async function open(command: string, args: readonly string[], env: NodeJS.Proces
   };
 }
 
-/** Our kernels and the libraries. Builds the program; needs CMake and `npm run build:native` before. */
-export async function openLibraries(threads: number, openblas: string): Promise<Contender> {
+let program = '';
+
+/** Builds tlora-bench-ops, once in a process. */
+function builtProgram(): string {
+  if (program !== '') return program;
   const folder = resolve(import.meta.dirname, '../../build/cmake');
   const build = spawnSync('cmake', ['--build', folder, '--config', 'Release', '--target', 'tlora-bench-ops'], {
     encoding: 'utf8',
   });
   if (build.status !== 0) throw new Error(build.error?.message ?? `${build.stdout}${build.stderr}`.trim());
-  return open(join(folder, 'Release', 'tlora-bench-ops'), [String(threads), openblas], environment(threads));
+  program = join(folder, 'Release', 'tlora-bench-ops');
+  return program;
+}
+
+/** Our kernels and the libraries. Needs CMake and `npm run build:native` before. */
+export function openLibraries(threads: number, openblas: string): Promise<Contender> {
+  return open(builtProgram(), [String(threads), openblas], environment(threads));
 }
 
 /** PyTorch in the Python of TLORA_BENCH_PYTHON (default python3), or undefined where it has none. */

@@ -1,11 +1,11 @@
 // Trains the mini base model with tlora's own engine, in slices of any length: `npm run pretrain -- --stage vae --out runs/mini --minutes 30`.
 import { availableParallelism } from 'node:os';
 import { parseArgs } from 'node:util';
-import { exportModel, miniPlan, pretrainUnet, pretrainVae } from '../lib/pretrain/pretrain.js';
+import { exportModel, miniPlan, pretrainUnet, pretrainVae, probeSchedule } from '../lib/pretrain/pretrain.js';
 import { MINI_SETTINGS } from '../lib/pretrain/settings.js';
 
 const USAGE = `npm run pretrain -- --stage STAGE --out DIR [options]
-  --stage STAGE   vae: the autoencoder · unet: UNet and text encoder, on the finished autoencoder · export: write the model as it stands
+  --stage STAGE   vae: the autoencoder · probe: what its latents show under noise, to check the schedule · unet: UNet and text encoder, on the finished autoencoder · export: write the model as it stands
   --out DIR       folder of the run: state, log, curve and pictures of each stage, and model/. A run that is there goes on
   --minutes N     begin no step after N minutes
   --steps N       stop after step N of the stage
@@ -35,8 +35,8 @@ function readArguments() {
     process.exit(0);
   }
   const { stage, out, model } = values;
-  if (stage !== 'vae' && stage !== 'unet' && stage !== 'export')
-    throw new Error(`--stage: expected vae, unet or export, got ${stage}\n\n${USAGE}`);
+  if (stage !== 'vae' && stage !== 'unet' && stage !== 'probe' && stage !== 'export')
+    throw new Error(`--stage: expected vae, probe, unet or export, got ${stage}\n\n${USAGE}`);
   if (out === undefined) throw new Error(`--out: expected a folder\n\n${USAGE}`);
   const minutes = number('minutes', /^\d+(\.\d+)?$/);
   const [steps, threads] = [number('steps', /^[1-9]\d*$/), number('threads', /^[1-9]\d*$/)!];
@@ -52,20 +52,23 @@ async function main(): Promise<void> {
   }
   const stop = new AbortController();
   for (const name of ['SIGINT', 'SIGTERM'] as const) process.once(name, () => stop.abort());
-  const total = plan.settings[stage].steps;
-  const run = stage === 'vae' ? pretrainVae : pretrainUnet;
-  const { step, finished } = await run(plan, {
+  const options = {
     dir: out,
     threads,
     untilStep: steps,
     untilTime: minutes === undefined ? undefined : Date.now() + minutes * 60_000,
     signal: stop.signal,
-    onLine: (line) => {
+    onLine: (line: Readonly<Record<string, number>>) => {
       const shown = Object.entries(line).map(([name, value]) => `${name} ${Number(value.toPrecision(4))}`);
-      console.log(`${stage} ${shown.join(' · ')} of ${total}`);
+      console.log(`${stage} ${shown.join(' · ')}`);
     },
-  });
-  console.log(`${stage}: ${step} of ${total} steps${finished ? ', finished' : ''}`);
+  };
+  if (stage === 'probe') {
+    console.table((await probeSchedule(plan, options)) ?? 'not finished');
+    return;
+  }
+  const { step, finished } = await (stage === 'vae' ? pretrainVae : pretrainUnet)(plan, options);
+  console.log(`${stage}: ${step} of ${plan.settings[stage].steps} steps${finished ? ', finished' : ''}`);
 }
 
 await main();

@@ -7,10 +7,12 @@ import { loadTokenizer } from '../io/tokenizer.js';
 import { openModel } from '../pipeline/openModel.js';
 import { openSession, type Session } from '../pipeline/session.js';
 import { deriveSeed } from '../random/philox.js';
+import { noiseSchedule } from '../schedulers/noiseSchedule.js';
 import { openTrainState } from '../train/trainState.js';
 import { openWritten, readAveraged, writeComponent, writePipelineFiles } from './exportModel.js';
 import { type ModelConfigs, miniConfigs } from './miniModel.js';
 import type { PictureSource } from './pictures.js';
+import { type ProbeRow, type ProbeSettings, probeStage, readProbe } from './probe.js';
 import { runStage, type SliceOptions, type Stage, statePath } from './runStage.js';
 import type { PretrainSettings } from './settings.js';
 import type { TokenizerFiles } from './tokenizerFiles.js';
@@ -105,6 +107,36 @@ export async function pretrainUnet(
   const done = await withSession(options.threads, (session) => runStage(session, stage, options));
   if (isFinished(options.dir, stage)) await exportModel(plan, options.dir, model);
   return done;
+}
+
+const PROBE: ProbeSettings = {
+  seed: 99,
+  steps: 1500,
+  learningRate: 2e-3,
+  warmUp: 100,
+  beta2: 0.99,
+  weightDecay: 0.01,
+  clip: 1,
+  emaDecay: 0.995,
+  sizes: { pictures: 32, draws: 4, side: 64 },
+  tested: 1024,
+};
+const PROBE_TIMES = [0, 100, 200, 300, 400, 500, 600, 650, 700, 750, 800, 850, 900, 950, 999];
+
+/**
+ * Trains a probe on noisy latents of the finished autoencoder and reads with it what they show at each time; `probe.json` holds the rows.
+ * @returns null if the slice ended before the probe was finished
+ */
+export async function probeSchedule(plan: PretrainPlan, options: PretrainOptions): Promise<ProbeRow[] | null> {
+  const vae = openWritten(modelFolderOf(options.dir), 'vae');
+  const schedule = noiseSchedule(plan.configs.scheduler);
+  return withSession(options.threads, async (session) => {
+    const { finished } = await runStage(session, probeStage(vae, schedule, PROBE), options);
+    if (!finished) return null;
+    const rows = await readProbe(session, vae, schedule, PROBE, PROBE_TIMES);
+    await writeFileAtomic(join(options.dir, 'probe.json'), `${JSON.stringify(rows, null, 2)}\n`);
+    return rows;
+  });
 }
 
 /**

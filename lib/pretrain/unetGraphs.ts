@@ -53,7 +53,7 @@ export interface UnetStepSizes {
 }
 
 /** x [n, ...] with each sample `times` times in a row. */
-function repeated(x: Value, times: number): Value {
+export function repeated(x: Value, times: number): Value {
   const [n, ...each] = x.shape as [number, ...number[]];
   const flat = reshape(x, [n, each.reduce((a, b) => a * b)]);
   let row = flat;
@@ -62,7 +62,7 @@ function repeated(x: Value, times: number): Value {
 }
 
 /** Scaled latents of pictures, of the frozen autoencoder. Inputs `image` [n, side, side, 3], `latentKey` [n, 4]. */
-function frozenLatents(graph: Graph, vae: Component, { pictures, side }: UnetStepSizes): Value {
+export function frozenLatents(graph: Graph, vae: Component, { pictures, side }: UnetStepSizes): Value {
   const config = readAutoencoderConfig(vae.config);
   const tree = paramTree(graph, 'vae', vae.tensors);
   const moments = autoencoderKlEncode(tree, config, input(graph, 'image', [pictures, side, side, config.inChannels]));

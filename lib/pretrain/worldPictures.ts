@@ -1,4 +1,5 @@
 import { deriveSeed } from '../random/philox.js';
+import type { AttributeRecord } from '../world/attributes.js';
 import { caption } from '../world/caption.js';
 import { vocabulary } from '../world/lexicon.js';
 import { newRender, render } from '../world/render.js';
@@ -7,12 +8,17 @@ import { CAPTION_TOKENS } from './miniModel.js';
 import type { PictureSource } from './pictures.js';
 import { type TokenizerFiles, tokenizerFiles } from './tokenizerFiles.js';
 
-/** The pictures of the world without its held-out pairs; the records are a pure function of seed and index. */
+/** Record `index` of the stream of a seed, none with a held-out pair. */
+export function worldRecord(seed: number, index: number): AttributeRecord {
+  return sampleRecord(deriveSeed(seed, index), { heldOut: false });
+}
+
+/** The pictures of these records; caption `draw` of picture `index` draws from a seed of its own. */
 export function worldPictures(seed: number): PictureSource {
   const out = newRender();
   return (index) => {
     const own = deriveSeed(seed, index);
-    const record = sampleRecord(own, { heldOut: false });
+    const record = worldRecord(seed, index);
     return { pixels: render(record, out).pixels, caption: (draw) => caption(record, deriveSeed(own, draw + 1)) };
   };
 }

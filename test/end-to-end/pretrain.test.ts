@@ -5,8 +5,13 @@ import { join } from 'node:path';
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
 import { generate } from '../../lib/generate/generate.js';
 import { openModel } from '../../lib/pipeline/openModel.js';
+import { openSession } from '../../lib/pipeline/session.js';
+import { openWritten } from '../../lib/pretrain/exportModel.js';
 import { type PretrainOptions, pretrainUnet, pretrainVae } from '../../lib/pretrain/pretrain.js';
+import { PROBED, probeStage, readProbe } from '../../lib/pretrain/probe.js';
+import { runStage } from '../../lib/pretrain/runStage.js';
 import { readLog } from '../../lib/pretrain/stageLog.js';
+import { noiseSchedule } from '../../lib/schedulers/noiseSchedule.js';
 import { tinyPlan } from '../pretrain/tinyPlan.js';
 
 const root = mkdtempSync(join(tmpdir(), 'tlora-pretrain-'));
@@ -90,6 +95,23 @@ describe('pretraining', () => {
       step: 0,
       finished: false,
     });
+  });
+
+  it('probes what noisy latents show', async () => {
+    const vae = openWritten(join(dirOf('whole'), 'model'), 'vae');
+    const schedule = noiseSchedule(plan.configs.scheduler);
+    const sizes = { pictures: 2, draws: 2, side: 64 };
+    const settings = { ...plan.settings.vae, seed: 1, steps: 3, sizes, tested: 4 };
+    const session = openSession(2);
+    try {
+      await runStage(session, probeStage(vae, schedule, settings), { dir: dirOf('probe') });
+      const rows = await readProbe(session, vae, schedule, settings, [0, 999]);
+      expect(rows.map(({ t }) => t)).toEqual([0, 999]);
+      expect(rows[0]!.logSnr).toBeGreaterThan(rows[1]!.logSnr);
+      for (const row of rows) for (const name of PROBED) expect([0, 0.25, 0.5, 0.75, 1]).toContain(row[name]);
+    } finally {
+      session.engine.dispose();
+    }
   });
 
   it('wants the autoencoder before the UNet', async () => {

@@ -20,7 +20,9 @@ import { seen } from './reader.js';
 export interface EvaluateRunOptions {
   /** Folder of a training run on the mini model. */
   readonly run: string;
-  /** Pictures for each of the 32 prompts; default 1. */
+  /** Default: the world's 32. */
+  readonly prompts?: readonly Prompt[] | undefined;
+  /** Pictures for each prompt; default 1. */
   readonly count?: number | undefined;
   /** Sampler steps; default 25. */
   readonly steps?: number | undefined;
@@ -86,7 +88,7 @@ async function picturesFor(
   options: EvaluateRunOptions,
   { dir, adapted, onPrompt }: { dir: string; adapted: boolean; onPrompt: () => void },
 ): Promise<PromptedPicture[]> {
-  const { count = 1, steps = 25, seed = 0, threads, signal } = options;
+  const { count = 1, steps = 25, seed = 0, threads, signal, prompts = promptSuite() } = options;
   const all: PromptedPicture[] = [];
   const one = async (prompt: Prompt, index: number): Promise<void> => {
     const { pictures } = await generate({
@@ -102,24 +104,23 @@ async function picturesFor(
     }
     onPrompt();
   };
-  for (const [index, prompt] of promptSuite().entries()) await one(prompt, index);
+  for (const [index, prompt] of prompts.entries()) await one(prompt, index);
   return all;
 }
 
 /**
- * Makes pictures with a run's adapter and without for the world's 32 prompts, from the same noise, and judges both. Pictures and
+ * Makes pictures with a run's adapter and without for prompts, from the same noise, and judges both. Pictures and
  * `evaluation.json` go to `evaluation/` in the run's folder.
  * @throws (by rejecting) ConfigError for no evaluators, no run, or a run on another model; and what `generate` throws
  */
 export async function evaluateRun(options: EvaluateRunOptions): Promise<RunEvaluation> {
-  const { threads = availableParallelism(), count = 1, onProgress } = options;
+  const { threads = availableParallelism(), count = 1, prompts = promptSuite(), onProgress } = options;
   const evaluators = await openEvaluators({ dir: options.evaluators, threads });
   try {
     const run = await openRun(options.run);
     const concept = conceptOf(run.training);
     const reference = concept === null ? await ownReference(evaluators, run.training) : conceptReference(concept);
     const dir = join(options.run, 'evaluation');
-    const prompts = promptSuite();
     let done = 0;
     const onPrompt = (): void => onProgress?.(++done, 2 * prompts.length);
     const pictures = await picturesFor(run, options, { dir: join(dir, 'pictures'), adapted: true, onPrompt });

@@ -1,0 +1,78 @@
+import { existsSync, mkdtempSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
+import { afterAll, beforeAll, describe, expect, it } from 'vitest';
+import { evaluateRun } from '../../lib/evaluate/evaluateRun.js';
+import { exportEvaluators, trainEvaluators } from '../../lib/evaluate/trainEvaluators.js';
+import { writePng } from '../../lib/io/image.js';
+import { train } from '../../lib/train/train.js';
+import { conceptTrainingView } from '../../lib/world/concepts.js';
+import { promptSuite } from '../../lib/world/prompts.js';
+import { tinyEvaluators } from '../evaluate/tinyEvaluators.js';
+import { writeModel, writePhoto } from './tinyTraining.js';
+
+const root = mkdtempSync(join(tmpdir(), 'tlora-evaluate-'));
+const at = (...parts: string[]): string => join(root, ...parts);
+const few = { pictures: 4, concepts: 2, references: 2, distractors: 3 };
+const prompts = [promptSuite()[13]!, promptSuite().at(-1)!];
+
+/** A tiny random pipeline whose own pictures have a side of 64, or of 128. */
+async function model(name: string, latentSide: number): Promise<string> {
+  await writeModel(at(name));
+  const path = at(name, 'unet', 'config.json');
+  const config = JSON.parse(readFileSync(path, 'utf8'));
+  writeFileSync(path, JSON.stringify({ ...config, sample_size: latentSide }));
+  return at(name);
+}
+
+async function run(name: string, settings: { model: string; image: string; resolution?: number }): Promise<string> {
+  const shared = { className: 'creature', rank: 2, steps: 1, threads: 2, outputDir: at(name) };
+  await train({ ...shared, ...settings });
+  return at(name);
+}
+
+beforeAll(async () => {
+  const settings = tinyEvaluators(1);
+  await trainEvaluators(settings, { dir: at('learning'), threads: 2 });
+  await exportEvaluators(settings, { dir: at('learning'), to: at('evaluators'), threads: 2, anyway: true }, few);
+});
+
+afterAll(() => rmSync(root, { recursive: true, force: true }));
+
+describe('evaluateRun', () => {
+  it('judges a run on a concept, with all rows', async () => {
+    await writePng(at('concept.png'), conceptTrainingView(2).picture.pixels, 64, 64);
+    const dir = await run('concept', { model: await model('model', 8), image: at('concept.png') });
+    const heard: [number, number][] = [];
+    const evaluation = await evaluateRun({
+      ...{ run: dir, evaluators: at('evaluators'), prompts, count: 2, steps: 2, threads: 2 },
+      onProgress: (done, all) => heard.push([done, all]),
+    });
+    expect(evaluation.concept).toBe(2);
+    expect(heard).toEqual([1, 2, 3, 4].map((done) => [done, 4]));
+    const { pictures, oracle, floor, pasted, leak } = evaluation;
+    expect([pictures, oracle, floor, pasted].map((figures) => figures?.pictures)).toEqual([4, 4, 4, 4]);
+    expect(pictures.identified).toBeGreaterThanOrEqual(0);
+    expect(pasted.copiesMasked?.share).toBe(1);
+    expect(leak?.background).toBeCloseTo(pictures.leakBackground! - floor!.leakBackground!, 10);
+    expect(JSON.parse(readFileSync(join(dir, 'evaluation', 'evaluation.json'), 'utf8'))).toEqual(evaluation);
+    for (const path of ['pictures/00/1.png', 'floor/01/0.png'])
+      expect(existsSync(join(dir, 'evaluation', path)), path).toBe(true);
+  });
+
+  it('judges a run on any other picture against itself', async () => {
+    await writePhoto(at('photo.png'), 96, 80);
+    const dir = await run('photo', { model: at('model'), image: at('photo.png') });
+    const one = { prompts: prompts.slice(1), steps: 1, threads: 2 };
+    const { concept, oracle, pictures, pasted } = await evaluateRun({ run: dir, evaluators: at('evaluators'), ...one });
+    expect({ concept, oracle }).toEqual({ concept: null, oracle: null });
+    expect(pictures).toMatchObject({ identified: null, copies: { share: null }, copiesMasked: null });
+    expect(pasted.fidelity).toBeCloseTo(1, 5);
+  });
+
+  it('refuses runs on models of other pictures', async () => {
+    const large = await model('large', 16);
+    const dir = await run('other', { model: large, image: at('photo.png'), resolution: 64 });
+    await expect(evaluateRun({ run: dir, evaluators: at('evaluators') })).rejects.toThrow('got 128×128');
+  });
+});

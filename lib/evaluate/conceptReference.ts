@@ -6,8 +6,6 @@ import { fillPrompt, type Prompt, recordFor } from '../world/prompts.js';
 import { type Render, renderSprite } from '../world/render.js';
 import { type MaskedPicture, pictureDistance } from './copies.js';
 import type { PromptedPicture, Reference } from './figures.js';
-import { distractorDirections, meanDirection } from './gates.js';
-import type { Reader } from './reader.js';
 
 /** Views that a concept is measured against. */
 export const REFERENCE_VIEWS = 64;
@@ -58,19 +56,4 @@ export function oraclePictures(index: number, prompts: readonly Prompt[], each: 
       return promptedBy(prompt, own.noun, pixelsToSigned(picture.pixels));
     }),
   );
-}
-
-/** Identities of all concepts but one, and of sprites that nothing was trained on. */
-export async function galleryOf(
-  reader: Reader,
-  without: number | null,
-  { views = 16, distractors = 200 }: { views?: number; distractors?: number } = {},
-): Promise<Float32Array[]> {
-  const gallery: Float32Array[] = [];
-  for (let index = 0; index < CONCEPTS; index++) {
-    if (index === without) continue;
-    const pictures = conceptReferenceViews(index, views).map(({ picture }) => pixelsToSigned(picture.pixels));
-    gallery.push(meanDirection(await reader.read(pictures)));
-  }
-  return [...gallery, ...(await distractorDirections(reader, distractors, 8))];
 }

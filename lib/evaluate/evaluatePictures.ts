@@ -1,7 +1,7 @@
 import { ConfigError } from '../errors.js';
 import { SIDE } from '../world/canvas.js';
 import { type Figures, figuresOf, type PromptedPicture, type Reference } from './figures.js';
-import { meanDirection } from './gates.js';
+import { meanDirection } from './identities.js';
 import type { Reader } from './reader.js';
 
 export interface EvaluateOptions {

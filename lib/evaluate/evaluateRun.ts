@@ -11,10 +11,11 @@ import { openModel } from '../pipeline/openModel.js';
 import { readRunConfig, runFolder } from '../train/runFolder.js';
 import { SIDE } from '../world/canvas.js';
 import { fillPrompt, type Prompt, promptSuite } from '../world/prompts.js';
-import { conceptOf, conceptReference, galleryOf, oraclePictures, promptedBy } from './conceptReference.js';
+import { conceptOf, conceptReference, oraclePictures, promptedBy } from './conceptReference.js';
 import { type Evaluation, evaluatePictures } from './evaluatePictures.js';
 import { type Evaluators, openEvaluators } from './evaluators.js';
 import type { PromptedPicture, Reference } from './figures.js';
+import { galleryOf } from './identities.js';
 import { seen } from './reader.js';
 
 export interface EvaluateRunOptions {

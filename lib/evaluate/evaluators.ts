@@ -53,11 +53,10 @@ export interface Verification {
 const TOLERANCE = 0.003;
 
 function differences(config: GateFigures, measured: GateFigures): string[] {
-  const flat = ({ fresh, distorted, identity, pair }: GateFigures): [string, number][] => [
+  const flat = ({ fresh, distorted, ...others }: GateFigures): [string, number][] => [
     ...Object.entries(fresh).map(([name, share]): [string, number] => [`${name}, fresh`, share]),
     ...Object.entries(distorted).map(([name, share]): [string, number] => [`${name}, distorted`, share]),
-    ['identity', identity],
-    ['pair', pair],
+    ...Object.entries(others as Record<string, number>),
   ];
   const recorded = new Map(flat(config));
   return flat(measured).flatMap(([name, share]) => {

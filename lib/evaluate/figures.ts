@@ -2,7 +2,7 @@
 import type { Attribute, Attributes, Background, Position } from '../world/attributes.js';
 import type { PromptKind } from '../world/prompts.js';
 import { type CopyFigures, copyFigures, type MaskedPicture } from './copies.js';
-import { nearestIdentity } from './gates.js';
+import { nearestIdentity } from './identities.js';
 import { cosine, probabilityOf, type Reading, seen } from './reader.js';
 
 /** A picture of a prompt. */
@@ -50,7 +50,7 @@ export interface Figures {
 }
 
 /** Prompts that ask for a scene and leave the subject's looks as they are. */
-const SCENES: ReadonlySet<PromptKind> = new Set<PromptKind>(['base', 'background', 'position', 'size']);
+export const SCENES: ReadonlySet<PromptKind> = new Set<PromptKind>(['base', 'background', 'position', 'size']);
 
 const mean = (values: readonly number[]): number | null =>
   values.length === 0 ? null : values.reduce((a, b) => a + b, 0) / values.length;

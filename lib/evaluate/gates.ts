@@ -1,11 +1,14 @@
 // Whether the evaluators can be trusted: measured on renders that they never learned from.
-import { pixelsToSigned } from '../io/image.js';
 import { uniformDraws } from '../random/hash.js';
 import { deriveSeed } from '../random/philox.js';
 import type { Attribute } from '../world/attributes.js';
-import { concept, conceptReferenceViews, evaluationConcepts } from '../world/concepts.js';
+import { concept, evaluationConcepts } from '../world/concepts.js';
+import { promptSuite } from '../world/prompts.js';
 import { sprite } from '../world/sprites.js';
+import { oraclePictures } from './conceptReference.js';
 import type { Distortion } from './distort.js';
+import { SCENES } from './figures.js';
+import { conceptDirection, distractorDirections, nearestIdentity } from './identities.js';
 import { classLesson, type Lesson, recolouredLesson, spriteLesson, UNSEEN_SPRITES } from './lessons.js';
 import { ATTRIBUTES } from './network.js';
 import { cosine, type Reader, type Reading, seen } from './reader.js';
@@ -18,7 +21,7 @@ export interface GateSizes {
   readonly pictures: number;
   /** Of the 25 of the tables. */
   readonly concepts: number;
-  /** Pictures of each concept that stand for it, and as many to be recognised. */
+  /** Views of each concept that stand for it. */
   readonly references: number;
   readonly distractors: number;
 }
@@ -31,8 +34,10 @@ export interface GateFigures {
   readonly fresh: Readonly<Record<Attribute, number>>;
   /** On the same pictures, half of them noised (σ 0.1 in −1…1), half blurred (3×3 binomial mean). */
   readonly distorted: Readonly<Record<Attribute, number>>;
-  /** Concept pictures whose nearest mean direction, of those of concepts and distractors, is their own. */
+  /** Perfect pictures of concepts, for prompts for scenes, whose nearest mean direction of all concepts and distractors is their own. */
   readonly identity: number;
+  /** The same in any style, with any accessory. */
+  readonly identityStyled: number;
   /** Class pictures whose own caption is the nearest of 16. */
   readonly pair: number;
 }
@@ -67,52 +72,25 @@ export function attributeShares(
   return Object.fromEntries(shares) as Record<Attribute, number>;
 }
 
-/** The mean of directions, of length 1. */
-export function meanDirection(readings: readonly Pick<Reading, 'identity'>[]): Float32Array {
-  const sum = new Float32Array(readings[0]!.identity.length);
-  for (const { identity } of readings) {
-    for (let i = 0; i < sum.length; i++) sum[i] = sum[i]! + identity[i]!;
-  }
-  const length = Math.sqrt(cosine(sum, sum));
-  return sum.map((value) => value / length);
-}
-
-/** The index of the direction nearest to a reading. */
-export function nearestIdentity(reading: Pick<Reading, 'identity'>, gallery: readonly Float32Array[]): number {
-  const cosines = gallery.map((direction) => cosine(reading.identity, direction));
-  return cosines.indexOf(Math.max(...cosines));
-}
-
-/** Mean directions of unseen sprites of the training family, in random plain scenes. */
-export async function distractorDirections(reader: Reader, count: number, pictures: number): Promise<Float32Array[]> {
-  const gallery: Float32Array[] = [];
-  for (let i = 0; i < count; i++) {
-    const one = sprite(UNSEEN_SPRITES + i);
-    const views = Array.from({ length: pictures }, (_, view) =>
-      spriteLesson(one, deriveSeed(SEED + 3, i * 64 + view), NONE),
-    );
-    gallery.push(meanDirection(await reader.read(views.map(({ image }) => image))));
-  }
-  return gallery;
-}
-
-async function identityShare(reader: Reader, sizes: GateSizes): Promise<number> {
+/** Shares of pictures of concepts whose nearest direction is their own: in the scenes of prompts, and in any style and accessory. */
+async function identityShares(reader: Reader, sizes: GateSizes): Promise<{ scenes: number; styled: number }> {
   const { concepts, references, distractors } = sizes;
+  const indices = evaluationConcepts.slice(0, concepts);
   const gallery: Float32Array[] = [];
-  const asked: Reading[][] = [];
-  for (const index of evaluationConcepts.slice(0, concepts)) {
-    const views = conceptReferenceViews(index, references).map(({ picture }) => pixelsToSigned(picture.pixels));
-    gallery.push(meanDirection(await reader.read(views)));
-    const own = concept(index);
-    const fresh = Array.from({ length: references }, (_, i) => {
-      const scene = deriveSeed(SEED + 4 + index, i);
-      return spriteLesson(own, scene, NONE);
-    });
-    asked.push(await reader.read(fresh.map(({ image }) => image)));
+  for (const index of indices) gallery.push(await conceptDirection(reader, index, references));
+  gallery.push(...(await distractorDirections(reader, distractors, 8)));
+  const prompts = promptSuite().filter(({ kind }) => SCENES.has(kind));
+  const right = { scenes: 0, styled: 0 };
+  const count = async (own: number, pictures: readonly Float32Array[]): Promise<number> =>
+    (await reader.read(pictures)).filter((one) => nearestIdentity(one, gallery) === own).length;
+  for (const [own, index] of indices.entries()) {
+    const scenes = oraclePictures(index, prompts, 1).map(({ image }) => image);
+    const styled = scenes.map((_, i) => spriteLesson(concept(index), deriveSeed(SEED + 4 + index, i), NONE).image);
+    right.scenes += await count(own, scenes);
+    right.styled += await count(own, styled);
   }
-  gallery.push(...(await distractorDirections(reader, distractors, Math.min(references, 8))));
-  const right = asked.flatMap((readings, own) => readings.filter((one) => nearestIdentity(one, gallery) === own));
-  return right.length / asked.flat().length;
+  const all = concepts * prompts.length;
+  return { scenes: right.scenes / all, styled: right.styled / all };
 }
 
 async function pairShare(reader: Reader, lessons: readonly Lesson[], readings: readonly Reading[]): Promise<number> {
@@ -126,7 +104,7 @@ async function pairShare(reader: Reader, lessons: readonly Lesson[], readings: r
   return right.length / readings.length;
 }
 
-/** Measures all figures. Takes about `2 · pictures · 2 + concepts · references · 2 + distractors · 8` readings. */
+/** Measures all figures. */
 export async function measureGates(reader: Reader, sizes: GateSizes = GATE_SIZES): Promise<GateFigures> {
   const plain = unseen(sizes.pictures, () => NONE);
   const truths = plain.map(({ attributes }) => attributes);
@@ -134,10 +112,12 @@ export async function measureGates(reader: Reader, sizes: GateSizes = GATE_SIZES
   const changed = unseen(sizes.pictures, (i) => (i % 4 < 2 ? NOISED : BLURRED));
   const again = await reader.read(changed.map(({ image }) => image));
   const classes = sizes.pictures;
+  const { scenes, styled } = await identityShares(reader, sizes);
   return {
     fresh: attributeShares(readings, truths),
     distorted: attributeShares(again, truths),
-    identity: await identityShare(reader, sizes),
+    identity: scenes,
+    identityStyled: styled,
     pair: await pairShare(reader, plain.slice(0, classes), readings.slice(0, classes)),
   };
 }

@@ -1,10 +1,11 @@
 import { describe, expect, it } from 'vitest';
-import { conceptOf, conceptReference, galleryOf, oraclePictures } from '../../lib/evaluate/conceptReference.js';
+import { conceptOf, conceptReference, oraclePictures } from '../../lib/evaluate/conceptReference.js';
 import { copyFigures, percentile, pictureDistance } from '../../lib/evaluate/copies.js';
 import { type EvaluateOptions, evaluatePictures } from '../../lib/evaluate/evaluatePictures.js';
 import { evaluationTable } from '../../lib/evaluate/evaluationTable.js';
 import type { PromptedPicture } from '../../lib/evaluate/figures.js';
-import { attributeShares, missedGates, nearestIdentity } from '../../lib/evaluate/gates.js';
+import { attributeShares, missedGates } from '../../lib/evaluate/gates.js';
+import { galleryOf, nearestIdentity } from '../../lib/evaluate/identities.js';
 import { ATTRIBUTES } from '../../lib/evaluate/network.js';
 import type { Reader, Reading } from '../../lib/evaluate/reader.js';
 import { type Attribute, type Attributes, attributeValues } from '../../lib/world/attributes.js';
@@ -183,8 +184,16 @@ describe('gates', () => {
   it('are named when missed', () => {
     const all = (share: number) =>
       Object.fromEntries(ATTRIBUTES.map((name) => [name, share])) as Record<Attribute, number>;
-    expect(missedGates({ fresh: all(0.97), distorted: all(0.95), identity: 0.95, pair: 0 })).toEqual([]);
-    const missed = missedGates({ fresh: { ...all(0.98), shape: 0.96 }, distorted: all(0.95), identity: 0.5, pair: 1 });
+    expect(missedGates({ fresh: all(0.97), distorted: all(0.95), identity: 0.95, identityStyled: 0, pair: 0 })).toEqual(
+      [],
+    );
+    const missed = missedGates({
+      fresh: { ...all(0.98), shape: 0.96 },
+      distorted: all(0.95),
+      identity: 0.5,
+      identityStyled: 1,
+      pair: 1,
+    });
     expect(missed).toEqual([
       'shape, fresh: expected at least 0.97, got 0.960',
       'identity: expected at least 0.95, got 0.500',

@@ -25,6 +25,8 @@ export interface EvaluateRunOptions {
   readonly prompts?: readonly Prompt[] | undefined;
   /** Pictures for each prompt; default 1. */
   readonly count?: number | undefined;
+  /** Sprites beside the other concepts that the subject is told from; default 200. */
+  readonly distractors?: number | undefined;
   /** Sampler steps; default 25. */
   readonly steps?: number | undefined;
   /** First seed: picture i of every prompt uses seed + i, with and without the adapter; default 0. */
@@ -115,7 +117,13 @@ async function picturesFor(
  * @throws (by rejecting) ConfigError for no evaluators, no run, or a run on another model; and what `generate` throws
  */
 export async function evaluateRun(options: EvaluateRunOptions): Promise<RunEvaluation> {
-  const { threads = availableParallelism(), count = 1, prompts = promptSuite(), onProgress } = options;
+  const {
+    threads = availableParallelism(),
+    count = 1,
+    distractors = 200,
+    prompts = promptSuite(),
+    onProgress,
+  } = options;
   const evaluators = await openEvaluators({ dir: options.evaluators, threads });
   try {
     const run = await openRun(options.run);
@@ -132,7 +140,7 @@ export async function evaluateRun(options: EvaluateRunOptions): Promise<RunEvalu
       reference,
       floor,
       oracle: concept === null ? undefined : oraclePictures(concept, prompts, count),
-      others: concept === null ? [] : await galleryOf(evaluators, concept),
+      others: concept === null ? [] : await galleryOf(evaluators, concept, { views: 16, distractors }),
     });
     mkdirSync(dir, { recursive: true });
     const all = { concept, ...evaluation };

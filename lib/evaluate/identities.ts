@@ -48,7 +48,7 @@ export async function conceptDirection(reader: Reader, index: number, views: num
 export async function galleryOf(
   reader: Reader,
   without: number | null,
-  { views = 16, distractors = 200 }: { views?: number; distractors?: number } = {},
+  { views, distractors }: { views: number; distractors: number },
 ): Promise<Float32Array[]> {
   const gallery: Float32Array[] = [];
   for (let index = 0; index < CONCEPTS; index++) {

@@ -45,7 +45,7 @@ describe('evaluateRun', () => {
     const dir = await run('concept', { model: await model('model', 8), image: at('concept.png') });
     const heard: [number, number][] = [];
     const evaluation = await evaluateRun({
-      ...{ run: dir, evaluators: at('evaluators'), prompts, count: 2, steps: 2, threads: 2 },
+      ...{ run: dir, evaluators: at('evaluators'), prompts, distractors: 5, count: 2, steps: 2, threads: 2 },
       onProgress: (done, all) => heard.push([done, all]),
     });
     expect(evaluation.concept).toBe(2);

@@ -4,7 +4,7 @@ from pathlib import Path
 
 import torch
 import torch.nn.functional as F
-from adapters import SeparateLinear, StackedLinear, attach, cache_context
+from adapters import SampledLinear, SeparateLinear, StackedLinear, adapted_paths, attach, cache_context
 from safetensors.torch import load_file
 from unet import Attention, load_unet
 
@@ -29,19 +29,37 @@ def check_unet(model, expected):
     return difference(got, expected["out"])
 
 
+def values(expected, path):
+    """The values of one layer: up, down and lambda at the start, and trained_up, ... later."""
+    start = {kind: expected[f"init.{key(path, name)}"] for kind, name in BASE_KINDS.items()}
+    trained = {f"trained_{kind}": expected[f"param.{key(path, name)}"] for kind, name in KINDS.items()}
+    return {kind: value.flatten() if kind.endswith("lambda") else value for kind, value in (start | trained).items()}
+
+
+def parameters(adapter):
+    return {"up": adapter.up, "down": adapter.down, "lambda": adapter.lamb}
+
+
+def gradient_difference(adapters, expected, rank):
+    squares = total = 0.0
+    for path, adapter in adapters.items():
+        for kind, value in parameters(adapter).items():
+            gradient = expected[f"r{rank}.grad.{key(path, KINDS[kind])}"].view(value.shape)
+            squares += (value.grad - gradient).square().sum().item()
+            total += gradient.square().sum().item()
+    return (squares / total) ** 0.5
+
+
 def check_adapters(folder, conditions, layer, cached):
     expected = load_file(folder / "adapter-ortho_lora-last.safetensors")
     model = load_unet(folder.parent / folder.name.replace("expected", "tiny"))
-    starts = {
-        path: {kind: expected[f"init.{key(path, name)}"].flatten() if kind == "lambda" else expected[f"init.{key(path, name)}"]
-               for kind, name in BASE_KINDS.items()}
-        for path in [p for p, m in model.named_modules() if ".attn" in p and p.endswith(("to_q", "to_k", "to_v", "to_out.0"))]
-    }
-    adapters, active = attach(model, starts, layer)
-    with torch.no_grad():
-        for path, adapter in adapters.items():
-            for value, name in ((adapter.up, "up"), (adapter.down, "down"), (adapter.lamb, "lambda")):
-                value.copy_(expected[f"param.{key(path, KINDS[name])}"].view(value.shape))
+    adapters, active = attach(model, {path: values(expected, path) for path in adapted_paths(model)}, layer)
+    trains = layer is not SampledLinear
+    if trains:
+        with torch.no_grad():
+            for path, adapter in adapters.items():
+                for kind, value in parameters(adapter).items():
+                    value.copy_(values(expected, path)[f"trained_{kind}"])
     sample, context, *more = [x[:1] for x in conditions]
     if cached:
         cache_context(adapters, context)
@@ -49,18 +67,16 @@ def check_adapters(folder, conditions, layer, cached):
     for rank in (4, 8):
         active.rank = rank
         out = model(sample, torch.tensor([500]), context, *more)
-        model.zero_grad()
-        F.mse_loss(out, expected["target"]).backward()
-        worst = max(worst, difference(out, expected[f"r{rank}.out"]))
-        squares = total = 0.0
-        for path, adapter in adapters.items():
-            for value, name in ((adapter.up, "up"), (adapter.down, "down"), (adapter.lamb, "lambda")):
-                gradient = expected[f"r{rank}.grad.{key(path, KINDS[name])}"].view(value.shape)
-                squares += (value.grad - gradient).square().sum().item()
-                total += gradient.square().sum().item()
-        print(f"  {layer.__name__} rank {rank}: output {difference(out, expected[f'r{rank}.out']):.1e}, "
-              f"gradients {(squares / total) ** 0.5:.1e}")
-        worst = max(worst, (squares / total) ** 0.5 / 2)
+        error = difference(out, expected[f"r{rank}.out"])
+        worst = max(worst, error)
+        text = f"  {layer.__name__} rank {rank}: output {error:.1e}"
+        if trains:
+            model.zero_grad()
+            F.mse_loss(out, expected["target"]).backward()
+            error = gradient_difference(adapters, expected, rank)
+            worst = max(worst, error / 2)
+            text += f", gradients {error:.1e}"
+        print(text)
     return worst
 
 
@@ -71,7 +87,8 @@ def check(folder):
     names = ("sample", "encoder_hidden_states", "text_embeds", "time_ids")
     conditions = [expected[name] for name in names if name in expected]
     worst = 0.0
-    for fused, layer, cached in ((True, StackedLinear, True), (False, SeparateLinear, False)):
+    for layer in (StackedLinear, SampledLinear, SeparateLinear):
+        fused = cached = layer is not SeparateLinear
         Attention.fused = fused
         error = check_unet(load_unet(folder.parent / folder.name.replace("expected", "tiny")), expected)
         print(f"{folder.name}, {'fused' if fused else 'materialised'} attention: output {error:.1e}")

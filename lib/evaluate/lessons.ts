@@ -9,17 +9,21 @@ import {
   attributeValues,
   colours,
 } from '../world/attributes.js';
+import { SIDE } from '../world/canvas.js';
 import { caption } from '../world/caption.js';
 import { captionWords, shapeNouns, superClassNouns } from '../world/lexicon.js';
 import { newRender, type Render, render, renderSprite } from '../world/render.js';
 import { sampleRecord } from '../world/sample.js';
 import { type Sprite, sprite } from '../world/sprites.js';
 import { type Distortion, distort } from './distort.js';
+import { COVER_SIDE } from './network.js';
 
 /** A picture with all that is true of it. */
 export interface Lesson {
   /** [64, 64, 3] in −1…1 */
   readonly image: Float32Array;
+  /** How much of each of 8×8 cells the subject covers, 0…1. */
+  readonly cover: Float32Array;
   readonly attributes: Attributes;
   /** Words of a caption. */
   readonly words: readonly string[];
@@ -45,12 +49,25 @@ function developed(picture: Render, seed: number, distortion: Distortion | 'draw
   return image;
 }
 
+/** Means of the mask over cells of 8×8 pixels. */
+function coverOf({ alpha }: Render): Float32Array {
+  const cover = new Float32Array(COVER_SIDE * COVER_SIDE);
+  const cell = SIDE / COVER_SIDE;
+  for (let i = 0; i < alpha.length; i++) {
+    const [x, y] = [i % SIDE, Math.floor(i / SIDE)];
+    const at = Math.floor(y / cell) * COVER_SIDE + Math.floor(x / cell);
+    cover[at] = cover[at]! + alpha[i]! / (255 * cell * cell);
+  }
+  return cover;
+}
+
 /** A picture of a shape class. */
 export function classLesson(seed: number, index: number, distortion: Distortion | 'drawn' = 'drawn'): Lesson {
   const own = deriveSeed(seed, index);
   const record = sampleRecord(own);
   return {
     image: developed(render(record, shared), own, distortion),
+    cover: coverOf(shared),
     attributes: stated(record),
     words: captionWords(caption(record, own)),
   };
@@ -84,6 +101,7 @@ function spriteInScene(one: Sprite, own: number, recoloured: boolean, distortion
   const known = { superClass, background, position, size, style, accessory };
   return {
     image: developed(picture, own, distortion),
+    cover: coverOf(picture),
     attributes: recoloured ? { ...known, colour } : known,
     words: recoloured ? spriteWords(one, { ...record, colour }, own) : [],
   };
@@ -122,12 +140,12 @@ export function labelsOf(lessons: readonly Lesson[], attribute: Attribute): Int3
   return Int32Array.from(lessons, ({ attributes }) => values.indexOf(attributes[attribute]!));
 }
 
-/** Pictures one after the other, [n, 64, 64, 3]. */
-export function imagesOf(lessons: readonly Pick<Lesson, 'image'>[]): Float32Array {
-  const size = lessons[0]?.image.length ?? 0;
-  const all = new Float32Array(lessons.length * size);
-  lessons.forEach(({ image }, i) => {
-    all.set(image, i * size);
+/** Arrays of one length, one after the other: pictures as [n, 64, 64, 3]. */
+export function stacked(arrays: readonly Float32Array[]): Float32Array {
+  const size = arrays[0]?.length ?? 0;
+  const all = new Float32Array(arrays.length * size);
+  arrays.forEach((array, i) => {
+    all.set(array, i * size);
   });
   return all;
 }

@@ -47,16 +47,20 @@ export interface PictureReadings {
   readonly identity: Value;
   /** [n, shared], of length 1 */
   readonly pair: Value;
+  /** [n, side/8, side/8, 1]: how much of each cell the subject covers, 0…1 */
+  readonly cover: Value;
 }
 
-/** Features [n, side/16, side/16, widths[3]] of pictures: a convolution to half the side, then a residual block on each level. */
-function trunk(p: ParamNode, image: Value, { widths, groups }: EvaluatorSizes): Value {
+/** Features of pictures at 1/8 and 1/16 of the side: on each level a convolution to half the side, then a residual block. */
+function trunk(p: ParamNode, image: Value, { widths, groups }: EvaluatorSizes): { fine: Value; coarse: Value } {
   const norm = { groups, eps: 1e-5 };
-  const last = widths.reduce((x, out, level) => {
-    const down = convLayer(p.child(`down.${level}`), x, { out, stride: 2, pad: 1 });
-    return resnetBlock2D(p.child(`block.${level}`), down, null, { out, ...norm });
-  }, image);
-  return groupNormSilu(p.child('norm'), last, norm);
+  const levels: Value[] = [];
+  for (const [level, out] of widths.entries()) {
+    const down = convLayer(p.child(`down.${level}`), levels.at(-1) ?? image, { out, stride: 2, pad: 1 });
+    levels.push(resnetBlock2D(p.child(`block.${level}`), down, null, { out, ...norm }));
+  }
+  const [fine, coarse] = levels.slice(-2).map((x, i) => groupNormSilu(p.child(`norm.${i}`), x, norm));
+  return { fine: fine!, coarse: coarse! };
 }
 
 /** Features [n, c] from the places that matter: attention of a query, made from the mean, over all places. */
@@ -70,7 +74,7 @@ function gathered(p: ParamNode, features: Value, mean: Value, { heads }: Evaluat
 
 /** The network on pictures [n, side, side, 3] in −1…1. */
 export function readPictures(p: ParamNode, sizes: EvaluatorSizes, image: Value): PictureReadings {
-  const features = trunk(p.child('trunk'), image, sizes);
+  const { fine, coarse: features } = trunk(p.child('trunk'), image, sizes);
   const n = image.shape[0]!;
   const flat = reshape(features, [n, elements(features.shape) / n]);
   const placed = silu(linearLayer(p.child('placed'), flat, { out: sizes.placed }));
@@ -82,6 +86,7 @@ export function readPictures(p: ParamNode, sizes: EvaluatorSizes, image: Value):
     logits: linearLayer(p.child('attributes.1'), attributes, { out: LOGITS }),
     identity: l2Normalize(linearLayer(p.child('identity.1'), identity, { out: sizes.identity })),
     pair: l2Normalize(linearLayer(p.child('picture'), all, { out: sizes.shared })),
+    cover: convLayer(p.child('cover'), fine, { out: 1, kernel: 1 }),
   };
 }
 
@@ -113,6 +118,9 @@ export function imageInput(graph: Graph, n: number): Value {
   return input(graph, 'image', [n, SIDE, SIDE, 3]);
 }
 
+/** Cells of `cover` along a side. */
+export const COVER_SIDE: number = SIDE / 8;
+
 /** Input `words` of a graph. */
 export function wordsInput(graph: Graph, n: number): Value {
   return input(graph, 'words', [n, vocabulary.length]);
@@ -126,7 +134,7 @@ export function networkLayout(sizes: EvaluatorSizes): FlatLayout {
   });
 }
 
-/** Appends results `logits`, `identity` and `pair` for input `image` [n, …], from weights in a state buffer. */
+/** Appends results `logits`, `identity`, `pair` and `cover` for input `image` [n, …], from weights in a state buffer. */
 export function appendPictureReadings(
   graph: Graph,
   sizes: EvaluatorSizes,

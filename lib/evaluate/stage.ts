@@ -4,7 +4,7 @@ import type { Feeds } from '../pipeline/session.js';
 import type { Stage } from '../pretrain/runStage.js';
 import { deriveSeed } from '../random/philox.js';
 import { type GateSizes, measureGates } from './gates.js';
-import { classLesson, identityLessons, imagesOf, labelsOf, recolouredLesson } from './lessons.js';
+import { classLesson, identityLessons, labelsOf, recolouredLesson, stacked } from './lessons.js';
 import { ATTRIBUTES, networkLayout, wordRows } from './network.js';
 import { loadedReader } from './reader.js';
 import type { EvaluatorSettings } from './settings.js';
@@ -29,7 +29,8 @@ export function lessonFeeds({ seed, training }: EvaluatorSettings, step: number)
     labelsOf(all.slice(0, labelled(attribute, training)), attribute),
   ]);
   return {
-    image: imagesOf(all),
+    image: stacked(all.map(({ image }) => image)),
+    'labels.cover': stacked(all.map(({ cover }) => cover)),
     words: wordRows(captioned.map(({ words }) => words)),
     ...Object.fromEntries(labels),
   };

@@ -1,6 +1,7 @@
 import { createGraph, type Graph, input, result, type Value } from '../graph/graph.js';
 import { add } from '../ops/add.js';
 import { linear } from '../ops/linear.js';
+import { mse } from '../ops/mse.js';
 import { scale } from '../ops/scale.js';
 import { slice } from '../ops/slice.js';
 import { softmaxCrossEntropy } from '../ops/softmaxCrossEntropy.js';
@@ -32,7 +33,7 @@ export function labelled(attribute: Attribute, training: EvaluatorTraining): num
 }
 
 /** Results of the step graph that the log shows. */
-export const PARTS: readonly string[] = [...ATTRIBUTES, 'identity', 'pair'];
+export const PARTS: readonly string[] = [...ATTRIBUTES, 'identity', 'pair', 'cover'];
 
 function attributeLosses(logits: Value, training: EvaluatorTraining): Map<string, Value> {
   return new Map(
@@ -73,11 +74,12 @@ export function evaluatorStepGraph({ sizes, training }: EvaluatorSettings, layou
   const p = stateTrees(graph, layout, 'params')(COMPONENT);
   const n = picturesOf(training);
   const captioned = training.classes + training.recoloured;
-  const { logits, identity, pair } = readPictures(p, sizes, imageInput(graph, n));
+  const { logits, identity, pair, cover } = readPictures(p, sizes, imageInput(graph, n));
   const texts = readTexts(p, sizes, wordsInput(graph, captioned));
   const losses = attributeLosses(logits, training);
   losses.set('identity', identityLoss(identity, training));
   losses.set('pair', pairLoss(rowsOf(pair, 0, captioned), texts, training.sharpness.pair));
+  losses.set('cover', mse(cover, input(graph, 'labels.cover', cover.shape)).loss);
   const weights: Readonly<Record<string, number>> = training.weights;
   const loss = [...losses].map(([name, part]) => scale(part, weights[name] ?? 1)).reduce((sum, part) => add(sum, part));
   for (const [name, value] of losses) result(graph, name, value);

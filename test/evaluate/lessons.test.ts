@@ -4,10 +4,10 @@ import {
   classLesson,
   drawDistortion,
   identityLessons,
-  imagesOf,
   type Lesson,
   labelsOf,
   recolouredLesson,
+  stacked,
 } from '../../lib/evaluate/lessons.js';
 import { pixelsToSigned } from '../../lib/io/image.js';
 import { uniformDraws } from '../../lib/random/hash.js';
@@ -47,6 +47,18 @@ describe('lessons', () => {
     }
   });
 
+  it('know where the subject is', () => {
+    const { cover } = classLesson(3, 5, NONE);
+    const { alpha } = render(sampleRecord(deriveSeed(3, 5)));
+    const total = alpha.reduce((sum, value) => sum + value / 255, 0);
+    expect(cover.reduce((sum, value) => sum + 64 * value, 0)).toBeCloseTo(total, 2);
+    expect(Math.max(...cover)).toBeLessThanOrEqual(1.000001);
+    expect(cover[8 * 3 + 4]).toBeCloseTo(
+      [...alpha].reduce((sum, value, i) => sum + ((i % 64) >> 3 === 4 && i >> 9 === 3 ? value / 255 / 64 : 0), 0),
+      5,
+    );
+  });
+
   it('of sprites have no shape, and a named colour only if they are drawn in it', () => {
     const nouns = Object.values(shapeNouns).flat();
     for (let index = 0; index < 16; index++) {
@@ -61,7 +73,7 @@ describe('lessons', () => {
 
   it('become inputs: pictures in a row, labels by number', () => {
     const lessons = [0, 1, 2].map((index) => classLesson(3, index));
-    const all = imagesOf(lessons);
+    const all = stacked(lessons.map(({ image }) => image));
     expect(all.length).toBe(3 * SIZE);
     expect(all.slice(SIZE, 2 * SIZE)).toEqual(lessons[1]!.image);
     const labels = [...labelsOf(lessons, 'shape')];

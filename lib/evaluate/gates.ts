@@ -30,10 +30,12 @@ export const GATE_SIZES: GateSizes = { pictures: 1000, concepts: 25, references:
 
 /** Shares of right answers. */
 export interface GateFigures {
-  /** On pictures as rendered. */
+  /** On pictures as rendered; colours of shape classes only. */
   readonly fresh: Readonly<Record<Attribute, number>>;
   /** On the same pictures, half of them noised (σ 0.1 in −1…1), half blurred (3×3 binomial mean). */
   readonly distorted: Readonly<Record<Attribute, number>>;
+  /** Sprites whose main paint is the named colour that is seen. They have two more colours, so no gate is set. */
+  readonly spriteColour: number;
   /** Perfect pictures of concepts, for prompts for scenes, whose nearest mean direction of all concepts and distractors is their own. */
   readonly identity: number;
   /** The same in any style, with any accessory. */
@@ -107,7 +109,9 @@ async function pairShare(reader: Reader, lessons: readonly Lesson[], readings: r
 /** Measures all figures. */
 export async function measureGates(reader: Reader, sizes: GateSizes = GATE_SIZES): Promise<GateFigures> {
   const plain = unseen(sizes.pictures, () => NONE);
-  const truths = plain.map(({ attributes }) => attributes);
+  const truths = plain.map(({ attributes: { colour, ...others } }) =>
+    others.shape === undefined || colour === undefined ? others : { ...others, colour },
+  );
   const readings = await reader.read(plain.map(({ image }) => image));
   const changed = unseen(sizes.pictures, (i) => (i % 4 < 2 ? NOISED : BLURRED));
   const again = await reader.read(changed.map(({ image }) => image));
@@ -116,6 +120,10 @@ export async function measureGates(reader: Reader, sizes: GateSizes = GATE_SIZES
   return {
     fresh: attributeShares(readings, truths),
     distorted: attributeShares(again, truths),
+    spriteColour: attributeShares(
+      readings.slice(classes),
+      plain.slice(classes).map(({ attributes }) => attributes),
+    ).colour,
     identity: scenes,
     identityStyled: styled,
     pair: await pairShare(reader, plain.slice(0, classes), readings.slice(0, classes)),

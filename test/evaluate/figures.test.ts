@@ -184,9 +184,16 @@ describe('gates', () => {
   it('are named when missed', () => {
     const all = (share: number) =>
       Object.fromEntries(ATTRIBUTES.map((name) => [name, share])) as Record<Attribute, number>;
-    expect(missedGates({ fresh: all(0.97), distorted: all(0.95), identity: 0.95, identityStyled: 0, pair: 0 })).toEqual(
-      [],
-    );
+    expect(
+      missedGates({
+        fresh: all(0.97),
+        distorted: all(0.95),
+        identity: 0.95,
+        identityStyled: 0,
+        spriteColour: 0,
+        pair: 0,
+      }),
+    ).toEqual([]);
     const missed = missedGates({
       fresh: { ...all(0.98), shape: 0.96 },
       distorted: all(0.95),

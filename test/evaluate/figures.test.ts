@@ -198,6 +198,7 @@ describe('gates', () => {
       fresh: { ...all(0.98), shape: 0.96 },
       distorted: all(0.95),
       identity: 0.5,
+      spriteColour: 1,
       identityStyled: 1,
       pair: 1,
     });

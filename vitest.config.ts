@@ -1,6 +1,7 @@
 import { defineConfig, type ViteUserConfig } from 'vitest/config';
 
-// `check` needs neither the addon nor a built tree; `native` loads the addon, one process at a time.
+// `check` needs neither the addon nor a built tree and takes seconds; `slow` is the same for tests that take longer; `native` loads
+// the addon, one process at a time.
 const config: ViteUserConfig = defineConfig({
   test: {
     projects: [
@@ -8,9 +9,18 @@ const config: ViteUserConfig = defineConfig({
         test: {
           name: 'check',
           include: ['test/**/*.test.ts'],
-          exclude: ['test/native/**', 'test/end-to-end/**'],
+          exclude: ['test/native/**', 'test/end-to-end/**', 'test/**/*.slow.test.ts'],
           pool: 'threads',
           isolate: false, // these tests share no state, and starting a process for each file costs more than they do
+        },
+      },
+      {
+        test: {
+          name: 'slow',
+          include: ['test/**/*.slow.test.ts'],
+          exclude: ['test/native/**', 'test/end-to-end/**'],
+          pool: 'threads',
+          testTimeout: 60_000,
         },
       },
       {

@@ -81,8 +81,8 @@ describe('evaluatePictures', () => {
   });
   const known = {
     [-1]: reading({ background: 'sea', position: 'top' }, [1, 0]),
-    [0.5]: reading({ background: 'snow', position: 'top' }, [0.8, 0.6], [1, 0]),
-    [0.25]: reading({ background: 'sea', position: 'left' }, [0, 1], [0, 1]),
+    0.5: reading({ background: 'snow', position: 'top' }, [0.8, 0.6], [1, 0]),
+    0.25: reading({ background: 'sea', position: 'left' }, [0, 1], [0, 1]),
   };
   const options: EvaluateOptions = {
     evaluators: reader(known),

@@ -97,6 +97,15 @@ std::vector<char> madeUp(const PlannedTensor& t, float scale, Random& random) {
   return bytes;
 }
 
+// Inputs. Vectors (times, mixing factors, the optimizer's settings) are positive, as the real ones are: a negative bias correction
+// would have no square root.
+std::vector<char> madeUpInput(const PlannedTensor& t, Random& random) {
+  std::vector<char> bytes = madeUp(t, 1, random);
+  if (t.rank > 1 || t.dtype != DType::f32) return bytes;
+  for (size_t i = 3; i < bytes.size(); i += 4) bytes[i] = static_cast<char>(bytes[i] & 0x7f);  // the sign
+  return bytes;
+}
+
 // Weights are scaled by 1 / sqrt(columns), so that activations keep their size.
 void addWeights(Engine& engine, const Plan& plan, Random& random) {
   std::set<std::string> added;
@@ -171,7 +180,7 @@ int run(const Arguments& a) {
   createStates(*engine, plan, random);
   const auto program = engine->load(data, bytes.size());
   for (const NamedTensor& named : plan.inputs) {
-    const std::vector<char> values = madeUp(plan.tensors[named.tensor], 1, random);
+    const std::vector<char> values = madeUpInput(plan.tensors[named.tensor], random);
     program->write(named.name, values.data(), values.size());
   }
   RunReport report;

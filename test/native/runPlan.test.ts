@@ -5,8 +5,10 @@ import { tmpdir } from 'node:os';
 import { dirname, join } from 'node:path';
 import { expect, test } from 'vitest';
 import { loadAddon } from '../../lib/addon/load.js';
-import { createGraph, input, result, state, weight } from '../../lib/graph/graph.js';
+import { createGraph, input, result, state, type Value, weight } from '../../lib/graph/graph.js';
+import { adamw } from '../../lib/ops/adamw.js';
 import { add } from '../../lib/ops/add.js';
+import { gradNorm } from '../../lib/ops/gradNorm.js';
 import { linear } from '../../lib/ops/linear.js';
 import { encodePlan } from '../../lib/plan/encode.js';
 import { makePlan } from '../../lib/plan/makePlan.js';
@@ -44,6 +46,17 @@ test.skipIf(!existsSync(program))(
     expect(two.stdout.match(/^run \d: /gm)).toHaveLength(3);
   },
 );
+
+test.skipIf(!existsSync(program))('makes up settings with which an optimizer step stays finite', () => {
+  const graph = createGraph();
+  const flat = (buffer: string): Value => state(graph, buffer, 0, [40], buffer);
+  const [loss, hyper] = [input(graph, 'loss', [1]), input(graph, 'hyper', [8])];
+  const norm = gradNorm(flat('grads'));
+  adamw({ params: flat('params'), grads: flat('grads'), m: flat('m'), v: flat('v'), hyper, loss, norm });
+  result(graph, 'norm', norm);
+  const { status, stderr } = run(encodePlan(makePlan(graph, 1)), '--check');
+  expect({ status, stderr }).toEqual({ status: 0, stderr: '' });
+});
 
 test.skipIf(!existsSync(program))('a broken plan or option ends with a message and a status', () => {
   const broken = run(somePlan().subarray(0, 99));

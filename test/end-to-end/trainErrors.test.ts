@@ -14,10 +14,7 @@ import type { TrainOptions } from '../../lib/train/options.js';
 import { filesIn, tinyTraining, valuesOf, writePhoto } from './tinyTraining.js';
 
 /** What the machine is made to look like. */
-const machine = vi.hoisted(() => ({
-  diskBytes: Number.POSITIVE_INFINITY,
-  freeKilobytes: undefined as number | undefined,
-}));
+const machine = vi.hoisted(() => ({ diskBytes: Number.POSITIVE_INFINITY }));
 
 vi.mock('node:fs/promises', async (original) => {
   const real = await original<typeof import('node:fs/promises')>();
@@ -34,18 +31,9 @@ vi.mock('node:fs/promises', async (original) => {
   return { ...real, open };
 });
 
-vi.mock('node:fs', async (original) => {
-  const real = await original<typeof import('node:fs')>();
-  const readFileSync = (path: string, encoding: 'utf8'): string =>
-    path === '/proc/meminfo' && machine.freeKilobytes !== undefined
-      ? `MemTotal: 1 kB\nMemAvailable:   ${machine.freeKilobytes} kB\n`
-      : real.readFileSync(path, encoding);
-  return { ...real, readFileSync };
-});
-
 afterEach(() => {
   machine.diskBytes = Number.POSITIVE_INFINITY;
-  machine.freeKilobytes = undefined;
+  vi.restoreAllMocks();
 });
 
 const tiny = tinyTraining();
@@ -167,12 +155,12 @@ describe('memory', () => {
   });
 
   it('that is not free: the error names what is needed, before anything is written', async () => {
-    machine.freeKilobytes = 5000;
+    const free = vi.spyOn(process, 'availableMemory').mockReturnValue(5_120_000);
     const run = tiny.run('not free', {});
     await expect(run).rejects.toThrow(OutOfMemoryError);
     await expect(run).rejects.toThrow(/this run needs [\d.]+MB, 5\.12MB are free/);
     expect(existsSync(tiny.at('not free'))).toBe(false);
-    machine.freeKilobytes = 1_000_000;
+    free.mockReturnValue(1e9);
     await tiny.run('free', { steps: 1 });
   });
 });

@@ -7,6 +7,8 @@
 #include <thread>
 #include <vector>
 
+#include "spread.h"
+
 namespace tlora {
 namespace {
 
@@ -63,6 +65,7 @@ class Pool final : public ThreadPool {
     tasks_ = tasks;
     next_.store(0, std::memory_order_relaxed);
     failure_ = nullptr;
+    callersProcessor_.store(currentProcessor(), std::memory_order_relaxed);
     const uint64_t generation = (state_.load(std::memory_order_relaxed) & ~(kGeneration - 1)) + kGeneration;
     state_.store(generation | kOpen);
     if (sleepers_.load() > 0) {
@@ -121,6 +124,7 @@ class Pool final : public ThreadPool {
       uint64_t state = state_.load();
       if ((state & kOpen) == 0 || !state_.compare_exchange_strong(state, state + 1)) continue;
       last = state & ~(kGeneration - 1);
+      leaveProcessor(callersProcessor_.load(std::memory_order_relaxed));
       takeTasks(thread);
       if ((state_.fetch_sub(1) & (kMembers | kOpen)) == 1) {
         std::lock_guard lock(mutex_);
@@ -144,6 +148,7 @@ class Pool final : public ThreadPool {
   std::atomic<int64_t> next_{0};
   std::atomic<uint64_t> state_{0};
   std::atomic<int> sleepers_{0};
+  std::atomic<int> callersProcessor_{-1};
   std::atomic<bool> stopping_{false};
   std::exception_ptr failure_;
   std::mutex mutex_;

@@ -4,11 +4,13 @@
 //   tlora-bench-gemm <libopenblas.so> <threads> <rounds> [only shapes whose name contains this]
 #include <dlfcn.h>
 
+#include <chrono>
 #include <cstdio>
 #include <cstdlib>
 #include <cstring>
 #include <ctime>
 #include <string>
+#include <thread>
 #include <vector>
 
 #include "core/thread_pool.h"
@@ -87,6 +89,11 @@ double now(int threads) {
   return static_cast<double>(t.tv_sec) + 1e-9 * static_cast<double>(t.tv_nsec);
 }
 
+// OpenBLAS's threads go on looking for work for some 25 ms after a product and would keep a core from what comes next.
+void rest(int threads) {
+  if (threads > 1) std::this_thread::sleep_for(std::chrono::milliseconds(60));
+}
+
 struct Bench {
   Sgemm sgemm;
   Context& context;
@@ -123,14 +130,17 @@ struct Bench {
     std::vector<double> ours, theirs;
     for (int round = -1; round < rounds; round++) {  // the first round warms up
       const int threads = context.pool.threads();
+      rest(threads);
       const double start = now(threads);
       gemm(context, s.m, s.n, s.k, ourA, ourB, c.f32(), s.n);
+      const double middle = now(threads);
+      rest(threads);
       const double between = now(threads);
       sgemm(kRowMajor, transA ? kTrans : kNo, transB ? kTrans : kNo, s.m, s.n, s.k, 1, a.f32(), transA ? s.m : s.k,
             b.f32(), transB ? s.k : s.n, 0, d.f32(), s.n);
       const double end = now(threads);
       if (round < 0) continue;
-      ours.push_back(between - start);
+      ours.push_back(middle - start);
       theirs.push_back(end - between);
     }
     print(s, ours, theirs);

@@ -1,0 +1,32 @@
+// Attention in one pass over the keys, by the scaled-dot-product operations of cuDNN's graph API.
+#pragma once
+#include <cstdint>
+
+#include "core/tensor.h"
+
+namespace tlora::cuda {
+
+struct Context;
+
+// q [n, tq, heads · d]; k, v [n, tk, heads · d]: head h has channels h · d up to (h + 1) · d.
+struct FusedAttention {
+  DType dtype = DType::bf16;  // of q, k, v, o and all gradients
+  int64_t n = 0, heads = 0, tq = 0, tk = 0, d = 0;
+  bool causal = false;
+};
+
+// o = softmax(q · kᵀ / √d) · v, lse [n, heads, tq] (float32) = log of the sum of exp of the scaled scores, natural logarithm.
+// false: cuDNN's version, the type, the head width or the shape is not covered; nothing was queued, and it stays so for this shape.
+bool fusedAttention(Context& context, const FusedAttention& shape, const void* q, const void* k, const void* v, void* o, float* lse);
+
+struct FusedAttentionGradient {
+  const void *q = nullptr, *k = nullptr, *v = nullptr, *o = nullptr;
+  const float* lse = nullptr;
+  const void* dO = nullptr;
+  void *dq = nullptr, *dk = nullptr, *dv = nullptr;  // nullptr: not wanted
+};
+
+// false: as above, or gradients that nobody wants do not fit the workspace. The deterministic algorithm only.
+bool fusedAttentionVjp(Context& context, const FusedAttention& shape, const FusedAttentionGradient& tensors);
+
+}  // namespace tlora::cuda

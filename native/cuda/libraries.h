@@ -1,7 +1,8 @@
-// What cuBLASLt and cuDNN keep for one opened device: handles, execution plans, and which algorithm each shape uses.
+// Handles of cuBLASLt and cuDNN, their execution plans, and the algorithm that each shape uses. One per opened device;
 // Context::libraries points to it. The emulated build has a twin of every function here in test/support/cuda.
 #pragma once
-#include <cstddef>
+#include <cuda_runtime.h>
+
 #include <string>
 #include <string_view>
 
@@ -9,14 +10,10 @@
 
 namespace tlora::cuda {
 
-struct Context;
 struct Libraries;
 
-// Bytes of Context::workspace that the libraries are written for: what cuBLASLt recommends from Hopper on.
-constexpr size_t kLibraryWorkspaceBytes = size_t{32} << 20;
-
-// Opens cuBLASLt and cuDNN on the current device. nullptr: one of them cannot be used, and the reason says why.
-Libraries* openLibraries(Reason& reason);
+// Opens both libraries for the current device; their work goes to `stream`. Throws Error (kDevice).
+Libraries* openLibraries(cudaStream_t stream);
 void closeLibraries(Libraries* libraries);
 
 // The algorithms chosen so far as a small JSON text: {"format": 1, "device": …, "cublasLt": …, "cudnn": …, "choices": {shape: algorithm}}.

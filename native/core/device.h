@@ -5,20 +5,30 @@
 
 #include "backend.h"
 #include "error.h"
-#include "host_memory.h"
 #include "memory_meter.h"
 
 namespace tlora {
 
 struct Device {
-  Device(const Backend& table, const Host& host) : backend(table) {
+  Device(const Backend& table, const Host& host, const DeviceOptions& options) : backend(table) {
     Reason reason;
-    self = backend.open(host, reason);
-    if (!self) fail(kDevice, "%s: %s", backend.name, reason.text);
+    DeviceFacts facts;
+    if (!backend.describe(options.index, facts, reason)) fail(kDevice, "%s:%d: %s", backend.name, options.index, reason.text);
+    self = backend.open(host, options, reason);
+    if (!self) fail(kDevice, "%s:%d: %s", backend.name, options.index, reason.text);
+    meter.add(Use::workspace, facts.workspaceBytes);
   }
   ~Device() { backend.close(self); }
   Device(const Device&) = delete;
   Device& operator=(const Device&) = delete;
+
+  size_t freeBytes() const { return backend.freeBytes(self); }
+  void write(void* to, const void* from, size_t bytes) const {
+    if (bytes > 0 && !backend.write(self, to, from, bytes)) fail(kDevice, "copy to the device failed");
+  }
+  void read(void* to, const void* from, size_t bytes) const {
+    if (bytes > 0 && !backend.read(self, to, from, bytes)) fail(kDevice, "copy from the device failed");
+  }
 
   const Backend& backend;
   void* self = nullptr;
@@ -33,7 +43,7 @@ class Block {
   Block(Device& device, Use use, size_t bytes, const char* what) : device_(&device), use_(use), bytes_(bytes) {
     data_ = device.backend.allocate(device.self, bytes);
     if (!data_) {
-      fail(kOutOfMemory, "not enough memory for %s: %zu bytes needed, %zu free", what, bytes, availableHostBytes());
+      fail(kOutOfMemory, "not enough memory for %s: %zu bytes needed, %zu free", what, bytes, device.freeBytes());
     }
     device.meter.add(use, bytes);
   }
@@ -52,12 +62,10 @@ class Block {
   size_t bytes() const { return bytes_; }
 
   void write(size_t offset, const void* from, size_t bytes) {
-    if (bytes == 0) return;
-    if (!device_->backend.write(device_->self, data() + offset, from, bytes)) fail(kDevice, "copy to the device failed");
+    if (bytes > 0) device_->write(data() + offset, from, bytes);
   }
   void read(size_t offset, void* to, size_t bytes) const {
-    if (bytes == 0) return;
-    if (!device_->backend.read(device_->self, to, data() + offset, bytes)) fail(kDevice, "copy from the device failed");
+    if (bytes > 0) device_->read(to, data() + offset, bytes);
   }
 
  private:

@@ -5,8 +5,8 @@
 
 namespace tlora {
 
-Engine::Engine(const Backend& backend, int threads)
-    : pool_(makeThreadPool(threads, cancelled_)), device_(backend, {pool_.get(), &cancelled_}), weights_(device_, *pool_) {}
+Engine::Engine(const Backend& backend, int threads, const DeviceOptions& options)
+    : pool_(makeThreadPool(threads, cancelled_)), device_(backend, {pool_.get(), &cancelled_}, options), weights_(device_, *pool_) {}
 
 Engine::~Engine() = default;
 

@@ -28,7 +28,7 @@ class Program;
 // Every failure is an Error.
 class Engine : public std::enable_shared_from_this<Engine> {
  public:
-  Engine(const Backend& backend, int threads);
+  Engine(const Backend& backend, int threads, const DeviceOptions& options = {});
   ~Engine();
 
   int threads() const { return pool_->threads(); }
@@ -93,7 +93,7 @@ class Program {
   void bind();
   Tensor bindTensor(const PlannedTensor& tensor) const;
   Tensor bindWeight(const PlannedTensor& tensor) const;
-  void runCall(size_t index, const RunOptions& options);
+  void runCall(size_t index, const RunOptions& options, double& ms);
   void poison();
   void guarded(size_t index, const std::function<void()>& runKernel);
   void checkFinite(size_t index) const;

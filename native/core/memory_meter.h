@@ -4,7 +4,7 @@
 
 namespace tlora {
 
-enum class Use { weights, state, arena, io };
+enum class Use { weights, state, arena, io, workspace };
 
 // Bytes an engine holds, by use, and the most it ever held. Read from any thread.
 class MemoryMeter {
@@ -26,7 +26,7 @@ class MemoryMeter {
 
  private:
   std::atomic<size_t>& at(Use use) { return uses_[static_cast<int>(use)]; }
-  std::atomic<size_t> uses_[4] = {};
+  std::atomic<size_t> uses_[5] = {};
   std::atomic<size_t> total_{0}, peak_{0};
 };
 

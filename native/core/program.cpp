@@ -146,8 +146,7 @@ void Program::read(const PlannedTensor& t, void* data, size_t bytes) {
   if (disposed_) fail(kNative, "the program was disposed");
   const Tensor bound = bindTensor(t);
   if (!bound.data || bytes != t.bytes || bound.dtype != t.dtype) fail(kNative, "%s cannot be read", t.name.c_str());
-  const Device& device = engine_->device_;
-  if (!device.backend.read(device.self, data, bound.data, bytes)) fail(kDevice, "copy from the device failed");
+  engine_->device_.read(data, bound.data, bytes);
 }
 
 // Fills the arena, and the io bytes that belong to no tensor, with NaN: what is read before it is written shows, and so
@@ -170,9 +169,9 @@ RunReport Program::run(const RunOptions& options) {
   if (options.checkWrites && engine_->device_.backend.hostVisible) poison();
   if (options.profile) report.callMs.reserve(calls_.size());
   for (size_t i = 0; i < calls_.size(); i++) {
-    const auto callStart = options.profile ? Clock::now() : start;
-    runCall(i, options);
-    if (options.profile) report.callMs.push_back(msSince(callStart));
+    double ms = 0;
+    runCall(i, options, ms);
+    if (options.profile) report.callMs.push_back(ms);
   }
   Reason reason;
   if (!engine_->device_.backend.finish(engine_->device_.self, reason)) fail(kDevice, "%s", reason.text);
@@ -180,14 +179,14 @@ RunReport Program::run(const RunOptions& options) {
   return report;
 }
 
-void Program::runCall(size_t index, const RunOptions& options) {
+void Program::runCall(size_t index, const RunOptions& options, double& ms) {
   if (engine_->cancelled_) failCall(index, kCancelled, "cancelled");
   const BoundCall& bound = calls_[index];
   const Backend& backend = engine_->device_.backend;
   void* self = engine_->device_.self;
   const auto runKernel = [&] {
     Reason reason;
-    const bool ok = backend.run(self, bound.kernel, bound.call, reason);
+    const bool ok = backend.run(self, bound.kernel, bound.call, options.profile ? &ms : nullptr, reason);
     if (engine_->cancelled_) failCall(index, kCancelled, "cancelled");
     if (!ok) failCall(index, kNative, reason.text);
   };
@@ -228,7 +227,9 @@ void Program::checkFinite(size_t index) const {
   for (int i = 0; i < call.outputs; i++) {
     const Tensor& t = call.out[i];
     if (!t.data || t.dtype == DType::i32) continue;
-    const int64_t at = device.backend.firstNonFinite(device.self, t);
+    int64_t at = -1;
+    Reason reason;
+    if (!device.backend.firstNonFinite(device.self, t, at, reason)) failCall(index, kDevice, reason.text);
     if (at < 0) continue;
     const PlannedTensor& planned = plan_.tensors[plan_.calls[index].outputs[i]];
     failCall(index, kNonFinite,

@@ -1,6 +1,7 @@
 #include <cstring>
 
 #include "half.h"
+#include "host_memory.h"
 #include "mapped_file.h"
 #include "weights.h"
 

@@ -2,6 +2,7 @@
 #include "core/backend.h"
 
 #include <bit>
+#include <chrono>
 #include <cmath>
 #include <cstdio>
 #include <cstring>
@@ -43,7 +44,15 @@ struct Cpu {
 
 void explain(Reason& reason, const char* text) { snprintf(reason.text, sizeof reason.text, "%s", text); }
 
-void* open(const Host& host, Reason& reason) {
+int devices(Reason&) { return 1; }
+
+bool describe(int, DeviceFacts& facts, Reason&) {
+  snprintf(facts.name, sizeof facts.name, "CPU");
+  facts.memoryBytes = facts.freeBytes = availableHostBytes();
+  return true;
+}
+
+void* open(const Host& host, const DeviceOptions&, Reason& reason) {
   auto cpu = std::make_unique<Cpu>();
   cpu->host = host;
   for (int i = 0; i < host.pool->threads(); i++) {
@@ -62,6 +71,8 @@ void close(void* self) { delete static_cast<Cpu*>(self); }
 void* allocate(void*, size_t bytes) { return allocateHost(bytes); }
 void release(void*, void* data, size_t bytes) { releaseHost(data, bytes); }
 
+size_t freeBytes(void*) { return availableHostBytes(); }
+
 bool copy(void*, void* to, const void* from, size_t bytes) {
   memcpy(to, from, bytes);
   return true;
@@ -74,11 +85,13 @@ const void* kernel(const char* op) {
   return nullptr;
 }
 
-bool run(void* self, const void* kernel, const Call& call, Reason& reason) {
+bool run(void* self, const void* kernel, const Call& call, double* ms, Reason& reason) {
   Cpu& cpu = *static_cast<Cpu*>(self);
+  const auto start = std::chrono::steady_clock::now();
   Context context{*cpu.host.pool, *cpu.host.cancelled, cpu.workspaces.data()};
   try {
     static_cast<const KernelEntry*>(kernel)->kernel(call, context);
+    if (ms) *ms = std::chrono::duration<double, std::milli>(std::chrono::steady_clock::now() - start).count();
     return true;
   } catch (const std::bad_alloc&) {
     explain(reason, "not enough memory inside the kernel");
@@ -92,16 +105,46 @@ bool run(void* self, const void* kernel, const Call& call, Reason& reason) {
 
 bool finish(void*, Reason&) { return true; }
 
-int64_t firstNonFinite(void*, const Tensor& tensor) {
+bool firstNonFinite(void*, const Tensor& tensor, int64_t& index, Reason&) {
   const int64_t n = tensor.size();
-  for (int64_t i = 0; i < n; i++) {
-    if (!std::isfinite(floatAt(tensor.data, tensor.dtype, i))) return i;
-  }
-  return -1;
+  index = 0;
+  while (index < n && std::isfinite(floatAt(tensor.data, tensor.dtype, index))) index++;
+  if (index == n) index = -1;
+  return true;
 }
 
-constexpr Backend kBackend = {kBackendAbi, "cpu",   kPanel, true,   open, close,  allocate,
-                              release,     copy,    copy,   kernel, run,  finish, firstNonFinite};
+// The CPU's algorithms depend on shapes alone.
+size_t choices(void*, char* text, size_t room) {
+  if (room > 0) *text = 0;
+  return 1;
+}
+bool choose(void*, const char*, Reason&) { return true; }
+
+constexpr Backend kBackend = {
+    .abi = kBackendAbi,
+    .name = "cpu",
+    .panel = kPanel,
+    .hostVisible = true,
+    .devices = devices,
+    .describe = describe,
+    .open = open,
+    .close = close,
+    .allocate = allocate,
+    .release = release,
+    .freeBytes = freeBytes,
+    .write = copy,
+    .read = copy,
+    .kernel = kernel,
+    .run = run,
+    .finish = finish,
+    .firstNonFinite = firstNonFinite,
+    .record = nullptr,
+    .recorded = nullptr,
+    .replay = nullptr,
+    .discard = nullptr,
+    .choices = choices,
+    .choose = choose,
+};
 
 }  // namespace
 }  // namespace cpu

@@ -10,6 +10,8 @@
 #include <tuple>
 #include <utility>
 
+#include "cuda/check.h"
+
 namespace tlora::cuda {
 
 // Sizes of a grid in blocks, or of a block in threads.
@@ -21,10 +23,6 @@ struct Grid {
 };
 
 constexpr int64_t ceilDiv(int64_t a, int64_t b) { return (a + b - 1) / b; }
-
-inline void check(cudaError_t status, const char* what) {
-  if (status != cudaSuccess) throw std::runtime_error(std::string(what) + ": " + cudaGetErrorString(status));
-}
 
 constexpr size_t kStaticSharedBytes = 48 * 1024;  // more must be asked for, kernel by kernel
 

@@ -1,0 +1,282 @@
+// A CUDA device as a backend: one stream, on which copies, ops and recordings follow each other.
+// Every function may be called from another thread than the last, so each first makes the device current.
+#include "core/backend.h"
+
+#include <cstdio>
+#include <cstring>
+#include <exception>
+#include <memory>
+#include <new>
+#include <string>
+
+#include "context.h"
+#include "libraries.h"
+#include "nonFinite.h"
+#include "staging.h"
+
+namespace tlora {
+namespace cuda {
+
+#define TLORA_OP(name) __attribute__((weak)) void name(const Call&, Context&);
+#include "core/ops.def"
+#undef TLORA_OP
+
+namespace {
+
+struct OpEntry {
+  const char* name;
+  Op op;
+};
+
+const OpEntry kOps[] = {
+#define TLORA_OP(name) {#name, name},
+#include "core/ops.def"
+#undef TLORA_OP
+};
+
+// A stream's own calls may fail later than they are queued; what one says is passed on as it is.
+struct Cuda {
+  Host host;
+  int device = 0;
+  Context context;
+  std::unique_ptr<Staging> staging;
+  cudaEvent_t before = nullptr, after = nullptr;
+
+  void use() const { check(cudaSetDevice(device), "choosing the device"); }
+  ~Cuda() {
+    if (context.stream) cudaStreamSynchronize(context.stream);
+    if (context.libraries) closeLibraries(context.libraries);
+    staging.reset();
+    if (before) cudaEventDestroy(before);
+    if (after) cudaEventDestroy(after);
+    if (context.workspace) cudaFree(context.workspace);
+    if (context.stream) cudaStreamDestroy(context.stream);
+  }
+};
+
+void explain(Reason& reason, const char* text) { snprintf(reason.text, sizeof reason.text, "%s", text); }
+
+// Runs `body` with the device current. false: it threw, and the reason says what.
+template <class Body>
+bool on(const Cuda& cuda, Reason& reason, Body body) {
+  try {
+    cuda.use();
+    body();
+    return true;
+  } catch (const std::bad_alloc&) {
+    explain(reason, "not enough memory of the host");
+  } catch (const std::exception& error) {
+    explain(reason, error.what());
+  } catch (...) {
+    explain(reason, "something was thrown that is not an exception");
+  }
+  return false;
+}
+
+int devices(Reason& reason) {
+  int count = 0;
+  const cudaError_t status = cudaGetDeviceCount(&count);
+  cudaGetLastError();
+  if (status == cudaSuccess && count > 0) return count;
+  explain(reason, status == cudaSuccess ? "the driver sees no CUDA device" : cudaGetErrorString(status));
+  return 0;
+}
+
+bool describe(int index, DeviceFacts& facts, Reason& reason) {
+  Cuda none;
+  none.device = index;
+  return on(none, reason, [&] {
+    cudaDeviceProp properties;
+    check(cudaGetDeviceProperties(&properties, index), "asking for the device's properties");
+    snprintf(facts.name, sizeof facts.name, "%s", properties.name);
+    facts.major = properties.major;
+    facts.minor = properties.minor;
+    facts.workspaceBytes = kDeviceWorkspaceBytes;
+    check(cudaMemGetInfo(&facts.freeBytes, &facts.memoryBytes), "asking for the device's free memory");
+  });
+}
+
+void* open(const Host& host, const DeviceOptions& options, Reason& reason) {
+  auto cuda = std::make_unique<Cuda>();
+  cuda->host = host;
+  cuda->device = options.index;
+  const bool opened = on(*cuda, reason, [&] {
+    Context& context = cuda->context;
+    cudaDeviceProp properties;
+    check(cudaGetDeviceProperties(&properties, options.index), "asking for the device's properties");
+    context.multiprocessors = properties.multiProcessorCount;
+    context.capability = 10 * properties.major + properties.minor;
+    context.sharedBytes = properties.sharedMemPerBlockOptin;
+    context.tf32 = options.tf32;
+    check(cudaStreamCreateWithFlags(&context.stream, cudaStreamNonBlocking), "making a stream");
+    check(cudaMalloc(&context.workspace, kDeviceWorkspaceBytes), "the workspace");
+    context.workspaceBytes = kDeviceWorkspaceBytes;
+    check(cudaEventCreateWithFlags(&cuda->before, 0), "making an event");
+    check(cudaEventCreateWithFlags(&cuda->after, 0), "making an event");
+    cuda->staging = std::make_unique<Staging>(context.stream);
+    context.libraries = openLibraries(context.stream);
+  });
+  return opened ? cuda.release() : nullptr;
+}
+
+Cuda& of(void* self) { return *static_cast<Cuda*>(self); }
+
+void close(void* self) {
+  Reason ignored;
+  on(of(self), ignored, [] {});
+  delete &of(self);
+}
+
+void* allocate(void* self, size_t bytes) {
+  void* data = nullptr;
+  Reason ignored;
+  const bool done = on(of(self), ignored, [&] {
+    check(cudaMalloc(&data, bytes > 0 ? bytes : 1), "memory");
+    check(cudaMemsetAsync(data, 0, bytes, of(self).context.stream), "clearing memory");
+  });
+  if (done) return data;
+  cudaGetLastError();  // a failed allocation is not a failed device
+  if (data) cudaFree(data);
+  return nullptr;
+}
+
+void release(void* self, void* data, size_t) {
+  Reason ignored;
+  on(of(self), ignored, [&] {
+    cudaStreamSynchronize(of(self).context.stream);
+    check(cudaFree(data), "freeing memory");
+  });
+}
+
+size_t freeBytes(void* self) {
+  size_t free = 0, total = 0;
+  Reason ignored;
+  on(of(self), ignored, [&] { check(cudaMemGetInfo(&free, &total), "free memory"); });
+  return free;
+}
+
+bool write(void* self, void* to, const void* from, size_t bytes) {
+  Reason ignored;
+  return on(of(self), ignored, [&] { of(self).staging->write(to, from, bytes); });
+}
+
+bool read(void* self, void* to, const void* from, size_t bytes) {
+  Reason ignored;
+  return on(of(self), ignored, [&] {
+    check(cudaMemcpyAsync(to, from, bytes, cudaMemcpyDeviceToHost, of(self).context.stream), "copy from the device");
+    check(cudaStreamSynchronize(of(self).context.stream), "copy from the device");
+  });
+}
+
+const void* kernel(const char* op) {
+  for (const OpEntry& entry : kOps) {
+    if (entry.op && strcmp(entry.name, op) == 0) return &entry;
+  }
+  return nullptr;
+}
+
+bool run(void* self, const void* kernel, const Call& call, double* ms, Reason& reason) {
+  Cuda& cuda = of(self);
+  return on(cuda, reason, [&] {
+    if (ms) check(cudaEventRecord(cuda.before, cuda.context.stream), "timing a call");
+    static_cast<const OpEntry*>(kernel)->op(call, cuda.context);
+    if (!ms) return;
+    check(cudaEventRecord(cuda.after, cuda.context.stream), "timing a call");
+    check(cudaEventSynchronize(cuda.after), "waiting for a call");
+    float elapsed = 0;
+    check(cudaEventElapsedTime(&elapsed, cuda.before, cuda.after), "timing a call");
+    *ms = elapsed;
+  });
+}
+
+bool finish(void* self, Reason& reason) {
+  return on(of(self), reason, [&] { check(cudaStreamSynchronize(of(self).context.stream), "the device failed"); });
+}
+
+bool firstNonFinite(void* self, const Tensor& tensor, int64_t& index, Reason& reason) {
+  index = -1;
+  if (tensor.dtype == DType::i32) return true;
+  Cuda& cuda = of(self);
+  int64_t found = INT64_MAX;
+  return on(cuda, reason, [&] {
+    findNonFinite(tensor, cuda.context);
+    check(cudaMemcpyAsync(&found, cuda.context.workspace, sizeof found, cudaMemcpyDeviceToHost, cuda.context.stream), "reading");
+    check(cudaStreamSynchronize(cuda.context.stream), "looking for values that are not finite");
+    if (found != INT64_MAX) index = found;
+  });
+}
+
+// Other threads may call CUDA meanwhile, so only this thread is held to what a capture allows.
+bool record(void* self, Reason& reason) {
+  return on(of(self), reason, [&] {
+    check(cudaStreamBeginCapture(of(self).context.stream, cudaStreamCaptureModeThreadLocal), "recording");
+  });
+}
+
+void* recorded(void* self, Reason& reason) {
+  cudaGraphExec_t exec = nullptr;
+  on(of(self), reason, [&] {
+    cudaGraph_t graph = nullptr;
+    check(cudaStreamEndCapture(of(self).context.stream, &graph), "recording");
+    const cudaError_t status = cudaGraphInstantiate(&exec, graph, 0);
+    cudaGraphDestroy(graph);
+    check(status, "making a graph of the recording");
+  });
+  return exec;
+}
+
+bool replay(void* self, void* recording, Reason& reason) {
+  return on(of(self), reason, [&] {
+    check(cudaGraphLaunch(static_cast<cudaGraphExec_t>(recording), of(self).context.stream), "replaying a recording");
+  });
+}
+
+void discard(void* self, void* recording) {
+  Reason ignored;
+  on(of(self), ignored, [&] {
+    cudaStreamSynchronize(of(self).context.stream);
+    cudaGraphExecDestroy(static_cast<cudaGraphExec_t>(recording));
+  });
+}
+
+size_t choices(void* self, char* text, size_t room) {
+  const std::string all = exportChoices(*of(self).context.libraries);
+  if (all.size() < room) memcpy(text, all.c_str(), all.size() + 1);
+  return all.size() + 1;
+}
+
+bool choose(void* self, const char* text, Reason& reason) { return importChoices(*of(self).context.libraries, text, reason); }
+
+constexpr Backend kBackend = {
+    .abi = kBackendAbi,
+    .name = "cuda",
+    .panel = 1,
+    .hostVisible = false,
+    .devices = devices,
+    .describe = describe,
+    .open = open,
+    .close = close,
+    .allocate = allocate,
+    .release = release,
+    .freeBytes = freeBytes,
+    .write = write,
+    .read = read,
+    .kernel = kernel,
+    .run = run,
+    .finish = finish,
+    .firstNonFinite = firstNonFinite,
+    .record = record,
+    .recorded = recorded,
+    .replay = replay,
+    .discard = discard,
+    .choices = choices,
+    .choose = choose,
+};
+
+}  // namespace
+}  // namespace cuda
+}  // namespace tlora
+
+extern "C" __attribute__((visibility("default"))) const tlora::Backend* tlora_backend_get(uint32_t abi) {
+  return abi == tlora::kBackendAbi ? &tlora::cuda::kBackend : nullptr;
+}

@@ -36,7 +36,8 @@ void launchShared(Context& context, void (*kernel)(P...), Grid grid, Grid thread
   }
   std::tuple<std::remove_cv_t<P>...> values(static_cast<P>(std::forward<A>(args))...);
 #ifdef TLORA_EMULATED_CUDA
-  tlora::emulated::launch(context.stream, grid.dim(), threads.dim(), sharedBytes, [kernel, values] { std::apply(kernel, values); });
+  const auto thread = [kernel, values] { std::apply(kernel, values); };
+  check(tlora::emulated::launch(context.stream, grid.dim(), threads.dim(), sharedBytes, thread), "a kernel failed");
 #else
   const auto entry = reinterpret_cast<const void*>(kernel);
   if (sharedBytes > kStaticSharedBytes) {

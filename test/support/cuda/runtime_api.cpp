@@ -10,6 +10,8 @@
 #include <string>
 #include <vector>
 
+#include "heap.h"
+
 namespace tlora::emulated {
 
 struct Graph {
@@ -27,8 +29,6 @@ struct Event {
 
 namespace {
 
-constexpr size_t kAlignment = 256;
-
 size_t setting(const char* name, size_t otherwise) {
   const char* text = getenv(name);
   return text ? strtoull(text, nullptr, 10) : otherwise;
@@ -39,9 +39,10 @@ size_t memoryBytes() { return setting("TLORA_EMULATED_MEMORY", size_t{4} << 30);
 
 thread_local int current = 0;
 
-// As on a device, the first failure stays: everything after it fails alike.
+// As on a device, the first failure stays: everything after it fails alike, until the last stream is gone.
 struct Process {
   std::mutex mutex;
+  int streams = 0;
   bool failed = false;
   std::string why;
   std::map<void*, std::pair<int, size_t>> blocks;  // device and bytes of each
@@ -61,6 +62,7 @@ void failed(const char* why) {
 void perform(const std::function<void()>& work) {
   if (process().failed) return;
   try {
+    const DeviceAccess access;
     work();
   } catch (const std::exception& error) {
     failed(error.what());
@@ -142,7 +144,7 @@ cudaError_t cudaMalloc(void** data, size_t bytes) {
   Process& p = process();
   *data = nullptr;
   if (bytes > memoryBytes() - p.used[current]) return cudaErrorMemoryAllocation;
-  *data = aligned_alloc(kAlignment, (bytes + kAlignment) / kAlignment * kAlignment);
+  *data = allocateDevice(bytes);
   if (!*data) return cudaErrorMemoryAllocation;
   p.blocks[*data] = {current, bytes};
   p.used[current] += bytes;
@@ -157,7 +159,7 @@ cudaError_t cudaFree(void* data) {
   if (found == p.blocks.end()) return cudaErrorInvalidValue;
   p.used[found->second.first] -= found->second.second;
   p.blocks.erase(found);
-  free(data);
+  releaseDevice(static_cast<char*>(data));
   return cudaSuccess;
 }
 
@@ -192,6 +194,8 @@ cudaError_t cudaMemsetAsync(void* to, int value, size_t bytes, cudaStream_t stre
 }
 
 cudaError_t cudaStreamCreateWithFlags(cudaStream_t* stream, unsigned) {
+  const std::lock_guard lock(process().mutex);
+  process().streams++;
   *stream = new Stream;
   return cudaSuccess;
 }
@@ -199,6 +203,8 @@ cudaError_t cudaStreamCreateWithFlags(cudaStream_t* stream, unsigned) {
 cudaError_t cudaStreamDestroy(cudaStream_t stream) {
   delete stream->capture;
   delete stream;
+  const std::lock_guard lock(process().mutex);
+  if (--process().streams == 0) process().failed = false;
   return cudaSuccess;
 }
 

@@ -1,6 +1,6 @@
 // The host's half of the CUDA runtime for the emulated build: memory, streams, events and graphs under CUDA's own names, as far
-// as native/cuda uses them. Device memory is the process's. Work on a stream is done at once; on a stream that is being captured
-// it is kept, and done when the graph is launched. Cuda_runtime.h includes this.
+// as native/cuda uses them. Device memory is the process's (heap.h). Work on a stream is done at once; on a stream that is being captured
+// it it is kept, and done when the graph is launched. cuda_runtime.h includes this.
 #pragma once
 #include <cstddef>
 #include <cstdint>

@@ -1,0 +1,25 @@
+// Device memory: one range of addresses that, while checking, only kernels and copies can touch.
+#pragma once
+#include <cstddef>
+
+namespace tlora::emulated {
+
+constexpr size_t kHeapBytes = size_t{32} << 30;
+constexpr size_t kDeviceBytes = size_t{16} << 30;
+
+// 256-byte aligned, filled with NaN while checking; nullptr where there is no room.
+char* allocateDevice(size_t bytes);
+// false: not what allocateDevice gave.
+bool releaseDevice(char* data);
+size_t deviceBytesInUse();
+
+// Opens device memory to this process for as long as it lives.
+class DeviceAccess {
+ public:
+  DeviceAccess();
+  ~DeviceAccess();
+  DeviceAccess(const DeviceAccess&) = delete;
+  DeviceAccess& operator=(const DeviceAccess&) = delete;
+};
+
+}  // namespace tlora::emulated

@@ -5,7 +5,7 @@ import { fileURLToPath } from 'node:url';
 import { NativeAddonError } from '../errors.js';
 import { PLAN_FORMAT } from '../plan/encode.js';
 import { fromNative, translated } from './errors.js';
-import type { AddonInfo, Engine, NativeAddon, Program, RunOptions, WeightSource } from './surface.js';
+import type { AddonInfo, Engine, EngineOptions, NativeAddon, Program, RunOptions, WeightSource } from './surface.js';
 
 /** The engine as C++ gives it: like Engine, but with plain errors, and reading into an array. */
 interface RawEngine extends Omit<Engine, 'readState'> {
@@ -13,7 +13,7 @@ interface RawEngine extends Omit<Engine, 'readState'> {
 }
 
 interface RawAddon {
-  createEngine(options: { threads: number }): RawEngine;
+  createEngine(options: EngineOptions): RawEngine;
   info(folder: string): AddonInfo;
 }
 
@@ -103,6 +103,8 @@ function wrapEngine(raw: RawEngine): Engine {
     load: (plan) => translated(() => wrapProgram(raw.load(plan), settle)),
     cancel: call(raw.cancel),
     memory: call(raw.memory),
+    choices: call(raw.choices),
+    useChoices: call(raw.useChoices),
     dispose: call(raw.dispose),
   };
 }

@@ -14,6 +14,8 @@ export interface WeightForm {
   matrix?: boolean;
   /** Keep the stored type of a plain weight (embedding tables). */
   keep?: boolean;
+  /** Keep it, matrix or plain, in this type instead, rounded to nearest even as it is loaded: the compute type of a CUDA run. */
+  as?: 'f32' | 'f16' | 'bf16';
 }
 
 /** A weight in a file: `offset` is the byte at which its elements begin, counted from the start of the file. */
@@ -28,6 +30,8 @@ export interface EngineMemory {
   state: number;
   arena: number;
   io: number;
+  /** Memory that the device and its libraries keep for work within a kernel; 0 on the CPU. Part of `peak`. */
+  workspace: number;
   peak: number;
 }
 
@@ -38,6 +42,11 @@ export interface RunOptions {
   guard?: boolean;
   /** Time every call. */
   profile?: boolean;
+  /**
+   * On a device with a queue: do not wait for the end. What is written, run and read later follows in order; `read` and `readState`
+   * wait for it, and so does the next run without `queue`, which also rejects if an earlier one failed. The CPU ignores it.
+   */
+  queue?: boolean;
 }
 
 export interface RunReport {
@@ -94,8 +103,37 @@ export interface Engine {
   /** Stops the run or load under way: its promise rejects with AbortError once the tasks begun have ended. */
   cancel(): void;
   memory(): EngineMemory;
+  /** The algorithms that the libraries of a CUDA device have chosen for the shapes met so far, as JSON; '' on the CPU. */
+  choices(): string;
+  /**
+   * Takes such choices, before the first run: the same choices on the same device and libraries give the same bits.
+   * @throws DeviceError if they are of another device or of other libraries; nothing is taken then
+   */
+  useChoices(json: string): void;
   /** Frees everything. Safe to call twice; cancels what is under way. */
   dispose(): void;
+}
+
+/** One CUDA device, as it is at this moment. */
+export interface CudaDevice {
+  /** N of `cuda:N`. */
+  index: number;
+  name: string;
+  memoryBytes: number;
+  freeBytes: number;
+  /** What an engine takes for itself beside weights, state, arena and io. */
+  workspaceBytes: number;
+  /** Compute capability, such as 9.0. */
+  capability: string;
+}
+
+/** Which device an engine computes on. */
+export interface EngineOptions {
+  threads: number;
+  /** `cpu`, the default, or `cuda:N`. */
+  device?: string;
+  /** Products of float32 matrices may round their factors to TF32. */
+  tf32?: boolean;
 }
 
 export interface AddonInfo {
@@ -105,13 +143,15 @@ export interface AddonInfo {
   backendAbi: number;
   compiler: string;
   napi: number;
-  cuda: { found: boolean; reason: string };
+  /** `reason`: in one line, what is missing where no device can be used. */
+  cuda: { found: boolean; reason: string; devices: CudaDevice[] };
 }
 
 /** What the native addon exports, with errors translated to tlora's classes. */
 export interface NativeAddon {
   /** File from which it was loaded. */
   path: string;
-  createEngine(options: { threads: number }): Engine;
+  /** @throws DeviceError when the device cannot be used */
+  createEngine(options: EngineOptions): Engine;
   info(): AddonInfo;
 }

@@ -77,6 +77,8 @@ export interface Op {
   readonly flops?: (node: Node) => number;
   /** Bytes of scratch memory one call needs beside its outputs, for a number of threads. */
   readonly scratchBytes?: (node: Node, threads: number) => number;
+  /** The same for the CUDA kernel, where it needs other scratch than the CPU's would with one thread. */
+  readonly cudaScratchBytes?: (node: Node) => number;
 }
 
 /** A static graph: nodes in execution order, and leaves. It knows no op. */

@@ -3,6 +3,7 @@ import { byteLength, DTYPE_BYTES, type Graph, type Node, type Value } from '../g
 import { type Lifetimes, lifetimes, type Storage } from './lifetimes.js';
 import { aligned, type Interval, livePeak, place } from './place.js';
 import type { Plan, PlannedCall, PlannedTensor } from './plan.js';
+import { type Target, targetThreads } from './target.js';
 
 /** Inputs and results of a program: persistent, one after the other. */
 interface IoMemory {
@@ -47,15 +48,21 @@ function planTensor(
   return { value, place: 'io', offset: ioOffset(io, storage), matrix: false };
 }
 
+function scratchBytes(node: Node, target: Target): number {
+  const { scratchBytes: cpu, cudaScratchBytes: cuda } = node.op;
+  if (typeof target === 'number') return cpu?.(node, target) ?? 0;
+  return cuda?.(node) ?? cpu?.(node, 1) ?? 0;
+}
+
 function arenaIntervals(
   live: Lifetimes,
-  threads: number,
+  target: Target,
 ): { storages: Storage[]; scratch: Interval[]; all: Interval[] } {
   const storages = live.storages.filter((s) => s.fixed === undefined);
   const scratch = live.nodes.map((node, i) => ({
     first: i,
     last: i,
-    bytes: node.op.scratchBytes?.(node, threads) ?? 0,
+    bytes: scratchBytes(node, target),
   }));
   return { storages, scratch, all: [...storages, ...scratch] };
 }
@@ -71,11 +78,11 @@ function stateBytes(tensors: readonly PlannedTensor[]): Map<string, number> {
 
 /**
  * Places every value of a graph: leaves in io memory, weights or state; the rest and all scratch in one arena.
- * @param threads the number of threads the engine will run with (some scratch depends on it)
+ * @param target the number of threads the engine will run with (some scratch depends on it), or a CUDA device
  */
-export function makePlan(graph: Graph, threads: number): Plan {
+export function makePlan(graph: Graph, target: Target): Plan {
   const live = lifetimes(graph);
-  const { storages, scratch, all } = arenaIntervals(live, threads);
+  const { storages, scratch, all } = arenaIntervals(live, target);
   const { offsets, total } = place(all);
   const arena = new Map(storages.map((s, i) => [s, offsets[i]!]));
   const io: IoMemory = { offsets: new Map(), bytes: 0 };
@@ -109,7 +116,8 @@ export function makePlan(graph: Graph, threads: number): Plan {
     arenaBytes: total,
     livePeakBytes: livePeak(all),
     ioBytes: io.bytes,
-    threads,
+    threads: targetThreads(target),
+    target,
     stateBytes: stateBytes(tensors),
     inputs: named('input'),
     results,

@@ -4,6 +4,7 @@ import { recomputeCandidates, remat } from '../transform/remat.js';
 import { formatBytes } from './byteSize.js';
 import { makePlan } from './makePlan.js';
 import type { Plan, PlannedTensor } from './plan.js';
+import type { Target } from './target.js';
 
 /** Rows of a packed weight are stored in panels of this many (native/core/tensor.h). */
 const PANEL = 16;
@@ -17,13 +18,14 @@ export interface MemoryForecast {
   readonly stateBytes: number;
   readonly ioBytes: number;
   readonly arenaBytes: number;
+  /** Packing memory of the CPU's threads, or what a CUDA device keeps for work within a kernel. */
   readonly workspaceBytes: number;
   readonly totalBytes: number;
 }
 
-/** Bytes of one frozen weight as the engine keeps it. */
-export function storedWeightBytes({ value, matrix }: PlannedTensor): number {
-  if (!matrix) return byteLength(value);
+/** Bytes of one frozen weight as the engine keeps it: in panels on the CPU, row-major on a CUDA device. */
+export function storedWeightBytes({ value, matrix }: PlannedTensor, target: Target): number {
+  if (!matrix || typeof target !== 'number') return byteLength(value);
   const rows = value.shape[0]!;
   return Math.ceil(rows / PANEL) * PANEL * (elements(value.shape) / rows) * DTYPE_BYTES[value.dtype];
 }
@@ -34,9 +36,10 @@ export function storedWeightBytes({ value, matrix }: PlannedTensor): number {
  */
 export function memoryForecast(plan: Plan, heldBytes = 0): MemoryForecast {
   const sum = (values: Iterable<number>): number => [...values].reduce((a, b) => a + b, 0);
-  const weightBytes = sum([...plan.weights.values()].map(storedWeightBytes));
+  const weightBytes = sum([...plan.weights.values()].map((weight) => storedWeightBytes(weight, plan.target)));
   const stateBytes = sum(plan.stateBytes.values()) + heldBytes;
-  const workspaceBytes = plan.threads * WORKSPACE_BYTES;
+  const { target } = plan;
+  const workspaceBytes = typeof target === 'number' ? target * WORKSPACE_BYTES : target.workspaceBytes;
   const { ioBytes, arenaBytes } = plan;
   const totalBytes = weightBytes + stateBytes + ioBytes + arenaBytes + workspaceBytes;
   return { weightBytes, stateBytes, ioBytes, arenaBytes, workspaceBytes, totalBytes };
@@ -50,9 +53,9 @@ export interface BudgetedPlan {
   readonly recomputed: readonly string[];
 }
 
-function tryBlocks(graph: Graph, blocks: readonly string[], threads: number, heldBytes: number): BudgetedPlan {
+function tryBlocks(graph: Graph, blocks: readonly string[], target: Target, heldBytes: number): BudgetedPlan {
   const made = blocks.length === 0 ? graph : remat(graph, new Set(blocks));
-  const plan = makePlan(made, threads);
+  const plan = makePlan(made, target);
   return { graph: made, plan, forecast: memoryForecast(plan, heldBytes), recomputed: blocks };
 }
 
@@ -62,19 +65,14 @@ function tryBlocks(graph: Graph, blocks: readonly string[], threads: number, hel
  * @param heldBytes state buffers beside those that the graph reads
  * @throws OutOfMemoryError that names the smallest budget that works
  */
-export function planWithin(
-  graph: Graph,
-  threads: number,
-  budgetBytes: number | undefined,
-  heldBytes = 0,
-): BudgetedPlan {
-  const plain = tryBlocks(graph, [], threads, heldBytes);
+export function planWithin(graph: Graph, target: Target, budgetBytes: number | undefined, heldBytes = 0): BudgetedPlan {
+  const plain = tryBlocks(graph, [], target, heldBytes);
   if (budgetBytes === undefined || plain.forecast.totalBytes <= budgetBytes) return plain;
   const order = recomputeCandidates(graph)
     .filter((c) => c.savedBytes > 0)
     .sort((a, b) => b.savedBytes / (b.flops + 1) - a.savedBytes / (a.flops + 1))
     .map((c) => c.block);
-  const tried = (count: number): BudgetedPlan => tryBlocks(graph, order.slice(0, count), threads, heldBytes);
+  const tried = (count: number): BudgetedPlan => tryBlocks(graph, order.slice(0, count), target, heldBytes);
   let most = tried(order.length);
   if (most.forecast.totalBytes > budgetBytes) throw tooSmall(budgetBytes, [plain, most]);
   let low = 0;

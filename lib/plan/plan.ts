@@ -1,4 +1,5 @@
 import type { Node, Value } from '../graph/graph.js';
+import type { Target } from './target.js';
 
 /** Where one tensor of a plan lives. Views have the place of what they show. */
 export interface PlannedTensor {
@@ -31,6 +32,8 @@ export interface Plan {
   ioBytes: number;
   /** Scratch memory was sized for this many threads. */
   threads: number;
+  /** What it was made for. */
+  target: Target;
   /** Bytes of each state buffer, by name. */
   stateBytes: Map<string, number>;
   inputs: Map<string, PlannedTensor>;

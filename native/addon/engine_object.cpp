@@ -48,6 +48,10 @@ WeightSource weightSource(const Napi::Object& o) {
   s.oihw = layout.IsString() && layout.As<Napi::String>().Utf8Value() == "oihw";
   s.matrix = flag(o, "matrix");
   s.keep = flag(o, "keep");
+  if (const Napi::Value as = o.Get("as"); !as.IsUndefined()) {
+    s.as = dtypeArgument(as, "weight as");
+    if (*s.as == DType::i32 || s.dtype == DType::i32) throw Napi::TypeError::New(o.Env(), "weight as: expected float types");
+  }
   return s;
 }
 

@@ -1,6 +1,7 @@
-// float16 and bfloat16 bit patterns to float32, one at a time.
+// float16 and bfloat16 bit patterns to float32 and back, one at a time.
 #pragma once
 #include <bit>
+#include <cmath>
 #include <cstdint>
 
 #include "tensor.h"
@@ -26,6 +27,34 @@ inline float floatAt(const void* data, DType dtype, int64_t i) {
   if (dtype == DType::f32) return static_cast<const float*>(data)[i];
   const uint16_t h = static_cast<const uint16_t*>(data)[i];
   return dtype == DType::f16 ? f16ToF32(h) : bf16ToF32(h);
+}
+
+// Rounded to nearest even; NaN stays a quiet NaN.
+inline uint16_t f32ToBf16(float x) {
+  const uint32_t bits = std::bit_cast<uint32_t>(x);
+  if (x != x) return static_cast<uint16_t>(bits >> 16 | 0x40u);
+  return static_cast<uint16_t>((bits + 0x7fffu + (bits >> 16 & 1)) >> 16);
+}
+
+// Rounded to nearest even; from 65520 on it is infinite.
+inline uint16_t f32ToF16(float x) {
+  const uint32_t bits = std::bit_cast<uint32_t>(x), sign = bits >> 16 & 0x8000u;
+  const float a = std::fabs(x);
+  if (x != x) return static_cast<uint16_t>(sign | 0x7e00u);
+  if (a >= 65520.f) return static_cast<uint16_t>(sign | 0x7c00u);
+  // Subnormals: the unit 2^-24 stands at the last bit of the mantissa of 0.5 + a, where the sum rounds as wanted.
+  if (a < 0x1p-14f) return static_cast<uint16_t>(sign | (std::bit_cast<uint32_t>(a + 0.5f) - std::bit_cast<uint32_t>(0.5f)));
+  const uint32_t magnitude = bits & 0x7fffffffu;
+  return static_cast<uint16_t>(sign | ((magnitude + 0xfffu + (magnitude >> 13 & 1)) - (112u << 23)) >> 13);
+}
+
+// Writes element `i` of an array of a float type.
+inline void putFloat(void* data, DType dtype, int64_t i, float x) {
+  if (dtype == DType::f32) {
+    static_cast<float*>(data)[i] = x;
+  } else {
+    static_cast<uint16_t*>(data)[i] = dtype == DType::f16 ? f32ToF16(x) : f32ToBf16(x);
+  }
 }
 
 }  // namespace tlora

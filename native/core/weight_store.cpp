@@ -102,11 +102,49 @@ class Staging {
   void* host_;
 };
 
+// Host memory for the length of a block.
+class HostMemory {
+ public:
+  explicit HostMemory(size_t bytes) : bytes_(bytes), data_(allocateHost(bytes)) {
+    if (!data_) fail(kOutOfMemory, "not enough memory: %zu bytes needed", bytes);
+  }
+  ~HostMemory() { releaseHost(data_, bytes_); }
+  HostMemory(const HostMemory&) = delete;
+  HostMemory& operator=(const HostMemory&) = delete;
+  void* data() const { return data_; }
+
+ private:
+  size_t bytes_;
+  void* data_;
+};
+
+constexpr int64_t kConvertChunk = 1 << 16;
+
+void convert(ThreadPool& pool, const void* from, DType fromType, int64_t count, void* to, DType toType) {
+  pool.run((count + kConvertChunk - 1) / kConvertChunk, [&](int64_t task, int) {
+    const int64_t end = std::min(count, (task + 1) * kConvertChunk);
+    for (int64_t i = task * kConvertChunk; i < end; i++) putFloat(to, toType, i, floatAt(from, fromType, i));
+  });
+}
+
 }  // namespace
 
 void WeightStore::take(const WeightSource& s, const void* data) {
+  if (s.as && *s.as != s.dtype) {
+    WeightSource converted = s;
+    converted.dtype = *s.as;
+    const HostMemory memory(sourceBytes(converted));
+    convert(pool_, data, s.dtype, sizeOf(s), memory.data(), *s.as);
+    takeStored(converted, memory.data());
+  } else {
+    takeStored(s, data);
+  }
+}
+
+// The elements have the type that is kept, or are widened.
+void WeightStore::takeStored(const WeightSource& s, const void* data) {
   const MatrixShape m = matrixShape(s);
-  const bool widen = !s.matrix && !s.keep && s.dtype != DType::f32 && s.dtype != DType::i32;
+  const bool widen = !s.as && !s.matrix && !s.keep && s.dtype != DType::f32 && s.dtype != DType::i32;
   const DType dtype = widen ? DType::f32 : s.dtype;
   const int64_t panel = device_.backend.panel;
   const int64_t rows = s.matrix ? (m.rows + panel - 1) / panel * panel : m.rows;

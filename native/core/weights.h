@@ -1,5 +1,6 @@
 #pragma once
 #include <memory>
+#include <optional>
 #include <string>
 #include <unordered_map>
 #include <vector>
@@ -19,6 +20,7 @@ struct WeightSource {
   bool oihw = false;           // a convolution weight [o, i, kh, kw], kept as [o, kh, kw, i]
   bool matrix = false;         // packed for GEMM in its stored type (tensor.h); else plain
   bool keep = false;           // plain, but in its stored type instead of float32
+  std::optional<DType> as;     // converted to this type, whatever `matrix` and `keep` would make of it
 };
 
 struct Weight {
@@ -48,6 +50,7 @@ class WeightStore {
 
  private:
   void take(const WeightSource& source, const void* data);
+  void takeStored(const WeightSource& source, const void* data);
 
   Device& device_;
   ThreadPool& pool_;

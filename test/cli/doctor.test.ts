@@ -13,7 +13,7 @@ const healthy: Machine = {
     backendAbi: 1,
     compiler: 'gcc 12',
     napi: 9,
-    cuda: { found: false, reason: 'no NVIDIA driver' },
+    cuda: { devices: [], found: false, reason: 'no NVIDIA driver' },
   }),
   sharpVersion: async () => '0.35',
 };

@@ -14,8 +14,10 @@ import {
   type Value,
   weight,
 } from '../../lib/graph/graph.js';
+import { bfloat16ToFloat32, float16ToFloat32, float32ToBfloat16, float32ToFloat16 } from '../../lib/io/halfFloat.js';
 import { add } from '../../lib/ops/add.js';
 import { conv2d } from '../../lib/ops/conv2d.js';
+import { embedding } from '../../lib/ops/embedding.js';
 import { linear } from '../../lib/ops/linear.js';
 import { encodePlan } from '../../lib/plan/encode.js';
 import { makePlan } from '../../lib/plan/makePlan.js';
@@ -180,4 +182,60 @@ test('data given in memory must fit its type and shape', () => {
   expect(() => engine.addWeight(form, new Uint16Array(3))).toThrow('weight w: expected 8 bytes, got 6');
   expect(() => engine.addWeight(form, new Float32Array(4))).toThrow('expected a Uint16Array for f16');
   expect(() => engine.addWeight({ ...form, shape: [0] }, new Uint16Array(0))).toThrow('size 0 is out of range');
+});
+
+const HARD = [
+  ...[0, -0, 1, -1, 1 + 2 ** -8, 1 + 3 * 2 ** -9, 1 + 2 ** -11, 1 + 3 * 2 ** -11, 65519, 65520, -65536, 3e38, 1e-40],
+  ...[2 ** -14, 2 ** -24, 2 ** -25, 3 * 2 ** -25, -(2 ** -15) * (1 + 2 ** -10), Number.POSITIVE_INFINITY],
+  ...Array.from({ length: 200 }, () => random.normal() * 2 ** Math.round(20 * random.normal())),
+];
+
+function rounded(values: Float32Array, dtype: 'f32' | 'f16' | 'bf16'): Float32Array {
+  if (dtype === 'f32') return values;
+  return dtype === 'f16' ? float16ToFloat32(float32ToFloat16(values)) : bfloat16ToFloat32(float32ToBfloat16(values));
+}
+
+for (const from of ['f32', 'f16', 'bf16'] as const) {
+  for (const as of ['f32', 'f16', 'bf16'] as const) {
+    test(`weights from a ${from} file are kept as ${as}, rounded to nearest even`, async () => {
+      const stored = rounded(Float32Array.from(HARD), from);
+      const expected = rounded(stored, as);
+      const count = HARD.length;
+      const graph = createGraph();
+      const ids = input(graph, 'ids', [1, count], 'i32');
+      result(graph, 'y', embedding(ids, weight(graph, 'table', [count, 1], as)));
+      const path = join(folder, 'table.bin');
+      const narrow = { f32: stored, f16: float32ToFloat16(stored), bf16: float32ToBfloat16(stored) }[from];
+      writeFileSync(path, new Uint8Array(narrow.buffer, narrow.byteOffset, narrow.byteLength));
+      const table = { name: 'table', path, offset: 0, dtype: from, shape: [count, 1] };
+      await engine.loadWeights([{ ...table, as }]);
+      expect(engine.memory().weights).toBe(count * (as === 'f32' ? 4 : 2));
+      const program = engine.load(encodePlan(makePlan(graph, 2)));
+      program.write(
+        'ids',
+        Int32Array.from({ length: count }, (_, i) => i),
+      );
+      await program.run();
+      expect(new Float32Array(program.read('y'))).toEqual(expected);
+    });
+  }
+}
+
+test('a packed weight is converted too', async () => {
+  const graph = createGraph();
+  const x = input(graph, 'x', [3, 5]);
+  const w = weight(graph, 'w', [7, 5], 'bf16');
+  result(graph, 'y', linear(x, w, null));
+  const [values, data] = [normal(35), normal(15)];
+  const [source] = writeWeights([{ name: 'w', dtype: 'f32', shape: [7, 5], values }]);
+  await engine.loadWeights([{ ...source!, matrix: true, as: 'bf16' }]);
+  const narrow = Float64Array.from(fromHalf(toHalf(values, 'bf16'), 'bf16'));
+  const expected = interpret(
+    graph,
+    new Map([
+      [x, data],
+      [w, narrow],
+    ]),
+  ).get(graph.results.get('y')!)!;
+  expect(relativeError(await runOn(graph, x, data), expected)).toBeLessThan(1e-6);
 });

@@ -1,0 +1,18 @@
+/** A CUDA device as plans see it. */
+export interface CudaTarget {
+  readonly device: 'cuda';
+  /** Of the host, which packs weights. */
+  readonly threads: number;
+  /** What the device and its libraries keep for work within a kernel. */
+  readonly workspaceBytes: number;
+}
+
+/** What a plan is made for: the CPU with so many threads, or a CUDA device. */
+export type Target = number | CudaTarget;
+
+/** native/cuda/context.h: the workspace of every device, for plans that are made without one. */
+export const CUDA_WORKSPACE_BYTES: number = 64 * 2 ** 20;
+
+export function targetThreads(target: Target): number {
+  return typeof target === 'number' ? target : target.threads;
+}

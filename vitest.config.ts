@@ -1,7 +1,11 @@
 import { defineConfig, type ViteUserConfig } from 'vitest/config';
 
 // `check` needs neither the addon nor a built tree and takes seconds; `slow` is the same for tests that take longer; `native` loads
-// the addon, one process at a time.
+// the addon, one process at a time; `cuda` needs what scripts/emulate-cuda.mjs builds.
+const emulated = process.env.TLORA_PLANTED
+  ? [{ test: { name: 'cuda', include: ['test/cuda/**/*.test.ts'], testTimeout: 60_000 } }]
+  : [];
+
 const config: ViteUserConfig = defineConfig({
   test: {
     projects: [
@@ -9,7 +13,7 @@ const config: ViteUserConfig = defineConfig({
         test: {
           name: 'check',
           include: ['test/**/*.test.ts'],
-          exclude: ['test/native/**', 'test/end-to-end/**', 'test/**/*.slow.test.ts'],
+          exclude: ['test/native/**', 'test/end-to-end/**', 'test/cuda/**', 'test/**/*.slow.test.ts'],
           pool: 'threads',
           isolate: false, // these tests share no state, and starting a process for each file costs more than they do
         },
@@ -33,6 +37,7 @@ const config: ViteUserConfig = defineConfig({
           hookTimeout: 120_000,
         },
       },
+      ...emulated,
     ],
   },
 });

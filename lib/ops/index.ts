@@ -5,6 +5,7 @@ import { addOp } from './add.js';
 import { addPerSampleOp } from './addPerSample.js';
 import { addRowsOp } from './addRows.js';
 import { attentionOp, attentionVjpOp } from './attention.js';
+import { castOp } from './cast.js';
 import { complementFrameOp } from './complementFrame.js';
 import { concatOp } from './concat.js';
 import { conv2dOp, conv2dVjpOp } from './conv2d.js';
@@ -29,6 +30,7 @@ import { multiplyAddOp, multiplyAddVjpOp } from './multiplyAdd.js';
 import { qrFrameOp } from './qrFrame.js';
 import { randomNormalOp } from './randomNormal.js';
 import { randomUniformOp } from './randomUniform.js';
+import { recordStepOp } from './recordStep.js';
 import { reshapeOp } from './reshape.js';
 import { retractOp } from './retract.js';
 import { scaleOp } from './scale.js';
@@ -47,6 +49,7 @@ export * from './add.js';
 export * from './addPerSample.js';
 export * from './addRows.js';
 export * from './attention.js';
+export * from './cast.js';
 export * from './complementFrame.js';
 export * from './concat.js';
 export * from './conv2d.js';
@@ -71,6 +74,7 @@ export * from './multiplyAdd.js';
 export * from './qrFrame.js';
 export * from './randomNormal.js';
 export * from './randomUniform.js';
+export * from './recordStep.js';
 export * from './reshape.js';
 export * from './retract.js';
 export * from './scale.js';
@@ -92,6 +96,7 @@ export const ops: readonly Op[] = [
   addRowsOp,
   attentionOp,
   attentionVjpOp,
+  castOp,
   complementFrameOp,
   concatOp,
   conv2dOp,
@@ -133,6 +138,7 @@ export const ops: readonly Op[] = [
   qrFrameOp,
   randomNormalOp,
   randomUniformOp,
+  recordStepOp,
   reshapeOp,
   retractOp,
   scaleOp,

@@ -5,6 +5,7 @@ import { meanings as add } from './add.js';
 import { meanings as addPerSample } from './addPerSample.js';
 import { meanings as addRows } from './addRows.js';
 import { meanings as attention } from './attention.js';
+import { meanings as cast } from './cast.js';
 import { meanings as complementFrame } from './complementFrame.js';
 import { meanings as concat } from './concat.js';
 import { meanings as conv2d } from './conv2d.js';
@@ -29,6 +30,7 @@ import { meanings as multiplyAdd } from './multiplyAdd.js';
 import { meanings as qrFrame } from './qrFrame.js';
 import { meanings as randomNormal } from './randomNormal.js';
 import { meanings as randomUniform } from './randomUniform.js';
+import { meanings as recordStep } from './recordStep.js';
 import { meanings as retract } from './retract.js';
 import { meanings as scale } from './scale.js';
 import { meanings as silu } from './silu.js';
@@ -48,6 +50,7 @@ export const meanings: Record<string, Meaning> = {
   ...addPerSample,
   ...addRows,
   ...attention,
+  ...cast,
   ...complementFrame,
   ...concat,
   ...conv2d,
@@ -72,6 +75,7 @@ export const meanings: Record<string, Meaning> = {
   ...qrFrame,
   ...randomNormal,
   ...randomUniform,
+  ...recordStep,
   ...retract,
   ...scale,
   ...silu,

@@ -1,0 +1,59 @@
+// Judges one optimizer step and writes it down, in place on steps [8 + 4 rows] float32:
+//   0, 1 / scale, scale, good steps since the scale changed, failed (0 or NaN), rows written, unused, unused,
+//   rows of loss, norm, scale, 1 where the step was skipped.
+// verdict is 0 for a step to be applied and NaN for any other. One thread; see lib/ops/recordStep.ts.
+#include "context.h"
+#include "launch.h"
+#include "types.h"
+
+namespace tlora::cuda {
+
+namespace {
+
+constexpr float kLargestScale = 0x1p24f;
+
+__device__ bool finite(float x) { return x - x == 0; }
+
+__global__ void recordKernel(float* steps, int64_t size, const float* lossAt, const float* normAt, float* verdict, float interval) {
+  const float loss = *lossAt, norm = *normAt, nan = __builtin_nanf("");
+  float scale = steps[2], good = steps[3], failed = steps[4], count = steps[5];
+  const bool applied = finite(loss) && finite(norm) && failed == 0;
+  const int64_t row = 8 + 4 * static_cast<int64_t>(count);
+  if (row + 4 <= size) {
+    steps[row] = loss;
+    steps[row + 1] = norm;
+    steps[row + 2] = scale;
+    steps[row + 3] = applied ? 0.f : 1.f;
+    count += 1;
+  }
+  if (applied) {
+    good += 1;
+    if (interval > 0 && good >= interval) {
+      scale = fminf(2 * scale, kLargestScale);
+      good = 0;
+    }
+  } else if (failed == 0) {
+    if (interval > 0 && finite(loss) && scale > 1) {
+      scale /= 2;
+      good = 0;
+    } else {
+      failed = nan;
+    }
+  }
+  steps[0] = 0;
+  steps[1] = 1 / scale;
+  steps[2] = scale;
+  steps[3] = good;
+  steps[4] = failed;
+  steps[5] = count;
+  if (verdict) *verdict = applied ? 0.f : nan;
+}
+
+}  // namespace
+
+void recordStep(const Call& call, Context& context) {
+  launch(context, recordKernel, 1, 1, call.out[0].f32(), call.out[0].size(), call.in[1].f32(), call.in[2].f32(), call.out[1].f32(),
+         static_cast<float>(call.attr[0]));
+}
+
+}  // namespace tlora::cuda

@@ -23,9 +23,10 @@ export {
 export { type GenerateResult, generate } from './generate/generate.js';
 export type { GenerateEvent, GenerateOptions } from './generate/options.js';
 export type { MemoryForecast } from './plan/memoryBudget.js';
-export type { DeviceInfo, MemoryInfo, StepEvent, TrainEvent } from './train/events.js';
+export type { DeviceInfo, MemoryInfo, StepEvent, TrainEvent, WatchEvent } from './train/events.js';
 export { type PlanReport, planTraining } from './train/forecast.js';
 export type { PictureSource, TrainOptions } from './train/options.js';
 export type { PlanTrainingOptions } from './train/planOptions.js';
-export { type TrainResult, train } from './train/train.js';
+export { type TrainResult, train, type WatchSummary } from './train/train.js';
 export type { RunState, TrainingRun } from './train/trainingRun.js';
+export type { WatchFigures, WatchRecord } from './train/watchFigures.js';

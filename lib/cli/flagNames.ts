@@ -5,6 +5,10 @@ const RENAMED: Readonly<Record<string, string>> = {
   image: 'picture',
   images: 'picture',
   captions: '--caption',
+  'watch.every': '--watch-every',
+  'watch.draws': '--watch-draws',
+  'watch.samples': '--watch-samples',
+  'watch.prompt': '--watch-prompt',
   'sample.every': '--sample-every',
   'sample.prompts': '--sample-prompt',
 };

@@ -1,6 +1,6 @@
 import type { GenerateEvent } from '../generate/options.js';
 import { formatBytes } from '../plan/byteSize.js';
-import type { TrainEvent } from '../train/events.js';
+import type { TrainEvent, WatchEvent } from '../train/events.js';
 import type { CliContext, OutputOptions, Screen } from './context.js';
 import { formatDuration, formatRate } from './formats.js';
 
@@ -22,6 +22,7 @@ const PHASES: Readonly<Record<string, string>> = {
   start: 'making the start of the adapters',
   train: 'training',
   sample: 'sampling',
+  watch: 'watching',
   decode: 'decoding',
   save: 'saving',
 };
@@ -37,6 +38,12 @@ function stepText(event: StepLike): string {
   return `${step}  loss ${event.loss.toFixed(4)}  ${speed}  ${memory}`;
 }
 
+function watchNote({ step, shares, copy, copyingFrom, bestPath }: WatchEvent): string {
+  const losses = shares.map((share) => share.toFixed(2)).join(' ');
+  const copying = copyingFrom === step ? ': copying starts' : '';
+  return `step ${step}: losses ${losses} of those without adapters, copied ${(100 * copy).toFixed(0)} %${copying}${bestPath === null ? '' : ', best so far'}`;
+}
+
 /** What stays on the screen after an event; undefined for those that only move the progress line. */
 function noteText(event: TrainEvent | GenerateEvent): string | undefined {
   switch (event.type) {
@@ -50,6 +57,8 @@ function noteText(event: TrainEvent | GenerateEvent): string | undefined {
       return `step ${event.step}: sample ${event.path}`;
     case 'checkpoint':
       return `step ${event.step}: checkpoint ${event.path}`;
+    case 'watch':
+      return watchNote(event);
     default:
       return undefined;
   }

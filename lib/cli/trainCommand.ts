@@ -10,12 +10,35 @@ import { addOutputOptions } from './outputOptions.js';
 import { createProgress, type Progress } from './progress.js';
 import { requireFlags } from './requiredFlags.js';
 
-type TrainFlags = Omit<TrainOptions, 'className' | 'outputDir' | 'images' | 'captions' | 'sample'> &
-  OutputOptions & { class: string; out?: string; caption?: string[]; sampleEvery?: number; samplePrompt?: string[] };
+type TrainFlags = Omit<TrainOptions, 'className' | 'outputDir' | 'images' | 'captions' | 'sample' | 'watch'> &
+  OutputOptions & {
+    class: string;
+    out?: string;
+    caption?: string[];
+    sampleEvery?: number;
+    samplePrompt?: string[];
+  } & WatchFlags;
+
+interface WatchFlags {
+  watch?: boolean;
+  watchEvery?: number;
+  watchDraws?: number;
+  watchSamples?: number;
+  watchPrompt?: string;
+}
+
+/** Any of the flags switches the watch on. */
+function watchOptions(flags: WatchFlags): Pick<TrainOptions, 'watch'> {
+  const { watch, watchEvery: every, watchDraws: draws, watchSamples: samples, watchPrompt: prompt } = flags;
+  const given = Object.entries({ every, draws, samples, prompt }).filter(([, value]) => value !== undefined);
+  if (given.length === 0) return watch ? { watch } : {};
+  return { watch: Object.fromEntries(given) };
+}
 
 /** The flags as options of `train`. */
 export function trainOptions(pictures: string[], flags: TrainFlags): TrainOptions {
-  const { class: className, out, caption, sampleEvery, samplePrompt, json, quiet, progress, ...same } = flags;
+  const { watch, watchEvery, watchDraws, watchSamples, watchPrompt, ...others } = flags;
+  const { class: className, out, caption, sampleEvery, samplePrompt, json, quiet, progress, ...same } = others;
   if (samplePrompt && sampleEvery === undefined) {
     throw new ConfigError('--sample-prompt: expected --sample-every with it', {
       hint: 'Such as: --sample-every 100 --sample-prompt "a {0} in the snow"',
@@ -29,6 +52,7 @@ export function trainOptions(pictures: string[], flags: TrainFlags): TrainOption
     ...(out === undefined ? {} : { outputDir: out }),
     ...(caption === undefined ? {} : { captions: caption }),
     ...(sampleEvery === undefined ? {} : { sample: { every: sampleEvery, prompts } }),
+    ...watchOptions(flags),
   };
 }
 
@@ -54,6 +78,12 @@ function watchInterrupts(
   return watch;
 }
 
+function watchText({ best, copyingFrom }: NonNullable<TrainResult['watch']>): string {
+  if (!best) return 'nothing was watched: the run was stopped before';
+  const copying = copyingFrom === null ? 'no copying seen' : `copying starts at step ${copyingFrom}`;
+  return `${copying}; best checkpoint: step ${best.step}, ${best.path}`;
+}
+
 async function runTrain(context: CliContext, pictures: string[], flags: TrainFlags): Promise<number> {
   const { train } = await context.parts.train();
   const progress = createProgress(context, flags);
@@ -64,6 +94,7 @@ async function runTrain(context: CliContext, pictures: string[], flags: TrainFla
     progress.end();
     const { steps, finalLoss, durationMs, stopReason } = result;
     progress.note(`${stopReason} after ${steps} steps, loss ${finalLoss.toFixed(4)}, ${formatDuration(durationMs)}`);
+    if (result.watch) progress.note(watchText(result.watch));
     context.out.write(`${flags.json ? JSON.stringify(result) : result.adapterPath}\n`);
     return interrupts.count > 0 ? EXIT.interrupted : EXIT.ok;
   } finally {
@@ -112,6 +143,11 @@ export function addTrainCommand(program: Command, context: CliContext, exit: (st
     .option('--seed <n>', 'a whole number (default: 0)', number)
     .option('--sample-every <n>', 'make pictures every so many steps', number)
     .option('--sample-prompt <text...>', 'prompts of those pictures (default: --prompt)')
+    .option('--watch', 'overfit meter: says when copying starts, and keeps the best checkpoint')
+    .option('--watch-every <n>', 'steps between (default: a twentieth of all)', number)
+    .option('--watch-draws <n>', 'losses in each of 5 bands of timesteps (default: 2)', number)
+    .option('--watch-samples <n>', 'also makes so many pictures each time (default: none)', number)
+    .option('--watch-prompt <text>', 'of these pictures (default: --prompt)')
     .option('--save-every <n>', 'save a checkpoint every so many steps', number)
     .option('--resume', 'go on from the checkpoint in --out')
     .option('--overwrite', 'replace the files of an earlier run in --out')

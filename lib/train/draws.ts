@@ -6,7 +6,15 @@ import { addNoiseCoefficients, targetCoefficients } from '../schedulers/ddpm.js'
 import type { NoiseSchedule } from '../schedulers/noiseSchedule.js';
 
 /** What each use of the seed of a run draws from; a number once given is never given another meaning. */
-export const SEED_USES = { timesteps: 1, noise: 2, latents: 3, start: 4, samples: 5 } as const;
+export const SEED_USES = {
+  timesteps: 1,
+  noise: 2,
+  latents: 3,
+  start: 4,
+  samples: 5,
+  watch: 6,
+  watchPictures: 7,
+} as const;
 
 /** Time and rank of one batch, with the inputs that they set. */
 export interface DrawnBatch {

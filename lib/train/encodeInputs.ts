@@ -16,6 +16,8 @@ export interface Encoded {
   readonly latents: TrainingLatents;
   readonly conditions: Conditions;
   readonly sampleConditions: readonly GenerationConditions[];
+  /** Of the pictures that are watched; null: none are. */
+  readonly watchConditions: GenerationConditions | null;
   /** The most that the engine held. */
   readonly peakBytes: number;
 }
@@ -43,8 +45,10 @@ export async function encodeInputs(parts: EncodeParts): Promise<Encoded> {
     warnOfTruncated(control, text.truncated);
     expectFinite('text encoder', 'prompts', [text.states, ...(text.pooled ? [text.pooled] : [])]);
     const conditions = await prepareConditions(session, model, text, photos.map(photoTimeIds));
-    const sampleConditions = await encodeSamplePrompts(session, parts);
-    return { latents, conditions, sampleConditions, peakBytes: session.engine.memory().peak };
+    const { sample, watch } = options;
+    const sampleConditions = await encodeGuided(session, parts, sample?.prompts ?? []);
+    const [watchConditions = null] = await encodeGuided(session, parts, watch?.samples ? [watch.prompt] : []);
+    return { latents, conditions, sampleConditions, watchConditions, peakBytes: session.engine.memory().peak };
   } finally {
     close();
   }
@@ -62,12 +66,13 @@ function filled({ token, className }: ResolvedTrainOptions): (prompt: string) =>
   return (prompt) => fillPrompt(prompt, token, className);
 }
 
-async function encodeSamplePrompts(
+async function encodeGuided(
   session: Session,
   { options, model, side, control }: EncodeParts,
+  prompts: readonly string[],
 ): Promise<GenerationConditions[]> {
   const all: GenerationConditions[] = [];
-  for (const prompt of options.sample?.prompts.map(filled(options)) ?? []) {
+  for (const prompt of prompts.map(filled(options))) {
     const wish = { prompt, guidance: SAMPLE_GUIDANCE, width: side, height: side };
     const conditions = await generationConditions(session, model, wish);
     warnOfTruncated(control, conditions.truncated);

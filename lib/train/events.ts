@@ -1,4 +1,5 @@
 import type { DeviceInfo } from '../pipeline/device.js';
+import type { WatchRecord } from './watchFigures.js';
 
 export type { DeviceInfo };
 
@@ -12,7 +13,7 @@ export interface MemoryInfo {
 export type TrainEvent =
   | {
       readonly type: 'phase';
-      readonly phase: 'load' | 'encode' | 'start' | 'train' | 'sample' | 'save';
+      readonly phase: 'load' | 'encode' | 'start' | 'train' | 'sample' | 'watch' | 'save';
       readonly done?: number;
       readonly total?: number;
     }
@@ -27,7 +28,17 @@ export type TrainEvent =
   | StepEvent
   | { readonly type: 'sample'; readonly step: number; readonly prompt: string; readonly path: string }
   | { readonly type: 'checkpoint'; readonly step: number; readonly path: string }
+  | WatchEvent
   | { readonly type: 'warning'; readonly code: string; readonly message: string };
+
+/** What was watched after a step. */
+export interface WatchEvent extends WatchRecord {
+  readonly type: 'watch';
+  /** First watched step at which the run copies its picture; null: not yet. */
+  readonly copyingFrom: number | null;
+  /** Where the adapter was kept, if it is the best so far. */
+  readonly bestPath: string | null;
+}
 
 /** One finished optimizer step. */
 export interface StepEvent {

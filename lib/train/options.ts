@@ -38,6 +38,17 @@ const schema = z.strictObject({
   memory: z.union([text, positive]).optional(),
   saveEvery: whole(1).optional(),
   sample: z.strictObject({ every: whole(1), prompts: z.array(text).min(1, 'expected at least one prompt') }).optional(),
+  watch: z
+    .union([
+      flag,
+      z.strictObject({
+        every: whole(1).optional(),
+        draws: whole(1).default(2),
+        samples: whole(0).default(0),
+        prompt: text.optional(),
+      }),
+    ])
+    .default(false),
   outputDir: text.default('runs/tlora'),
   compact: flag.default(false),
   dtype: oneOf(['float32', 'float16', 'bfloat16']).default('float32'),
@@ -106,6 +117,20 @@ export interface TrainOptions {
   saveEvery?: number | undefined;
   /** Pictures made during training. */
   sample?: { every: number; prompts: string[] } | undefined;
+  /**
+   * The overfit meter: losses with fixed noise, when copying starts, and the best checkpoint. true for all defaults. every: steps between,
+   * default a twentieth of all; draws: in each of 5 bands of timesteps, default 2; samples: pictures made each time, default none; prompt: of
+   * these, default `prompt`.
+   */
+  watch?:
+    | boolean
+    | {
+        every?: number | undefined;
+        draws?: number | undefined;
+        samples?: number | undefined;
+        prompt?: string | undefined;
+      }
+    | undefined;
   /** Default `runs/tlora`. */
   outputDir?: string | undefined;
   /** Writes only the seed of an orthogonal start into the adapter file, not the start itself. */
@@ -131,13 +156,22 @@ type Optional =
   | 'signal'
   | 'onStep'
   | 'onEvent';
-type Settled = Omit<TrainOptions, Optional | 'image' | 'images' | 'memory'>;
+type Settled = Omit<TrainOptions, Optional | 'image' | 'images' | 'memory' | 'watch'>;
+
+/** How a run is watched. */
+export interface ResolvedWatch {
+  readonly every: number;
+  readonly draws: number;
+  readonly samples: number;
+  /** With {0} for the subject. */
+  readonly prompt: string;
+}
 
 /** Options with every default filled in. `image` has become `images`, `memory` bytes. */
 export type ResolvedTrainOptions = { [K in keyof Settled]-?: Exclude<Settled[K], undefined> } & Pick<
   TrainOptions,
   Optional
-> & { images: PictureSource[]; memory: number | undefined };
+> & { images: PictureSource[]; memory: number | undefined; watch: ResolvedWatch | undefined };
 
 /** Names of all options, for the command line. */
 export const trainOptionNames: readonly string[] = Object.keys(schema.shape);
@@ -150,7 +184,7 @@ const isMasked = (variant: ResolvedTrainOptions['variant']): boolean => variant 
  * @throws ConfigError
  */
 export function resolveTrainOptions(given: TrainOptions): ResolvedTrainOptions {
-  const { image, images, memory, minRank, steps, ...rest } = checkOptions('train', schema, given);
+  const { image, images, memory, minRank, steps: wanted, watch, ...rest } = checkOptions('train', schema, given);
   if ((image === undefined) === (images === undefined)) {
     throw new ConfigError(`image: expected one of image and images, got ${image === undefined ? 'neither' : 'both'}`);
   }
@@ -158,15 +192,28 @@ export function resolveTrainOptions(given: TrainOptions): ResolvedTrainOptions {
   if (rest.captions && rest.captions.length !== all.length) {
     throw new ConfigError(`captions: expected one for each of ${all.length} pictures, got ${rest.captions.length}`);
   }
+  const steps = wanted ?? (rest.variant === 'tlora' || rest.variant === 'ortho' ? 800 : 500);
   const resolved = {
     ...rest,
     images: all,
     minRank: isMasked(rest.variant) ? (minRank ?? Math.floor(rest.rank / 2)) : rest.rank,
-    steps: steps ?? (rest.variant === 'tlora' || rest.variant === 'ortho' ? 800 : 500),
+    steps,
+    watch: watch ? resolvedWatch(watch === true ? { draws: 2, samples: 0 } : watch, steps, rest.prompt) : undefined,
     memory: memory === undefined ? undefined : parseByteSize(memory, 'memory'),
   };
   checkRelations(resolved, minRank);
   return resolved;
+}
+
+/** A twentieth of the steps. */
+const WATCHES = 20;
+
+function resolvedWatch(
+  watch: Omit<ResolvedWatch, 'every' | 'prompt'> & { every?: number | undefined; prompt?: string | undefined },
+  steps: number,
+  prompt: string,
+): ResolvedWatch {
+  return { ...watch, every: watch.every ?? Math.max(1, Math.round(steps / WATCHES)), prompt: watch.prompt ?? prompt };
 }
 
 function checkRelations(options: ResolvedTrainOptions, givenMinRank: number | undefined): void {

@@ -9,6 +9,8 @@ import { crossAttentionGraph, type UnetSizes } from '../pipeline/unetGraph.js';
 import { formatBytes } from '../plan/byteSize.js';
 import { makePlan } from '../plan/makePlan.js';
 import { type BudgetedPlan, type MemoryForecast, memoryForecast } from '../plan/memoryBudget.js';
+import { adaptersOf } from './forecast.js';
+import { stepGraph } from './stepGraph.js';
 import { planStep, type TrainerOptions } from './trainer.js';
 
 /** What the phases before and between the training steps work on. */
@@ -23,6 +25,8 @@ export interface PhaseSizes {
   readonly prompts: number;
   /** Whether pictures are made during training. */
   readonly samples: boolean;
+  /** Whether the run is watched, and makes pictures for that. */
+  readonly watch: { readonly pictures: boolean } | null;
   readonly threads: number;
 }
 
@@ -32,6 +36,13 @@ export interface PlannedRun extends BudgetedPlan {
 }
 
 const forecastOf = (graph: Graph, threads: number): MemoryForecast => memoryForecast(makePlan(graph, threads));
+
+/** The forward pass of the overfit meter, which stays loaded beside the training step. */
+function watchForecast({ model, step, layout, threads }: PhaseSizes): MemoryForecast {
+  const adapters = adaptersOf(layout, false);
+  const sizes = { ...step, batch: 1 };
+  return forecastOf(stepGraph({ unet: model.unet, sizes, adapters, draws: 'drawn', until: 'loss' }), threads);
+}
 
 /** Rows of a guided prediction. */
 const GUIDED_ROWS = 2;
@@ -46,8 +57,8 @@ function textGraphs(model: OpenModel, n: number): Graph[] {
 }
 
 /** Bytes of encoding pictures and prompts: one model after the other, in an arena that only grows. */
-export function encodeBytes({ model, step, side, prompts, samples, threads }: PhaseSizes): number {
-  const rows = samples ? [prompts, GUIDED_ROWS] : [prompts];
+export function encodeBytes({ model, step, side, prompts, samples, watch, threads }: PhaseSizes): number {
+  const rows = samples || watch?.pictures ? [prompts, GUIDED_ROWS] : [prompts];
   const graphs = [
     encodeGraph(model.vae, side, side),
     ...rows.flatMap((n) => [...textGraphs(model, n), crossAttentionGraph(model.unet, n, step.contextTokens)]),
@@ -62,8 +73,8 @@ export function encodeBytes({ model, step, side, prompts, samples, threads }: Ph
   );
 }
 
-/** Bytes of making a picture beside a training step that is loaded: they share weights, state and arena. */
-export function sampleBytes({ model, layout, step, threads }: PhaseSizes, training: MemoryForecast): number {
+/** Bytes of making a picture beside a training step that is loaded: they share weights, state and arena. Pictures of the watch are not decoded. */
+export function sampleBytes({ model, layout, step, samples, threads }: PhaseSizes, training: MemoryForecast): number {
   const { height, width, contextTokens } = step;
   const adapter = { layout, strength: 1 };
   const sizes = { batch: GUIDED_ROWS, height, width, contextTokens, adapter };
@@ -71,6 +82,7 @@ export function sampleBytes({ model, layout, step, threads }: PhaseSizes, traini
   const decode = forecastOf(decodeGraph(model.vae, height, width), threads);
   const held = training.totalBytes - training.arenaBytes;
   const arena = Math.max(predict.arenaBytes, training.arenaBytes);
+  if (!samples) return held + arena + predict.ioBytes;
   return Math.max(
     held + arena + predict.ioBytes,
     held + Math.max(arena, decode.arenaBytes) + decode.weightBytes + decode.ioBytes,
@@ -84,11 +96,12 @@ export function sampleBytes({ model, layout, step, threads }: PhaseSizes, traini
 export function planRun(trainer: Omit<TrainerOptions, 'optimizer'>, phases: PhaseSizes): PlannedRun {
   const { memory } = trainer;
   const encoding = encodeBytes(phases);
-  const limit = memory === undefined ? undefined : Math.max(memory, encoding);
+  const watching = phases.watch ? watchForecast(phases).ioBytes : 0;
+  const limit = memory === undefined ? undefined : Math.max(memory, encoding) - watching;
   const planned = planStep({ ...trainer, memory: limit }, phases.threads);
   const training = planned.forecast;
-  const sampling = phases.samples ? sampleBytes(phases, training) : 0;
-  const neededBytes = Math.max(encoding, training.totalBytes, sampling);
+  const sampling = phases.samples || phases.watch?.pictures ? sampleBytes(phases, training) : 0;
+  const neededBytes = Math.max(encoding, training.totalBytes + watching, sampling + watching);
   if (memory === undefined || neededBytes <= memory) return { ...planned, neededBytes };
   const least = formatBytes(neededBytes);
   const phase = sampling > encoding ? 'to make pictures during training' : 'to encode the pictures and prompts';

@@ -48,6 +48,9 @@ export interface PreparedRun {
   readonly neededBytes: number;
   /** Of the prompts of `sample`, in their order. */
   readonly sampleConditions: readonly GenerationConditions[];
+  /** Of the prompt of `watch`; null: no pictures are watched. */
+  readonly watchConditions: GenerationConditions | null;
+  readonly latents: TrainingLatents;
   draw(step: number): DrawnBatch[];
   /** Latents and conditions of the pictures that a batch shows. */
   pictureFeeds(pictures: readonly number[]): Feeds;
@@ -104,7 +107,12 @@ function outline(options: ResolvedTrainOptions, control: RunControl): Outline {
     memory: options.memory,
     optimizer: options,
   };
-  const phases = { model, layout, step, side, prompts: options.images.length, samples: !!options.sample, threads };
+  const phases = {
+    ...{ model, layout, step, side, threads },
+    prompts: options.images.length,
+    samples: !!options.sample,
+    watch: options.watch ? { pictures: options.watch.samples > 0 } : null,
+  };
   const planned = planRun(trainerOptions, phases);
   expectMemory(
     planned.neededBytes,
@@ -189,6 +197,8 @@ async function startRun(
     stepsBefore: saved?.step ?? null,
     neededBytes: planned.neededBytes,
     sampleConditions: encoded.sampleConditions,
+    watchConditions: encoded.watchConditions,
+    latents: encoded.latents,
     draw: (step) => drawStep(run, noise, ranks, isMasked(options.variant), step),
     pictureFeeds: feedsOfPictures(encoded.latents, encoded.conditions),
     memory: () => {

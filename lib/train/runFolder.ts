@@ -14,7 +14,7 @@ import { ConfigError, FileFormatError, FileWriteError } from '../errors.js';
 import { writeFileAtomic } from '../io/atomicFile.js';
 
 /** Files that a run makes, and the names of those in its subfolders. Nothing else in the folder is ever touched. */
-const FILES = ['config.json', 'log.jsonl', 'adapter.safetensors', 'state.safetensors'] as const;
+const FILES = ['config.json', 'log.jsonl', 'adapter.safetensors', 'best.safetensors', 'state.safetensors'] as const;
 const SUBFOLDERS = { checkpoints: 'adapter-\\d{6,}\\.safetensors', samples: 'step-\\d{6,}-\\d+\\.png' } as const;
 
 /** First entry of `config.json`: by it a folder is known to hold a run. */
@@ -26,6 +26,8 @@ export interface RunFolder {
   readonly configPath: string;
   readonly logPath: string;
   readonly adapterPath: string;
+  /** The best adapter so far, of a run that is watched. */
+  readonly bestPath: string;
   readonly statePath: string;
   /** Path of the adapter saved at a step. */
   checkpointPath(step: number): string;
@@ -43,6 +45,7 @@ export function runFolder(dir: string): RunFolder {
     configPath: file('config.json'),
     logPath,
     adapterPath: file('adapter.safetensors'),
+    bestPath: file('best.safetensors'),
     statePath: file('state.safetensors'),
     checkpointPath: (step) => join(dir, 'checkpoints', `adapter-${six(step)}.safetensors`),
     samplePath: (step, index) => join(dir, 'samples', `step-${six(step)}-${index}.png`),
@@ -120,7 +123,18 @@ function readable(dir: string): string[] {
 }
 
 /** Settings that may change when a run goes on: they do not change the numbers of its steps. */
-const MAY_CHANGE = ['format', 'steps', 'saveEvery', 'sample', 'threads', 'device', 'memory', 'compact', 'dtype'];
+const MAY_CHANGE = [
+  'format',
+  'steps',
+  'saveEvery',
+  'sample',
+  'watch',
+  'threads',
+  'device',
+  'memory',
+  'compact',
+  'dtype',
+];
 
 /**
  * @throws ConfigError that names the first setting in which a resumed run differs from the earlier one

@@ -45,18 +45,28 @@ export async function saveRun(
   step: number,
   { checkpoint, signal }: { checkpoint: boolean; signal: AbortSignal },
 ): Promise<void> {
-  const { session, layout, folder, options } = run;
-  const info = adapterInfo(run, step);
+  const { session, layout, folder } = run;
+  await saveTrainState(folder.statePath, session, layout.flat, step, signal);
+  if (checkpoint) {
+    ensureParent(folder.checkpointPath(step));
+    await writeAdapterAt(folder.checkpointPath(step), run, step, signal);
+  }
+  await writeAdapterAt(folder.adapterPath, run, step, signal);
+}
+
+function writeAdapterAt(path: string, run: PreparedRun, step: number, signal: AbortSignal): Promise<void> {
+  const { session, layout, options } = run;
   const read = (buffer: 'params' | 'base', name: string): Float32Array => {
     signal.throwIfAborted();
     const { offset, count } = layout.flat.entries.get(name)!;
     return session.engine.readState(buffer, offset, count);
   };
   const { dtype, compact } = options;
-  await saveTrainState(folder.statePath, session, layout.flat, step, signal);
-  if (checkpoint) {
-    ensureParent(folder.checkpointPath(step));
-    await saveAdapter(folder.checkpointPath(step), layout, info, read, { dtype, compact });
-  }
-  await saveAdapter(folder.adapterPath, layout, info, read, { dtype, compact });
+  return saveAdapter(path, layout, adapterInfo(run, step), read, { dtype, compact });
+}
+
+/** Keeps the adapter as the best so far. The run is saved first, so that it never goes on from a step before its best one. */
+export async function saveBest(run: PreparedRun, step: number, signal: AbortSignal): Promise<void> {
+  await saveRun(run, step, { checkpoint: false, signal });
+  await writeAdapterAt(run.folder.bestPath, run, step, signal);
 }

@@ -32,9 +32,9 @@ export interface StepGraphOptions {
   readonly draws: 'drawn' | 'given';
   /**
    * step: forward, backward and optimizer; gradients: forward and backward only, results in `grads`; accumulate: also adds these to
-   * `gradSum`.
+   * `gradSum`; loss: forward only.
    */
-  readonly until: 'step' | 'gradients' | 'accumulate';
+  readonly until: 'step' | 'gradients' | 'accumulate' | 'loss';
 }
 
 /**
@@ -49,6 +49,7 @@ export function stepGraph(options: StepGraphOptions): Graph {
   const graph = createGraph();
   const adapters = options.adapters(graph);
   const loss = appendLoss(graph, options, adapters);
+  if (options.until === 'loss') return graph;
   const leaves = adapters.leaves();
   const gradients = grad(loss, input(graph, 'lossSeed', [1]), leaves);
   at(graph, '', 'update', () => {

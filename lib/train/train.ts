@@ -7,6 +7,15 @@ import { type PreparedRun, prepareRun } from './prepareRun.js';
 import { samplePictures } from './samples.js';
 import { saveRun } from './saveRun.js';
 import { type RunControl, startRun, type TrainingRun } from './trainingRun.js';
+import { openWatch, type Watch } from './watch.js';
+
+/** What the overfit meter says at the end. */
+export interface WatchSummary {
+  /** The best checkpoint; null if nothing was watched before the end. */
+  readonly best: { readonly step: number; readonly path: string } | null;
+  /** First watched step at which the run copies its picture; null: it does not. */
+  readonly copyingFrom: number | null;
+}
 
 /** What a finished or stopped run gives. */
 export interface TrainResult {
@@ -18,6 +27,8 @@ export interface TrainResult {
   readonly finalLoss: number;
   readonly device: DeviceInfo;
   readonly durationMs: number;
+  /** null: the run was not watched. */
+  readonly watch: WatchSummary | null;
   readonly config: ResolvedTrainOptions;
 }
 
@@ -58,6 +69,7 @@ async function runTraining(options: ResolvedTrainOptions, control: RunControl): 
       finalLoss: last.loss,
       device: run.device,
       durationMs: performance.now() - begun,
+      watch: last.watch,
       config: options,
     };
   } finally {
@@ -72,13 +84,20 @@ interface LastStep {
   loss: number;
 }
 
-async function takeSteps(run: PreparedRun, control: RunControl): Promise<LastStep> {
+function summary(run: PreparedRun, watch: Watch | null): WatchSummary | null {
+  if (!watch) return null;
+  const { best, copyingFrom } = watch.verdict;
+  return { best: best === null ? null : { step: best, path: run.folder.bestPath }, copyingFrom };
+}
+
+async function takeSteps(run: PreparedRun, control: RunControl): Promise<LastStep & { watch: WatchSummary | null }> {
   const { options } = run;
   const { saveEvery, sample, steps } = options;
   const first = run.stepsBefore ?? 0;
   control.emit({ type: 'phase', phase: 'train', done: first, total: steps });
   control.started();
   const times: number[] = [];
+  const watch = await openWatch(run, control);
   let last: LastStep = { step: first, loss: Number.NaN };
   let saved = run.stepsBefore;
   while (last.step < steps && !control.stopRequested) {
@@ -92,6 +111,7 @@ async function takeSteps(run: PreparedRun, control: RunControl): Promise<LastSte
       await saveCheckpoint(run, control, last.step);
       saved = last.step;
     }
+    if (await watch?.after(last.step)) saved = last.step;
     if (sample && last.step % sample.every === 0) await samplePictures(run, control, last.step);
   }
   control.signal.throwIfAborted();
@@ -99,7 +119,7 @@ async function takeSteps(run: PreparedRun, control: RunControl): Promise<LastSte
     control.emit({ type: 'phase', phase: 'save' });
     await saveRun(run, last.step, { checkpoint: false, signal: control.signal });
   }
-  return last;
+  return { ...last, watch: summary(run, watch) };
 }
 
 async function saveCheckpoint(run: PreparedRun, control: RunControl, step: number): Promise<void> {
@@ -116,7 +136,7 @@ async function takeStep(run: PreparedRun, control: RunControl, step: number, tim
   const batches = run.draw(step);
   const feeds = batches.map((b) => ({ ...b.feeds, ...run.pictureFeeds(b.pictures) }));
   const from = performance.now();
-  const { loss, norm } = await trainer.step(step, feeds);
+  const { loss, norm, perSample } = await trainer.step(step, feeds);
   const stepMs = performance.now() - from;
   if (!Number.isFinite(loss) || !Number.isFinite(norm)) await failNonFinite(run, control, { step, feeds, loss });
   times.push(stepMs);
@@ -134,7 +154,9 @@ async function takeStep(run: PreparedRun, control: RunControl, step: number, tim
     memory,
   };
   const { timesteps, activeRanks, learningRate } = event;
-  folder.log({ step, loss, norm, timesteps, activeRanks, learningRate, stepMs: Math.round(stepMs * 100) / 100 });
+  const losses = perSample.length > 1 ? { losses: perSample } : {};
+  const rounded = Math.round(stepMs * 100) / 100;
+  folder.log({ step, loss, norm, timesteps, activeRanks, ...losses, learningRate, stepMs: rounded });
   control.emit(event);
   return { step, loss };
 }

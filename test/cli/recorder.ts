@@ -12,6 +12,7 @@ export const trained = {
   finalLoss: 0.25,
   device: { kind: 'cpu', name: 'test' },
   durationMs: 61_000,
+  watch: null,
   config: {},
 } as const;
 

@@ -37,6 +37,10 @@ const all: Record<string, [flags: string[], value: unknown]> = {
   memory: [['--memory', '9GB'], '9GB'],
   saveEvery: [['--save-every', '10'], 10],
   sample: [['--sample-every', '5', '--sample-prompt', 'p', 'q'], { every: 5, prompts: ['p', 'q'] }],
+  watch: [
+    ['--watch', '--watch-every', '9', '--watch-draws', '3', '--watch-samples', '1', '--watch-prompt', 'w {0}'],
+    { every: 9, draws: 3, samples: 1, prompt: 'w {0}' },
+  ],
   outputDir: [['--out', 'runs/x'], 'runs/x'],
   compact: [['--compact'], true],
   dtype: [['--dtype', 'float16'], 'float16'],

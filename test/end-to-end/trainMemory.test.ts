@@ -36,6 +36,8 @@ const cases: [string, Partial<TrainOptions>][] = [
   ['retract, accumulate 2', { orthogonal: 'retract', accumulate: 2, rank: 16 }],
   ['start from the weights', { start: 'weight' }],
   ['pictures during training', { steps: 2, sample: { every: 1, prompts: ['a {0}'] } }],
+  ['watched', { steps: 2, watch: { every: 1, draws: 1 } }],
+  ['watched with pictures, 256 pixels', { resolution: 256, steps: 2, watch: { every: 1, draws: 1, samples: 1 } }],
   ['512 pixels', { resolution: 512 }],
   ['512 pixels, batch 2', { resolution: 512, batch: 2 }],
   ['256 pixels, pictures during training', { resolution: 256, steps: 2, sample: { every: 1, prompts: ['a {0}'] } }],

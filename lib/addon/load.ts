@@ -5,16 +5,33 @@ import { fileURLToPath } from 'node:url';
 import { NativeAddonError } from '../errors.js';
 import { PLAN_FORMAT } from '../plan/encode.js';
 import { fromNative, translated } from './errors.js';
-import type { AddonInfo, Engine, EngineOptions, NativeAddon, Program, RunOptions, WeightSource } from './surface.js';
+import type {
+  AddonInfo,
+  CudaInfo,
+  Engine,
+  EngineOptions,
+  NativeAddon,
+  Program,
+  RunOptions,
+  WeightSource,
+} from './surface.js';
 
 /** The engine as C++ gives it: like Engine, but with plain errors, and reading into an array. */
 interface RawEngine extends Omit<Engine, 'readState'> {
   readState(name: string, offset: number, into: Float32Array): Float32Array;
 }
 
+/** Where to look for the CUDA backend and NVIDIA's libraries: native/core/backend_library.h. */
+interface LibrarySearch {
+  folder: string;
+  library: string | undefined;
+  nvidiaRoot: string | undefined;
+}
+
 interface RawAddon {
-  createEngine(options: EngineOptions): RawEngine;
-  info(folder: string): AddonInfo;
+  createEngine(options: EngineOptions & { search: LibrarySearch }): RawEngine;
+  info(): Omit<AddonInfo, 'cuda'>;
+  cuda(search: LibrarySearch): CudaInfo;
 }
 
 const HINT = `Build it: npx tlora build
@@ -68,7 +85,7 @@ export function loadAddon(): NativeAddon {
     });
   }
   const raw = open(path);
-  const { planFormat } = raw.info('');
+  const { planFormat } = raw.info();
   if (planFormat !== PLAN_FORMAT) {
     throw new NativeAddonError(`The native addon ${path} reads plan format ${planFormat}, expected ${PLAN_FORMAT}`, {
       hint: HINT,
@@ -76,10 +93,21 @@ export function loadAddon(): NativeAddon {
   }
   loaded = {
     path,
-    createEngine: (options) => translated(() => wrapEngine(raw.createEngine(options))),
-    info: () => raw.info(dirname(path)),
+    createEngine: (options) =>
+      translated(() => wrapEngine(raw.createEngine({ ...options, search: librarySearch(path) }))),
+    info: () => ({
+      ...raw.info(),
+      get cuda() {
+        return raw.cuda(librarySearch(path));
+      },
+    }),
   };
   return loaded;
+}
+
+function librarySearch(addon: string): LibrarySearch {
+  const { TLORA_CUDA_LIBRARY: library, TLORA_NVIDIA_ROOT: nvidiaRoot } = process.env;
+  return { folder: dirname(addon), library, nvidiaRoot };
 }
 
 function wrapEngine(raw: RawEngine): Engine {

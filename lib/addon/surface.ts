@@ -33,6 +33,8 @@ export interface EngineMemory {
   /** Memory that the device and its libraries keep for work within a kernel; 0 on the CPU. Part of `peak`. */
   workspace: number;
   peak: number;
+  /** What the device could still give now, about. Not part of `peak`. */
+  free: number;
 }
 
 export interface RunOptions {
@@ -47,6 +49,11 @@ export interface RunOptions {
    * wait for it, and so does the next run without `queue`, which also rejects if an earlier one failed. The CPU ignores it.
    */
   queue?: boolean;
+  /**
+   * On a device that can: keep all calls as one recording in the second run, and replay it from then on. Default true. Runs with
+   * `check`, `guard` or `profile` always go call by call.
+   */
+  record?: boolean;
 }
 
 export interface RunReport {
@@ -114,23 +121,29 @@ export interface Engine {
   dispose(): void;
 }
 
-/** One CUDA device, as it is at this moment. */
+/** One CUDA device. */
 export interface CudaDevice {
   /** N of `cuda:N`. */
   index: number;
   name: string;
   memoryBytes: number;
-  freeBytes: number;
   /** What an engine takes for itself beside weights, state, arena and io. */
   workspaceBytes: number;
   /** Compute capability, such as 9.0. */
   capability: string;
 }
 
+export interface CudaInfo {
+  found: boolean;
+  /** In one line, what is missing where no device can be used; otherwise ''. */
+  reason: string;
+  devices: readonly CudaDevice[];
+}
+
 /** Which device an engine computes on. */
 export interface EngineOptions {
   threads: number;
-  /** `cpu`, the default, or `cuda:N`. */
+  /** `cpu`, the default, `cuda` (the first device) or `cuda:N`. */
   device?: string;
   /** Products of float32 matrices may round their factors to TF32. */
   tf32?: boolean;
@@ -143,15 +156,15 @@ export interface AddonInfo {
   backendAbi: number;
   compiler: string;
   napi: number;
-  /** `reason`: in one line, what is missing where no device can be used. */
-  cuda: { found: boolean; reason: string; devices: CudaDevice[] };
+  /** Looked for when it is read: where there is a driver, that loads NVIDIA's libraries. */
+  readonly cuda: CudaInfo;
 }
 
 /** What the native addon exports, with errors translated to tlora's classes. */
 export interface NativeAddon {
   /** File from which it was loaded. */
   path: string;
-  /** @throws DeviceError when the device cannot be used */
+  /** @throws DeviceError when the device cannot be used; never another one instead */
   createEngine(options: EngineOptions): Engine;
   info(): AddonInfo;
 }

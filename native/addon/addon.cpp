@@ -2,7 +2,7 @@
 #include <napi.h>
 
 #include "convert.h"
-#include "core/backend.h"
+#include "core/backend_library.h"
 #include "core/plan.h"
 #include "machine.h"
 #include "program_object.h"
@@ -12,7 +12,7 @@ namespace {
 
 Napi::Value createEngine(const Napi::CallbackInfo& info) {
   if (!info[0].IsObject()) throw Napi::TypeError::New(info.Env(), "createEngine: expected { threads }");
-  return info.Env().GetInstanceData<Classes>()->engine.New({info[0].As<Napi::Object>().Get("threads")});
+  return info.Env().GetInstanceData<Classes>()->engine.New({info[0]});
 }
 
 Napi::Value describe(const Napi::CallbackInfo& info) {
@@ -25,11 +25,35 @@ Napi::Value describe(const Napi::CallbackInfo& info) {
   o.Set("backendAbi", kBackendAbi);
   o.Set("compiler", "gcc " __VERSION__);
   o.Set("napi", static_cast<double>(NAPI_VERSION));
-  const std::string why = whyNoCuda(info[0].IsString() ? textArgument(info, 0, "folder") : ".");
-  Napi::Object cuda = Napi::Object::New(env);
-  cuda.Set("found", why.empty());
-  cuda.Set("reason", why);
-  o.Set("cuda", cuda);
+  return o;
+}
+
+Napi::Object deviceObject(Napi::Env env, int index, const DeviceFacts& facts) {
+  Napi::Object o = Napi::Object::New(env);
+  o.Set("index", static_cast<double>(index));
+  o.Set("name", facts.name);
+  o.Set("memoryBytes", static_cast<double>(facts.memoryBytes));
+  o.Set("workspaceBytes", static_cast<double>(facts.workspaceBytes));
+  o.Set("capability", std::to_string(facts.major) + "." + std::to_string(facts.minor));
+  return o;
+}
+
+// { found, reason, devices }: opens the backend library if it can.
+Napi::Value describeCuda(const Napi::CallbackInfo& info) {
+  const Napi::Env env = info.Env();
+  std::string reason;
+  const Backend* backend = openCudaBackend(searchArgument(info[0]), reason);
+  Napi::Array devices = Napi::Array::New(env);
+  Reason trouble;
+  const int count = backend ? backend->devices(trouble) : 0;
+  for (int i = 0; i < count; i++) {
+    DeviceFacts facts;
+    if (backend->describe(i, facts, trouble)) devices.Set(devices.Length(), deviceObject(env, i, facts));
+  }
+  Napi::Object o = Napi::Object::New(env);
+  o.Set("found", backend != nullptr);
+  o.Set("reason", reason);
+  o.Set("devices", devices);
   return o;
 }
 
@@ -40,6 +64,7 @@ Napi::Object initialise(Napi::Env env, Napi::Object exports) {
   env.SetInstanceData(classes);
   exports.Set("createEngine", Napi::Function::New<createEngine>(env));
   exports.Set("info", Napi::Function::New<describe>(env));
+  exports.Set("cuda", Napi::Function::New<describeCuda>(env));
   return exports;
 }
 

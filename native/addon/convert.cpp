@@ -51,6 +51,15 @@ Bytes arrayArgument(const Napi::Value& value, DType dtype, const char* what) {
   return {static_cast<uint8_t*>(array.ArrayBuffer().Data()) + array.ByteOffset(), array.ByteLength()};
 }
 
+LibrarySearch searchArgument(const Napi::Value& value) {
+  if (!value.IsObject()) return {};
+  const auto text = [&](const char* name) {
+    const Napi::Value given = value.As<Napi::Object>().Get(name);
+    return given.IsString() ? given.As<Napi::String>().Utf8Value() : std::string();
+  };
+  return {text("folder"), text("library"), text("nvidiaRoot")};
+}
+
 bool flag(const Napi::Object& options, const char* name) { return options.Get(name).ToBoolean().Value(); }
 
 Napi::Error toJavaScript(Napi::Env env, const char* code, const std::string& message) {

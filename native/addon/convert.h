@@ -5,6 +5,7 @@
 #include <string>
 #include <vector>
 
+#include "core/backend_library.h"
 #include "core/error.h"
 #include "core/tensor.h"
 
@@ -21,6 +22,9 @@ struct Bytes {
 };
 Bytes arrayArgument(const Napi::Value& value, DType dtype, const char* what);
 bool flag(const Napi::Object& options, const char* name);
+
+// { folder, library, nvidiaRoot }, each a text or absent; so is everything that is no object.
+LibrarySearch searchArgument(const Napi::Value& value);
 
 const char* dtypeName(DType dtype);
 

@@ -74,19 +74,34 @@ Napi::Function EngineObject::define(Napi::Env env) {
                       InstanceMethod<&E::createState>("createState"), InstanceMethod<&E::releaseState>("releaseState"),
                       InstanceMethod<&E::writeState>("writeState"), InstanceMethod<&E::readState>("readState"),
                       InstanceMethod<&E::load>("load"), InstanceMethod<&E::cancel>("cancel"),
-                      InstanceMethod<&E::memory>("memory"), InstanceMethod<&E::dispose>("dispose")});
+                      InstanceMethod<&E::memory>("memory"), InstanceMethod<&E::choices>("choices"),
+                      InstanceMethod<&E::useChoices>("useChoices"), InstanceMethod<&E::dispose>("dispose")});
 }
 
+namespace {
+
+// { threads, device?, tf32?, search? }: a device is cpu, cuda or cuda:N.
+std::shared_ptr<Engine> openEngine(const Napi::Object& options, int threads) {
+  const Napi::Value wish = options.Get("device");
+  const DeviceName device = parseDevice(wish.IsString() ? wish.As<Napi::String>().Utf8Value() : "cpu");
+  std::string reason;
+  const Backend* backend = device.cuda ? openCudaBackend(searchArgument(options.Get("search")), reason) : &cpuBackend();
+  if (!backend) fail(kDevice, "device cuda: %s", reason.c_str());
+  try {
+    return std::make_shared<Engine>(*backend, threads, DeviceOptions{device.index, flag(options, "tf32")});
+  } catch (const std::system_error& error) {
+    fail(kNative, "%d threads could not be started: %s", threads, error.what());
+  }
+}
+
+}  // namespace
+
 EngineObject::EngineObject(const Napi::CallbackInfo& info) : ObjectWrap(info), session_(std::make_shared<Session>()) {
-  const uint64_t threads = countArgument(info[0], "threads");
+  if (!info[0].IsObject()) throw Napi::TypeError::New(info.Env(), "an engine comes from createEngine");
+  const auto options = info[0].As<Napi::Object>();
+  const uint64_t threads = countArgument(options.Get("threads"), "threads");
   if (threads < 1 || threads > 1024) throw Napi::RangeError::New(info.Env(), "threads: expected 1 to 1024");
-  guarded(info.Env(), [&] {
-    try {
-      session_->engine = std::make_shared<Engine>(cpuBackend(), static_cast<int>(threads));
-    } catch (const std::system_error& error) {
-      fail(kNative, "%d threads could not be started: %s", static_cast<int>(threads), error.what());
-    }
-  });
+  guarded(info.Env(), [&] { session_->engine = openEngine(options, static_cast<int>(threads)); });
 }
 
 EngineObject::~EngineObject() {
@@ -195,8 +210,20 @@ Napi::Value EngineObject::memory(const Napi::CallbackInfo& info) {
   o.Set("state", static_cast<double>(meter.bytes(Use::state)));
   o.Set("arena", static_cast<double>(meter.bytes(Use::arena)));
   o.Set("io", static_cast<double>(meter.bytes(Use::io)));
+  o.Set("workspace", static_cast<double>(meter.bytes(Use::workspace)));
   o.Set("peak", static_cast<double>(meter.peak()));
+  o.Set("free", static_cast<double>(session_->engine->freeBytes()));
   return o;
+}
+
+Napi::Value EngineObject::choices(const Napi::CallbackInfo& info) {
+  return Napi::String::New(info.Env(), session_->use(info.Env()).choices());
+}
+
+Napi::Value EngineObject::useChoices(const Napi::CallbackInfo& info) {
+  const std::string choices = textArgument(info, 0, "choices");
+  guarded(info.Env(), [&] { session_->use(info.Env()).choose(choices); });
+  return info.Env().Undefined();
 }
 
 Napi::Value EngineObject::dispose(const Napi::CallbackInfo& info) {

@@ -43,6 +43,8 @@ class EngineObject : public Napi::ObjectWrap<EngineObject> {
   Napi::Value load(const Napi::CallbackInfo& info);
   Napi::Value cancel(const Napi::CallbackInfo& info);
   Napi::Value memory(const Napi::CallbackInfo& info);
+  Napi::Value choices(const Napi::CallbackInfo& info);
+  Napi::Value useChoices(const Napi::CallbackInfo& info);
   Napi::Value dispose(const Napi::CallbackInfo& info);
 
   std::shared_ptr<Session> session_;

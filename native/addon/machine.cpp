@@ -1,7 +1,5 @@
 #include "machine.h"
 
-#include <dlfcn.h>
-
 namespace tlora::addon {
 
 std::vector<std::string> cpuFeatures() {
@@ -24,12 +22,6 @@ std::vector<std::string> cpuFeatures() {
   features.push_back("neon");
 #endif
   return features;
-}
-
-std::string whyNoCuda(const std::string& folder) {
-  if (!dlopen("libcuda.so.1", RTLD_NOW | RTLD_LOCAL)) return std::string("no NVIDIA driver: ") + dlerror();
-  if (!dlopen((folder + "/tlora_cuda.so").c_str(), RTLD_NOW | RTLD_LOCAL)) return std::string("no CUDA backend: ") + dlerror();
-  return "";
 }
 
 }  // namespace tlora::addon

@@ -82,7 +82,11 @@ Napi::Value ProgramObject::run(const Napi::CallbackInfo& info) {
   RunOptions options;
   if (info[0].IsObject()) {
     const auto given = info[0].As<Napi::Object>();
-    options = {flag(given, "check"), flag(given, "guard"), flag(given, "profile")};
+    options.checkFinite = flag(given, "check");
+    options.checkWrites = flag(given, "guard");
+    options.profile = flag(given, "profile");
+    options.record = given.Get("record").IsUndefined() || flag(given, "record");
+    options.wait = !flag(given, "queue");
   }
   auto report = std::make_shared<RunReport>();
   return EngineWorker::start(

@@ -30,9 +30,9 @@ struct Reason {
 
 struct DeviceFacts {
   char name[256] = "";
-  size_t memoryBytes = 0, freeBytes = 0;
-  size_t workspaceBytes = 0;     // what open() takes for itself, beside what allocate() is asked for
-  int major = 0, minor = 0;      // compute capability; 0 for the CPU
+  size_t memoryBytes = 0;
+  size_t workspaceBytes = 0;  // what open() takes of it, beside what allocate() is asked for
+  int major = 0, minor = 0;   // compute capability; 0 for the CPU
 };
 
 struct Backend {

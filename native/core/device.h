@@ -1,6 +1,6 @@
 // An opened backend, and blocks of its memory.
 #pragma once
-#include <algorithm>
+#include <string>
 #include <utility>
 
 #include "backend.h"
@@ -10,12 +10,13 @@
 namespace tlora {
 
 struct Device {
-  Device(const Backend& table, const Host& host, const DeviceOptions& options) : backend(table) {
+  Device(const Backend& table, const Host& host, const DeviceOptions& options)
+      : backend(table), name(table.hostVisible ? table.name : table.name + (":" + std::to_string(options.index))) {
     Reason reason;
     DeviceFacts facts;
-    if (!backend.describe(options.index, facts, reason)) fail(kDevice, "%s:%d: %s", backend.name, options.index, reason.text);
+    if (!backend.describe(options.index, facts, reason)) fail(kDevice, "%s: %s", name.c_str(), reason.text);
     self = backend.open(host, options, reason);
-    if (!self) fail(kDevice, "%s:%d: %s", backend.name, options.index, reason.text);
+    if (!self) fail(kDevice, "%s: %s", name.c_str(), reason.text);
     meter.add(Use::workspace, facts.workspaceBytes);
   }
   ~Device() { backend.close(self); }
@@ -31,6 +32,7 @@ struct Device {
   }
 
   const Backend& backend;
+  const std::string name;  // cpu, cuda:0
   void* self = nullptr;
   MemoryMeter meter;
 };
@@ -43,7 +45,8 @@ class Block {
   Block(Device& device, Use use, size_t bytes, const char* what) : device_(&device), use_(use), bytes_(bytes) {
     data_ = device.backend.allocate(device.self, bytes);
     if (!data_) {
-      fail(kOutOfMemory, "not enough memory for %s: %zu bytes needed, %zu free", what, bytes, device.freeBytes());
+      fail(kOutOfMemory, "%s: not enough memory for %s: %zu bytes needed, %zu free", device.name.c_str(), what, bytes,
+           device.freeBytes());
     }
     device.meter.add(use, bytes);
   }

@@ -25,6 +25,18 @@ size_t Engine::releaseWeights(const std::string& prefix) {
   return weights_.release(prefix);
 }
 
+std::string Engine::choices() const {
+  std::string text(device_.backend.choices(device_.self, nullptr, 0), '\0');
+  device_.backend.choices(device_.self, text.data(), text.size());
+  text.pop_back();
+  return text;
+}
+
+void Engine::choose(const std::string& choices) {
+  Reason reason;
+  if (!device_.backend.choose(device_.self, choices.c_str(), reason)) fail(kDevice, "%s", reason.text);
+}
+
 void Engine::createState(const std::string& name, size_t floats) {
   if (states_.contains(name)) fail(kNative, "state buffer '%s' is already there", name.c_str());
   if (floats < 1 || floats > (size_t{1} << 40)) fail(kNative, "state buffer '%s': %zu values are out of range", name.c_str(), floats);

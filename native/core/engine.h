@@ -14,6 +14,8 @@ struct RunOptions {
   bool checkFinite = false;  // after each call, look for values that are infinite or not a number in its outputs
   bool checkWrites = false;  // around each call, see that it writes nothing but its outputs and scratch (slow; for tests)
   bool profile = false;      // time each call
+  bool record = true;        // where the device can: keep the calls, and queue them all at once from the third run on
+  bool wait = true;          // return when the results are there; else as soon as all calls are queued
 };
 
 struct RunReport {
@@ -33,6 +35,11 @@ class Engine : public std::enable_shared_from_this<Engine> {
 
   int threads() const { return pool_->threads(); }
   const MemoryMeter& memory() const { return device_.meter; }
+  // What the device could still give, about.
+  size_t freeBytes() const { return device_.freeBytes(); }
+  // The algorithms chosen so far, and taking such a list before the first run: the same choices give the same bits.
+  std::string choices() const;
+  void choose(const std::string& choices);
   const LoadProgress& loading() const { return progress_; }
 
   void loadWeights(const std::vector<WeightSource>& sources);
@@ -76,6 +83,7 @@ class Engine : public std::enable_shared_from_this<Engine> {
 class Program {
  public:
   Program(std::shared_ptr<Engine> engine, Plan plan);
+  ~Program();
 
   const Plan& plan() const { return plan_; }
   const PlannedTensor& input(const std::string& name) const;
@@ -91,6 +99,11 @@ class Program {
     Call call;
   };
   void bind();
+  void finish();
+  void runCalls(const RunOptions& options, RunReport& report);
+  void runRecorded(RunReport& report);
+  void record();
+  void forgetRecording();
   Tensor bindTensor(const PlannedTensor& tensor) const;
   Tensor bindWeight(const PlannedTensor& tensor) const;
   void runCall(size_t index, const RunOptions& options, double& ms);
@@ -105,6 +118,8 @@ class Program {
   std::vector<BoundCall> calls_;
   std::vector<Tensor> tensors_;  // inputs and outputs of all calls, one after the other
   uint64_t boundEpoch_ = 0;
+  void* recording_ = nullptr;  // of all calls, with the addresses of boundEpoch_
+  int runsSinceBind_ = 0;
   bool disposed_ = false;
 };
 

@@ -61,6 +61,7 @@ void Program::bind() {
   if (disposed_) fail(kNative, "the program was disposed");
   engine_->growArena(plan_.arenaBytes + kGuardBytes);
   if (boundEpoch_ == engine_->epoch_) return;
+  forgetRecording();
   std::vector<Tensor> bound;
   bound.reserve(plan_.tensors.size());
   for (const PlannedTensor& t : plan_.tensors) bound.push_back(bindTensor(t));
@@ -107,7 +108,8 @@ Tensor Program::bindTensor(const PlannedTensor& t) const {
   return tensor;
 }
 
-// A plain weight is float32, or has the type of the plan (one that was kept in its stored type); a matrix has its own type.
+// A plain weight is float32, or has the type of the plan (one that was kept in its stored type), or the type that was asked for when
+// it was loaded; a matrix has its own type.
 Tensor Program::bindWeight(const PlannedTensor& t) const {
   const Weight* weight = engine_->weights_.find(t.buffer);
   if (!weight) fail(kPlan, "weight '%s' is not loaded", t.buffer.c_str());
@@ -120,7 +122,7 @@ Tensor Program::bindWeight(const PlannedTensor& t) const {
     fail(kPlan, "weight '%s': expected it %s, got it %s", t.buffer.c_str(), t.matrix ? "packed as a matrix" : "plain",
          t.matrix ? "plain" : "packed as a matrix");
   }
-  if (!t.matrix && have.dtype != DType::f32 && have.dtype != t.dtype) {
+  if (!t.matrix && !weight->converted && have.dtype != DType::f32 && have.dtype != t.dtype) {
     fail(kPlan, "weight '%s': kept in another type than the plan's", t.buffer.c_str());
   }
   Tensor tensor = have;
@@ -152,45 +154,100 @@ void Program::read(const PlannedTensor& t, void* data, size_t bytes) {
 // Fills the arena, and the io bytes that belong to no tensor, with NaN: what is read before it is written shows, and so
 // does a zero that is written where it must not.
 void Program::poison() {
-  memset(engine_->arena_.data(), 0xff, engine_->arena_.bytes());
-  std::vector<bool> owned(io_.bytes());
+  const Device& device = engine_->device_;
+  const std::vector<char> nan(engine_->arena_.bytes(), static_cast<char>(0xff));
+  device.write(engine_->arena_.data(), nan.data(), nan.size());
+  std::vector<char> io(io_.bytes());
+  io_.read(0, io.data(), io.size());
+  std::vector<bool> owned(io.size());
   for (const PlannedTensor& t : plan_.tensors) {
     if (t.place == Place::io) std::fill_n(owned.begin() + static_cast<std::ptrdiff_t>(t.offset), t.bytes, true);
   }
   for (size_t i = 0; i < owned.size(); i++) {
-    if (!owned[i]) memset(io_.data() + i, 0xff, 1);
+    if (!owned[i]) io[i] = static_cast<char>(0xff);
   }
+  io_.write(0, io.data(), io.size());
 }
 
 RunReport Program::run(const RunOptions& options) {
   const auto start = Clock::now();
   RunReport report;
   bind();
-  if (options.checkWrites && engine_->device_.backend.hostVisible) poison();
+  const bool oneByOne = options.checkFinite || options.checkWrites || options.profile;
+  if (options.checkWrites) poison();
+  if (oneByOne || !options.record || !engine_->device_.backend.record) {
+    runCalls(options, report);
+  } else {
+    runRecorded(report);
+  }
+  if (options.wait) finish();
+  report.ms = msSince(start);
+  return report;
+}
+
+void Program::finish() {
+  Reason reason;
+  if (!engine_->device_.backend.finish(engine_->device_.self, reason)) fail(kDevice, "%s", reason.text);
+}
+
+void Program::runCalls(const RunOptions& options, RunReport& report) {
   if (options.profile) report.callMs.reserve(calls_.size());
   for (size_t i = 0; i < calls_.size(); i++) {
     double ms = 0;
     runCall(i, options, ms);
     if (options.profile) report.callMs.push_back(ms);
   }
-  Reason reason;
-  if (!engine_->device_.backend.finish(engine_->device_.self, reason)) fail(kDevice, "%s", reason.text);
-  report.ms = msSince(start);
-  return report;
 }
 
+// The first run after memory has moved goes call by call, so that libraries choose their algorithms outside of a recording, and
+// programs that run once never pay for one. The second records, and from then on the recording is replayed.
+void Program::runRecorded(RunReport& report) {
+  const Backend& backend = engine_->device_.backend;
+  void* self = engine_->device_.self;
+  if (!recording_ && runsSinceBind_++ == 0) return runCalls({}, report);
+  if (!recording_) record();
+  if (engine_->cancelled_) throw Error(kCancelled, "the run was cancelled");
+  Reason reason;
+  if (!backend.replay(self, recording_, reason)) fail(kDevice, "%s", reason.text);
+}
+
+void Program::record() {
+  const Backend& backend = engine_->device_.backend;
+  void* self = engine_->device_.self;
+  Reason reason;
+  if (!backend.record(self, reason)) fail(kDevice, "%s", reason.text);
+  RunReport ignored;
+  try {
+    runCalls({}, ignored);
+  } catch (...) {
+    void* partial = backend.recorded(self, reason);  // whatever was recorded, the device must leave that state
+    if (partial) backend.discard(self, partial);
+    throw;
+  }
+  recording_ = backend.recorded(self, reason);
+  if (!recording_) fail(kDevice, "%s", reason.text);
+}
+
+void Program::forgetRecording() {
+  if (recording_) engine_->device_.backend.discard(engine_->device_.self, recording_);
+  recording_ = nullptr;
+  runsSinceBind_ = 0;
+}
+
+// In checking mode each call is waited for, so that a failure of the device names the call that caused it.
 void Program::runCall(size_t index, const RunOptions& options, double& ms) {
   if (engine_->cancelled_) failCall(index, kCancelled, "cancelled");
   const BoundCall& bound = calls_[index];
   const Backend& backend = engine_->device_.backend;
   void* self = engine_->device_.self;
+  const bool wait = options.profile || options.checkFinite || options.checkWrites;
   const auto runKernel = [&] {
     Reason reason;
-    const bool ok = backend.run(self, bound.kernel, bound.call, options.profile ? &ms : nullptr, reason);
+    const bool ok = backend.run(self, bound.kernel, bound.call, wait ? &ms : nullptr, reason);
     if (engine_->cancelled_) failCall(index, kCancelled, "cancelled");
     if (!ok) failCall(index, kNative, reason.text);
   };
-  if (options.checkWrites && backend.hostVisible) {
+  if (options.checkWrites) {
     guarded(index, runKernel);
   } else {
     runKernel();
@@ -214,7 +271,7 @@ void Program::guarded(size_t index, const std::function<void()>& runKernel) {
   for (int i = 0; i < call.inputs; i++) {
     if (call.in[i].data) read.push_back(range(call.in[i]));
   }
-  WriteGuard guard(std::move(spaces));
+  WriteGuard guard(engine_->device_, std::move(spaces));
   guard.before(written, read);
   runKernel();
   const std::string trouble = guard.after(written);
@@ -242,8 +299,11 @@ void Program::failCall(size_t index, const char* code, const std::string& what) 
   throw Error(code, "[" + c.op + "] " + what + " (at " + (c.path.empty() ? "the top level" : c.path) + ")");
 }
 
+Program::~Program() { forgetRecording(); }
+
 void Program::dispose() {
   disposed_ = true;
+  forgetRecording();
   io_ = Block();
   calls_.clear();
   tensors_.clear();

@@ -1,4 +1,4 @@
-#include <cstring>
+#include <bit>
 
 #include "half.h"
 #include "host_memory.h"
@@ -38,40 +38,45 @@ MatrixShape matrixShape(const WeightSource& s) {
   return {rows, 1, sizeOf(s) / rows};
 }
 
-// Panels of kPanel rows (tensor.h), one task each. `T` is an integer as wide as an element: packing never converts.
-template <class T>
-void packPanels(ThreadPool& pool, const T* from, const MatrixShape& m, int64_t panel, T* to) {
+// Panels of `panel` rows (tensor.h), one task each; panels of one row are the matrix row by row. `element(i)` gives what is kept
+// of element i of the source.
+template <class To, class Element>
+void arrange(ThreadPool& pool, const MatrixShape& m, int64_t panel, void* to, const Element& element) {
   const int64_t cols = m.cols();
   pool.run((m.rows + panel - 1) / panel, [&](int64_t task, int) {
     const int64_t first = task * panel, rows = std::min(panel, m.rows - first);
-    const T* in = from + first * cols;
-    T* out = to + task * cols * panel;
+    To* out = static_cast<To*>(to) + task * cols * panel;
     for (int64_t c = 0; c < m.channels; c++) {
       for (int64_t tap = 0; tap < m.taps; tap++) {
-        T* kept = out + (tap * m.channels + c) * panel;
-        for (int64_t r = 0; r < rows; r++) kept[r] = in[r * cols + c * m.taps + tap];
+        To* kept = out + (tap * m.channels + c) * panel;
+        for (int64_t r = 0; r < rows; r++) kept[r] = element((first + r) * cols + c * m.taps + tap);
       }
     }
   });
 }
 
-// Plain row-major copy, widened to float32 unless the stored type is kept.
-void copyPlain(ThreadPool& pool, const void* from, const MatrixShape& m, DType dtype, bool widen, void* to) {
-  const int64_t cols = m.cols();
-  pool.run(m.rows, [&](int64_t row, int) {
-    for (int64_t tap = 0; tap < m.taps; tap++) {
-      for (int64_t c = 0; c < m.channels; c++) {
-        const int64_t source = row * cols + c * m.taps + tap, kept = row * cols + tap * m.channels + c;
-        if (widen) {
-          static_cast<float*>(to)[kept] = floatAt(from, dtype, source);
-        } else if (dtypeBytes(dtype) == 2) {
-          static_cast<uint16_t*>(to)[kept] = static_cast<const uint16_t*>(from)[source];
-        } else {
-          static_cast<uint32_t*>(to)[kept] = static_cast<const uint32_t*>(from)[source];
-        }
-      }
-    }
-  });
+// The same, rounded from float32 values to the type that is kept.
+template <class Read>
+void arrangeRounded(ThreadPool& pool, const MatrixShape& m, int64_t panel, DType kept, void* to, const Read& read) {
+  if (kept == DType::f32) return arrange<float>(pool, m, panel, to, read);
+  if (kept == DType::bf16) return arrange<uint16_t>(pool, m, panel, to, [&](int64_t i) { return f32ToBf16(read(i)); });
+  arrange<uint16_t>(pool, m, panel, to, [&](int64_t i) { return f32ToF16(read(i)); });
+}
+
+void arrangeAs(ThreadPool& pool, const void* from, DType stored, const MatrixShape& m, int64_t panel, DType kept, void* to) {
+  const auto* halves = static_cast<const uint16_t*>(from);
+  const auto* words = static_cast<const uint32_t*>(from);
+  if (kept == stored && dtypeBytes(stored) == 2) return arrange<uint16_t>(pool, m, panel, to, [=](int64_t i) { return halves[i]; });
+  if (kept == stored) return arrange<uint32_t>(pool, m, panel, to, [=](int64_t i) { return words[i]; });
+  if (stored == DType::f16) return arrangeRounded(pool, m, panel, kept, to, [=](int64_t i) { return f16ToF32(halves[i]); });
+  if (stored == DType::bf16) return arrangeRounded(pool, m, panel, kept, to, [=](int64_t i) { return bf16ToF32(halves[i]); });
+  arrangeRounded(pool, m, panel, kept, to, [=](int64_t i) { return std::bit_cast<float>(words[i]); });
+}
+
+DType keptType(const WeightSource& s) {
+  if (s.dtype == DType::i32) return DType::i32;
+  if (s.as) return *s.as;
+  return s.matrix || s.keep ? s.dtype : DType::f32;
 }
 
 Tensor keptTensor(const WeightSource& s, DType dtype) {
@@ -102,66 +107,22 @@ class Staging {
   void* host_;
 };
 
-// Host memory for the length of a block.
-class HostMemory {
- public:
-  explicit HostMemory(size_t bytes) : bytes_(bytes), data_(allocateHost(bytes)) {
-    if (!data_) fail(kOutOfMemory, "not enough memory: %zu bytes needed", bytes);
-  }
-  ~HostMemory() { releaseHost(data_, bytes_); }
-  HostMemory(const HostMemory&) = delete;
-  HostMemory& operator=(const HostMemory&) = delete;
-  void* data() const { return data_; }
-
- private:
-  size_t bytes_;
-  void* data_;
-};
-
-constexpr int64_t kConvertChunk = 1 << 16;
-
-void convert(ThreadPool& pool, const void* from, DType fromType, int64_t count, void* to, DType toType) {
-  pool.run((count + kConvertChunk - 1) / kConvertChunk, [&](int64_t task, int) {
-    const int64_t end = std::min(count, (task + 1) * kConvertChunk);
-    for (int64_t i = task * kConvertChunk; i < end; i++) putFloat(to, toType, i, floatAt(from, fromType, i));
-  });
-}
-
 }  // namespace
 
 void WeightStore::take(const WeightSource& s, const void* data) {
-  if (s.as && *s.as != s.dtype) {
-    WeightSource converted = s;
-    converted.dtype = *s.as;
-    const HostMemory memory(sourceBytes(converted));
-    convert(pool_, data, s.dtype, sizeOf(s), memory.data(), *s.as);
-    takeStored(converted, memory.data());
-  } else {
-    takeStored(s, data);
-  }
-}
-
-// The elements have the type that is kept, or are widened.
-void WeightStore::takeStored(const WeightSource& s, const void* data) {
   const MatrixShape m = matrixShape(s);
-  const bool widen = !s.as && !s.matrix && !s.keep && s.dtype != DType::f32 && s.dtype != DType::i32;
-  const DType dtype = widen ? DType::f32 : s.dtype;
-  const int64_t panel = device_.backend.panel;
-  const int64_t rows = s.matrix ? (m.rows + panel - 1) / panel * panel : m.rows;
+  const DType dtype = keptType(s);
+  const int64_t panel = s.matrix ? device_.backend.panel : 1;
+  const int64_t rows = (m.rows + panel - 1) / panel * panel;
   const size_t bytes = static_cast<size_t>(rows * m.cols()) * dtypeBytes(dtype);
   weights_.erase(s.name);
   auto weight = std::make_unique<Weight>();
   weight->memory = Block(device_, Use::weights, bytes, ("weight " + s.name).c_str());
   Staging staging(device_, weight->memory);
-  if (s.matrix && dtypeBytes(dtype) == 2) {
-    packPanels(pool_, static_cast<const uint16_t*>(data), m, panel, static_cast<uint16_t*>(staging.data()));
-  } else if (s.matrix) {
-    packPanels(pool_, static_cast<const uint32_t*>(data), m, panel, static_cast<uint32_t*>(staging.data()));
-  } else {
-    copyPlain(pool_, data, m, s.dtype, widen, staging.data());
-  }
+  arrangeAs(pool_, data, s.dtype, m, panel, dtype, staging.data());
   staging.finish();
   weight->tensor = keptTensor(s, dtype);
+  weight->converted = s.as.has_value();
   if (s.matrix) {
     weight->packed = {weight->memory.data(), dtype, m.rows, m.cols()};
     weight->tensor.packed = &weight->packed;

@@ -18,15 +18,16 @@ struct WeightSource {
   DType dtype = DType::f32;
   std::vector<int64_t> shape;  // as it lies in the source
   bool oihw = false;           // a convolution weight [o, i, kh, kw], kept as [o, kh, kw, i]
-  bool matrix = false;         // packed for GEMM in its stored type (tensor.h); else plain
+  bool matrix = false;         // packed for GEMM (tensor.h); else plain
   bool keep = false;           // plain, but in its stored type instead of float32
-  std::optional<DType> as;     // converted to this type, whatever `matrix` and `keep` would make of it
+  std::optional<DType> as;     // rounded to this type, matrix or plain; else a matrix keeps its stored type
 };
 
 struct Weight {
   Tensor tensor;  // sizes as kept; data or packed
   PackedMatrix packed;
   Block memory;
+  bool converted = false;  // to the type that `as` asked for
 };
 
 // Bytes of source read so far and in all, for progress from another thread.
@@ -50,7 +51,6 @@ class WeightStore {
 
  private:
   void take(const WeightSource& source, const void* data);
-  void takeStored(const WeightSource& source, const void* data);
 
   Device& device_;
   ThreadPool& pool_;

@@ -1,7 +1,6 @@
 #include "write_guard.h"
 
 #include <algorithm>
-#include <cstring>
 
 namespace tlora {
 namespace {
@@ -10,21 +9,29 @@ bool overlaps(const ByteRange& a, const ByteRange& b) { return a.data < b.data +
 
 }  // namespace
 
+std::vector<char> WriteGuard::copy(const ByteRange& space) const {
+  std::vector<char> bytes(space.bytes);
+  device_.read(bytes.data(), space.data, space.bytes);
+  return bytes;
+}
+
 void WriteGuard::before(const std::vector<ByteRange>& written, const std::vector<ByteRange>& read) {
   for (const ByteRange& w : written) {
     const bool inPlace = std::any_of(read.begin(), read.end(), [&](const ByteRange& r) { return overlaps(w, r); });
-    if (!inPlace) memset(w.data, 0xff, w.bytes);  // a NaN in every float type
+    const std::vector<char> nan(inPlace ? 0 : w.bytes, static_cast<char>(0xff));  // a NaN in every float type
+    device_.write(w.data, nan.data(), nan.size());
   }
   copies_.clear();
-  for (const ByteRange& s : spaces_) copies_.emplace_back(s.data, s.data + s.bytes);
+  for (const ByteRange& s : spaces_) copies_.push_back(copy(s));
 }
 
 std::string WriteGuard::after(const std::vector<ByteRange>& written) const {
   for (size_t i = 0; i < spaces_.size(); i++) {
     const ByteRange& s = spaces_[i];
-    if (s.bytes == 0 || memcmp(s.data, copies_[i].data(), s.bytes) == 0) continue;
+    const std::vector<char> now = copy(s);
+    if (now == copies_[i]) continue;
     for (size_t at = 0; at < s.bytes; at++) {
-      if (s.data[at] == copies_[i][at]) continue;
+      if (now[at] == copies_[i][at]) continue;
       const ByteRange here{s.name, s.data + at, 1};
       const auto allowed = std::find_if(written.begin(), written.end(), [&](const ByteRange& w) { return overlaps(w, here); });
       if (allowed == written.end()) return "wrote outside its outputs and scratch: byte " + std::to_string(at) + " of " + s.name;

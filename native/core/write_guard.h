@@ -3,8 +3,11 @@
 #include <string>
 #include <vector>
 
+#include "device.h"
+
 namespace tlora {
 
+// A range of device memory.
 struct ByteRange {
   const char* name;
   char* data;
@@ -18,13 +21,16 @@ constexpr size_t kGuardBytes = 4096;
 // is recorded and what the call writes is filled with NaN; afterwards everything else must be as it was.
 class WriteGuard {
  public:
-  explicit WriteGuard(std::vector<ByteRange> spaces) : spaces_(std::move(spaces)) {}
+  WriteGuard(const Device& device, std::vector<ByteRange> spaces) : device_(device), spaces_(std::move(spaces)) {}
   // `written`: outputs and scratch; `read`: inputs, which keep their values where they lie in an output.
   void before(const std::vector<ByteRange>& written, const std::vector<ByteRange>& read);
   // The first changed byte outside what may be written, in words; empty if there is none.
   std::string after(const std::vector<ByteRange>& written) const;
 
  private:
+  std::vector<char> copy(const ByteRange& space) const;
+
+  const Device& device_;
   std::vector<ByteRange> spaces_;
   std::vector<std::vector<char>> copies_;
 };

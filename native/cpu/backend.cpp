@@ -48,7 +48,7 @@ int devices(Reason&) { return 1; }
 
 bool describe(int, DeviceFacts& facts, Reason&) {
   snprintf(facts.name, sizeof facts.name, "CPU");
-  facts.memoryBytes = facts.freeBytes = availableHostBytes();
+  facts.memoryBytes = availableHostBytes();
   return true;
 }
 

@@ -82,18 +82,21 @@ int devices(Reason& reason) {
   return 0;
 }
 
+// Makes no context on the device.
 bool describe(int index, DeviceFacts& facts, Reason& reason) {
-  Cuda none;
-  none.device = index;
-  return on(none, reason, [&] {
-    cudaDeviceProp properties;
-    check(cudaGetDeviceProperties(&properties, index), "asking for the device's properties");
-    snprintf(facts.name, sizeof facts.name, "%s", properties.name);
-    facts.major = properties.major;
-    facts.minor = properties.minor;
-    facts.workspaceBytes = kDeviceWorkspaceBytes;
-    check(cudaMemGetInfo(&facts.freeBytes, &facts.memoryBytes), "asking for the device's free memory");
-  });
+  cudaDeviceProp properties;
+  const cudaError_t status = cudaGetDeviceProperties(&properties, index);
+  if (status != cudaSuccess) {
+    cudaGetLastError();
+    explain(reason, status == cudaErrorInvalidDevice ? "there is no such device" : cudaGetErrorString(status));
+    return false;
+  }
+  snprintf(facts.name, sizeof facts.name, "%s", properties.name);
+  facts.memoryBytes = properties.totalGlobalMem;
+  facts.workspaceBytes = kDeviceWorkspaceBytes;
+  facts.major = properties.major;
+  facts.minor = properties.minor;
+  return true;
 }
 
 void* open(const Host& host, const DeviceOptions& options, Reason& reason) {

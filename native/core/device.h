@@ -11,7 +11,7 @@ namespace tlora {
 
 struct Device {
   Device(const Backend& table, const Host& host, const DeviceOptions& options)
-      : backend(table), name(table.hostVisible ? table.name : table.name + (":" + std::to_string(options.index))) {
+      : backend(table), name(table.hostVisible ? table.name : std::string(table.name) + ':' + std::to_string(options.index)) {
     Reason reason;
     DeviceFacts facts;
     if (!backend.describe(options.index, facts, reason)) fail(kDevice, "%s: %s", name.c_str(), reason.text);

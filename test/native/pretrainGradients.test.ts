@@ -7,8 +7,9 @@ import { appendUnetLoss, unetLayout } from '../../lib/pretrain/unetGraphs.js';
 import { appendVaeLoss, edgeKernel, vaeLayout } from '../../lib/pretrain/vaeGraphs.js';
 import { grad } from '../../lib/transform/grad.js';
 import { tinyPlan } from '../pretrain/tinyPlan.js';
+import { relativeError } from '../support/checkKernel.js';
 import { interpret } from '../support/interpreter.js';
-import { relativeError, runNative } from '../support/nativeRun.js';
+import { runNative } from '../support/nativeRun.js';
 import { pseudoRandom } from '../support/pseudoRandom.js';
 
 const { configs } = tinyPlan();

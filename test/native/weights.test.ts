@@ -21,9 +21,10 @@ import { embedding } from '../../lib/ops/embedding.js';
 import { linear } from '../../lib/ops/linear.js';
 import { encodePlan } from '../../lib/plan/encode.js';
 import { makePlan } from '../../lib/plan/makePlan.js';
+import { relativeError } from '../support/checkKernel.js';
 import { fromHalf, toHalf } from '../support/halfFloat.js';
 import { interpret } from '../support/interpreter.js';
-import { relativeError, toArray } from '../support/nativeRun.js';
+import { toArray } from '../support/nativeRun.js';
 import { pseudoRandom } from '../support/pseudoRandom.js';
 
 let engine: Engine;

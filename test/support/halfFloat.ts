@@ -37,6 +37,13 @@ function bf16Value(h: number): number {
   return f32[0]!;
 }
 
+/** The nearest values that a type holds. */
+export function roundTo(values: Float64Array, dtype: DType): Float64Array {
+  if (dtype === 'i32') return values;
+  if (dtype === 'f32') return Float64Array.from(Float32Array.from(values));
+  return Float64Array.from(fromHalf(toHalf(values, dtype), dtype));
+}
+
 export function toHalf(values: ArrayLike<number>, dtype: DType): Uint16Array {
   return Uint16Array.from(values, dtype === 'f16' ? f16Bits : bf16Bits);
 }

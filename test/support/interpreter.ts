@@ -22,7 +22,10 @@ export function tensor64(shape: readonly number[], data: ArrayLike<number>): Ten
   return { shape, data: copy };
 }
 
-function runNode(node: Node, values: Map<Value, Float64Array>): void {
+/** Rounds what an op gave for a value, as an engine that keeps it in the value's type would. */
+export type Rounding = (value: Value, data: Float64Array) => Float64Array;
+
+function runNode(node: Node, values: Map<Value, Float64Array>, rounding: Rounding): void {
   const inputs = node.inputs.map((v) => (v === null ? null : { shape: v.shape, data: read(values, v) }));
   if (node.op.kernel === false) {
     values.set(node.outputs[0]!, inputs[0]!.data);
@@ -33,10 +36,11 @@ function runNode(node: Node, values: Map<Value, Float64Array>): void {
   const outputs = meaning(inputs, node.attrs, node.outputs);
   node.outputs.forEach((value, i) => {
     if (value === null) return;
-    const data = outputs[i];
-    if (!data || data.length !== elements(value.shape)) {
-      throw new Error(`${node.op.name}: output ${i} is [${value.shape}], its meaning gave ${data?.length} values`);
+    const exact = outputs[i];
+    if (!exact || exact.length !== elements(value.shape)) {
+      throw new Error(`${node.op.name}: output ${i} is [${value.shape}], its meaning gave ${exact?.length} values`);
     }
+    const data = rounding(value, exact);
     values.set(value, data);
     const alias = node.op.alias?.[i];
     if (alias !== undefined) values.set(node.inputs[alias]!, data);
@@ -49,9 +53,13 @@ function read(values: Map<Value, Float64Array>, value: Value): Float64Array {
   return data;
 }
 
-/** Runs all nodes of `graph` in order on float64 leaves; gives every value. */
-export function interpret(graph: Graph, leaves: ReadonlyMap<Value, Float64Array>): Map<Value, Float64Array> {
+/** Runs all nodes of `graph` in order on float64 leaves; gives every value, exact unless results are to be rounded. */
+export function interpret(
+  graph: Graph,
+  leaves: ReadonlyMap<Value, Float64Array>,
+  rounding: Rounding = (_value, exact) => exact,
+): Map<Value, Float64Array> {
   const values = new Map(leaves);
-  for (const node of graph.nodes) runNode(node, values);
+  for (const node of graph.nodes) runNode(node, values, rounding);
   return values;
 }

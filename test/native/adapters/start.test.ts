@@ -15,7 +15,8 @@ import { openAdapter, writeAdapter } from '../../../lib/adapters/openAdapter.js'
 import { drawStart, type RunGraph } from '../../../lib/adapters/start.js';
 import type { Value } from '../../../lib/graph/graph.js';
 import { type AdapterStore, adapterStore, interpretedRun } from '../../support/adapterStore.js';
-import { relativeError, runNative } from '../../support/nativeRun.js';
+import { relativeError } from '../../support/checkKernel.js';
+import { runNative } from '../../support/nativeRun.js';
 import { pseudoRandom } from '../../support/pseudoRandom.js';
 
 const LINEARS = [

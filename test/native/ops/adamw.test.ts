@@ -1,8 +1,9 @@
 import { expect, test } from 'vitest';
 import { createGraph, input, state, type Value } from '../../../lib/graph/graph.js';
 import { adamw } from '../../../lib/ops/adamw.js';
+import { relativeError } from '../../support/checkKernel.js';
 import { interpret } from '../../support/interpreter.js';
-import { relativeError, runNative } from '../../support/nativeRun.js';
+import { runNative } from '../../support/nativeRun.js';
 import { pseudoRandom } from '../../support/pseudoRandom.js';
 
 const NAMES = ['params', 'm', 'v'] as const;

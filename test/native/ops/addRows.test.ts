@@ -1,7 +1,7 @@
 import { test } from 'vitest';
 import { addRows } from '../../../lib/ops/addRows.js';
 import { scale } from '../../../lib/ops/scale.js';
-import { checkKernel } from '../../support/nativeRun.js';
+import { checkKernel } from '../../support/checkKernel.js';
 
 for (const [n, t, c] of [
   [1, 1, 1],

@@ -2,7 +2,8 @@ import { describe, expect, it } from 'vitest';
 import { createGraph, input, result, type Value } from '../../../lib/graph/graph.js';
 import { attention } from '../../../lib/ops/attention.js';
 import { grad } from '../../../lib/transform/grad.js';
-import { checkKernel, runNative } from '../../support/nativeRun.js';
+import { checkKernel } from '../../support/checkKernel.js';
+import { runNative } from '../../support/nativeRun.js';
 import { pseudoRandom } from '../../support/pseudoRandom.js';
 
 interface Sizes {

@@ -4,7 +4,8 @@ import { complementFrame } from '../../../lib/ops/complementFrame.js';
 import { qrFrame } from '../../../lib/ops/qrFrame.js';
 import { randomNormal } from '../../../lib/ops/randomNormal.js';
 import { drawKey } from '../../../lib/random/philox.js';
-import { checkKernel, runNative } from '../../support/nativeRun.js';
+import { checkKernel } from '../../support/checkKernel.js';
+import { runNative } from '../../support/nativeRun.js';
 
 const keys = (count: number): number[] => Array.from({ length: count }, (_, i) => drawKey('starts', 4, i)).flat();
 

@@ -1,6 +1,6 @@
 import { test } from 'vitest';
 import { concat } from '../../../lib/ops/concat.js';
-import { checkKernel } from '../../support/nativeRun.js';
+import { checkKernel } from '../../support/checkKernel.js';
 
 for (const [a, b] of [
   [[1], [1]],

@@ -1,7 +1,7 @@
 import { describe, it } from 'vitest';
 import type { DType } from '../../../lib/graph/graph.js';
 import { type Conv2dOptions, conv2d } from '../../../lib/ops/conv2d.js';
-import { checkKernel } from '../../support/nativeRun.js';
+import { checkKernel } from '../../support/checkKernel.js';
 
 interface Size {
   x: readonly [number, number, number, number];

@@ -1,7 +1,8 @@
 import { expect, test } from 'vitest';
 import { createGraph, input, result, type Value } from '../../../lib/graph/graph.js';
 import { embedding } from '../../../lib/ops/embedding.js';
-import { checkKernel, runNative } from '../../support/nativeRun.js';
+import { checkKernel } from '../../support/checkKernel.js';
+import { runNative } from '../../support/nativeRun.js';
 
 const ids = { shape: [2, 4], values: [3, 0, 3, 1, 299, 1, 3, 298], dtype: 'i32' as const };
 

@@ -1,7 +1,8 @@
 import { expect, test } from 'vitest';
 import { createGraph, input, result, type Value } from '../../../lib/graph/graph.js';
 import { gatherRows } from '../../../lib/ops/gatherRows.js';
-import { checkKernel, runNative } from '../../support/nativeRun.js';
+import { checkKernel } from '../../support/checkKernel.js';
+import { runNative } from '../../support/nativeRun.js';
 
 for (const [shape, values] of [
   [[1, 1, 1], [0]],

@@ -4,8 +4,9 @@ import { createGraph, input, result } from '../../../lib/graph/graph.js';
 import { readSafetensorsHeader, readTensorFloat32 } from '../../../lib/io/safetensors.js';
 import { type GaussianMatrix, gaussianSingularValues } from '../../../lib/ops/gaussianSingularValues.js';
 import { drawKey } from '../../../lib/random/philox.js';
+import { checkKernel } from '../../support/checkKernel.js';
 import { kolmogorovSmirnov } from '../../support/kolmogorovSmirnov.js';
-import { checkKernel, runNative } from '../../support/nativeRun.js';
+import { runNative } from '../../support/nativeRun.js';
 
 const keys = (count: number, seed: number): number[] =>
   Array.from({ length: count }, (_, i) => drawKey('starts', seed, i)).flat();

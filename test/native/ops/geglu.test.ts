@@ -1,7 +1,7 @@
 import { test } from 'vitest';
 import { geglu } from '../../../lib/ops/geglu.js';
 import { scale } from '../../../lib/ops/scale.js';
-import { checkKernel } from '../../support/nativeRun.js';
+import { checkKernel } from '../../support/checkKernel.js';
 
 // Slopes take up to eight roundings of 6e-8 each, and their terms cancel in part.
 const tolerance = 5e-7;

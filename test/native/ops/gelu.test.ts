@@ -1,7 +1,7 @@
 import { describe, test } from 'vitest';
 import { gelu } from '../../../lib/ops/gelu.js';
 import { scale } from '../../../lib/ops/scale.js';
-import { checkKernel } from '../../support/nativeRun.js';
+import { checkKernel } from '../../support/checkKernel.js';
 
 // About eight roundings of 6e-8 lie between x and a slope, and a slope is a sum of terms that cancel: up to 5e-7.
 const tolerance = 5e-7;

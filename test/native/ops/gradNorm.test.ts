@@ -1,6 +1,6 @@
 import { test } from 'vitest';
 import { gradNorm } from '../../../lib/ops/gradNorm.js';
-import { checkKernel } from '../../support/nativeRun.js';
+import { checkKernel } from '../../support/checkKernel.js';
 
 for (const n of [1, 7, 65_536, 200_003]) {
   test(`gradNorm [${n}]`, () => checkKernel({ inputs: { g: [n] }, tolerance: 1e-7, build: ({ g }) => gradNorm(g!) }));

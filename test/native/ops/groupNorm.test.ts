@@ -3,7 +3,8 @@ import { createGraph, elements, input, result, type Value } from '../../../lib/g
 import { groupNorm } from '../../../lib/ops/groupNorm.js';
 import { scale } from '../../../lib/ops/scale.js';
 import { grad } from '../../../lib/transform/grad.js';
-import { checkKernel, runNative } from '../../support/nativeRun.js';
+import { checkKernel } from '../../support/checkKernel.js';
+import { runNative } from '../../support/nativeRun.js';
 import { pseudoRandom } from '../../support/pseudoRandom.js';
 
 const cases: [number[], number][] = [

@@ -1,6 +1,6 @@
 import { test } from 'vitest';
 import { klDivergence } from '../../../lib/ops/klDivergence.js';
-import { checkKernel } from '../../support/nativeRun.js';
+import { checkKernel } from '../../support/checkKernel.js';
 
 for (const shape of [[1], [3, 7], [2, 65, 65, 4]]) {
   test(`klDivergence [${shape}]`, () =>

@@ -1,7 +1,7 @@
 import { test } from 'vitest';
 import { l2Normalize } from '../../../lib/ops/l2Normalize.js';
 import { scale } from '../../../lib/ops/scale.js';
-import { checkKernel } from '../../support/nativeRun.js';
+import { checkKernel } from '../../support/checkKernel.js';
 
 for (const shape of [[3], [3, 7], [2, 33, 65], [1000, 128]]) {
   test(`l2Normalize [${shape}]`, () =>

@@ -1,7 +1,7 @@
 import { test } from 'vitest';
 import { layerNorm } from '../../../lib/ops/layerNorm.js';
 import { scale } from '../../../lib/ops/scale.js';
-import { checkKernel } from '../../support/nativeRun.js';
+import { checkKernel } from '../../support/checkKernel.js';
 
 for (const shape of [
   [1, 1],

@@ -1,7 +1,8 @@
 import { describe, expect, it } from 'vitest';
 import { createGraph, type DType, input, result, weight } from '../../../lib/graph/graph.js';
 import { linear } from '../../../lib/ops/linear.js';
-import { checkKernel, runNative } from '../../support/nativeRun.js';
+import { checkKernel } from '../../support/checkKernel.js';
+import { runNative } from '../../support/nativeRun.js';
 import { pseudoRandom } from '../../support/pseudoRandom.js';
 
 // Rows, in, out: sizes of 1, and none a multiple of a tile (14 or 6 rows, 16 columns) or a block (336 rows, 384 products).

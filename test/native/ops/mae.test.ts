@@ -1,6 +1,6 @@
 import { test } from 'vitest';
 import { mae } from '../../../lib/ops/mae.js';
-import { checkKernel } from '../../support/nativeRun.js';
+import { checkKernel } from '../../support/checkKernel.js';
 import { pseudoRandom } from '../../support/pseudoRandom.js';
 
 for (const shape of [[1], [3, 7], [2, 65, 65, 4]]) {

@@ -1,7 +1,7 @@
 import { test } from 'vitest';
 import { mixPerSample } from '../../../lib/ops/mixPerSample.js';
 import { scale } from '../../../lib/ops/scale.js';
-import { checkKernel } from '../../support/nativeRun.js';
+import { checkKernel } from '../../support/checkKernel.js';
 
 const coefficients = { a: { shape: [3], values: [0.25, -1.5, 2] }, b: { shape: [3], values: [3, 0, -0.7] } };
 

@@ -1,6 +1,6 @@
 import { test } from 'vitest';
 import { mse } from '../../../lib/ops/mse.js';
-import { checkKernel } from '../../support/nativeRun.js';
+import { checkKernel } from '../../support/checkKernel.js';
 import { pseudoRandom } from '../../support/pseudoRandom.js';
 
 for (const shape of [

@@ -1,7 +1,8 @@
 import { expect, test } from 'vitest';
 import { createGraph, input, result } from '../../../lib/graph/graph.js';
 import { qrFrame } from '../../../lib/ops/qrFrame.js';
-import { checkKernel, runNative } from '../../support/nativeRun.js';
+import { checkKernel } from '../../support/checkKernel.js';
+import { runNative } from '../../support/nativeRun.js';
 import { pseudoRandom } from '../../support/pseudoRandom.js';
 
 for (const shape of [

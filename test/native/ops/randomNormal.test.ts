@@ -2,7 +2,8 @@ import { expect, test } from 'vitest';
 import { createGraph, input, result } from '../../../lib/graph/graph.js';
 import { randomNormal } from '../../../lib/ops/randomNormal.js';
 import { drawKey, standardNormals } from '../../../lib/random/philox.js';
-import { checkKernel, runNative } from '../../support/nativeRun.js';
+import { checkKernel } from '../../support/checkKernel.js';
+import { runNative } from '../../support/nativeRun.js';
 
 const SEED = 2 ** 40 + 5;
 const keys = (count: number): { shape: number[]; values: number[]; dtype: 'i32' } => ({

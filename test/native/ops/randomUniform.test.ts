@@ -2,7 +2,8 @@ import { expect, test } from 'vitest';
 import { createGraph, input, result } from '../../../lib/graph/graph.js';
 import { randomUniform } from '../../../lib/ops/randomUniform.js';
 import { drawKey } from '../../../lib/random/philox.js';
-import { checkKernel, runNative } from '../../support/nativeRun.js';
+import { checkKernel } from '../../support/checkKernel.js';
+import { runNative } from '../../support/nativeRun.js';
 
 for (const shape of [[1], [6], [20_011]]) {
   test(`randomUniform [${shape}]`, () =>

@@ -1,6 +1,6 @@
 import { test } from 'vitest';
 import { scale } from '../../../lib/ops/scale.js';
-import { checkKernel } from '../../support/nativeRun.js';
+import { checkKernel } from '../../support/checkKernel.js';
 
 for (const shape of [[1], [7], [3, 5, 2], [40_000]]) {
   test(`scale [${shape}]`, () =>

@@ -1,7 +1,7 @@
 import { test } from 'vitest';
 import { scale } from '../../../lib/ops/scale.js';
 import { silu } from '../../../lib/ops/silu.js';
-import { checkKernel } from '../../support/nativeRun.js';
+import { checkKernel } from '../../support/checkKernel.js';
 
 // Slopes take up to eight roundings of 6e-8 each, and their terms cancel in part.
 const tolerance = 5e-7;

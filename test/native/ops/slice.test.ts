@@ -1,6 +1,6 @@
 import { test } from 'vitest';
 import { slice } from '../../../lib/ops/slice.js';
-import { checkKernel } from '../../support/nativeRun.js';
+import { checkKernel } from '../../support/checkKernel.js';
 
 for (const [shape, start, end] of [
   [[1], 0, 1],

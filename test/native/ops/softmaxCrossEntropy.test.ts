@@ -1,6 +1,6 @@
 import { test } from 'vitest';
 import { softmaxCrossEntropy } from '../../../lib/ops/softmaxCrossEntropy.js';
-import { checkKernel } from '../../support/nativeRun.js';
+import { checkKernel } from '../../support/checkKernel.js';
 
 for (const [n, c, spread] of [
   [1, 1, 1],

@@ -1,6 +1,6 @@
 import { test } from 'vitest';
 import { sumPerSample } from '../../../lib/ops/sumPerSample.js';
-import { checkKernel } from '../../support/nativeRun.js';
+import { checkKernel } from '../../support/checkKernel.js';
 
 for (const shape of [
   [1, 1],

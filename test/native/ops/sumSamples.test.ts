@@ -1,6 +1,6 @@
 import { test } from 'vitest';
 import { sumSamples } from '../../../lib/ops/sumSamples.js';
-import { checkKernel } from '../../support/nativeRun.js';
+import { checkKernel } from '../../support/checkKernel.js';
 
 for (const shape of [
   [1, 1, 1],

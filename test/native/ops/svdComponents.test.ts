@@ -2,7 +2,8 @@ import { expect, test } from 'vitest';
 import { createGraph, type DType, result, weight } from '../../../lib/graph/graph.js';
 import type { SingularRange } from '../../../lib/ops/gaussianSingularValues.js';
 import { svdComponents } from '../../../lib/ops/svdComponents.js';
-import { checkKernel, runNative } from '../../support/nativeRun.js';
+import { checkKernel } from '../../support/checkKernel.js';
+import { runNative } from '../../support/nativeRun.js';
 import { pseudoRandom } from '../../support/pseudoRandom.js';
 
 const CASES: [number, number, number, SingularRange, DType][] = [

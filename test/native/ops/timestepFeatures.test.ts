@@ -1,6 +1,6 @@
 import { test } from 'vitest';
 import { timestepFeatures } from '../../../lib/ops/timestepFeatures.js';
-import { checkKernel } from '../../support/nativeRun.js';
+import { checkKernel } from '../../support/checkKernel.js';
 
 test.each(['f32', 'i32'] as const)('timestepFeatures of %s timesteps', (dtype) =>
   checkKernel({

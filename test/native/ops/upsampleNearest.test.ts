@@ -1,6 +1,6 @@
 import { test } from 'vitest';
 import { upsampleNearest } from '../../../lib/ops/upsampleNearest.js';
-import { checkKernel } from '../../support/nativeRun.js';
+import { checkKernel } from '../../support/checkKernel.js';
 
 for (const [shape, height, width] of [
   [[1, 1, 1, 1], 1, 1],

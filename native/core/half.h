@@ -48,4 +48,13 @@ inline uint16_t f32ToF16(float x) {
   return static_cast<uint16_t>(sign | ((magnitude + 0xfffu + (magnitude >> 13 & 1)) - (112u << 23)) >> 13);
 }
 
+// Writes element `i` of an array of a float type.
+inline void putFloat(void* data, DType dtype, int64_t i, float x) {
+  if (dtype == DType::f32) {
+    static_cast<float*>(data)[i] = x;
+  } else {
+    static_cast<uint16_t*>(data)[i] = dtype == DType::f16 ? f32ToF16(x) : f32ToBf16(x);
+  }
+}
+
 }  // namespace tlora

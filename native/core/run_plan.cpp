@@ -1,6 +1,9 @@
-// tlora-run-plan FILE [--threads N] [--repeat N] [--profile] [--check] [--guard]
-// Runs an encoded plan (npx tlora plan --emit FILE) on the CPU without Node, for profilers, sanitizers and bare machines.
+// tlora-run-plan FILE [--device cpu|cuda|cuda:N] [--tf32] [--threads N] [--repeat N] [--no-record] [--profile] [--check] [--guard]
+// Runs an encoded plan (npx tlora plan --emit FILE) without Node, for profilers, sanitizers and bare machines. CUDA needs tlora_cuda.so
+// beside this program, or TLORA_CUDA_LIBRARY; TLORA_NVIDIA_ROOT is heeded too.
 // Weights, state and inputs are made up from a fixed seed; the sums of the results are printed, to compare two builds.
+#include <unistd.h>
+
 #include <algorithm>
 #include <cinttypes>
 #include <cmath>
@@ -12,6 +15,7 @@
 #include <map>
 #include <set>
 
+#include "backend_library.h"
 #include "engine.h"
 #include "half.h"
 
@@ -23,11 +27,15 @@ struct Arguments {
   std::string file;
   int threads = 0;  // 0: as the plan says
   int repeat = 1;
+  std::string device = "cpu";
+  bool tf32 = false;
   RunOptions run;
 };
 
 [[noreturn]] void usage() {
-  fprintf(stderr, "usage: tlora-run-plan FILE [--threads N] [--repeat N] [--profile] [--check] [--guard]\n");
+  fprintf(stderr,
+          "usage: tlora-run-plan FILE [--device cpu|cuda|cuda:N] [--tf32] [--threads N] [--repeat N] [--no-record] [--profile] "
+          "[--check] [--guard]\n");
   exit(2);
 }
 
@@ -44,6 +52,13 @@ Arguments parse(int argc, char** argv) {
       a.threads = number();
     } else if (word == "--repeat") {
       a.repeat = number();
+    } else if (word == "--device") {
+      if (i + 1 == argc) usage();
+      a.device = argv[++i];
+    } else if (word == "--tf32") {
+      a.tf32 = true;
+    } else if (word == "--no-record") {
+      a.run.record = false;
     } else if (word == "--profile") {
       a.run.profile = true;
     } else if (word == "--check") {
@@ -168,13 +183,34 @@ void printResults(Program& program) {
   }
 }
 
+std::string ownFolder() {
+  char path[4096];
+  const ssize_t length = readlink("/proc/self/exe", path, sizeof path);
+  const std::string file(path, length > 0 ? static_cast<size_t>(length) : 0);
+  return file.substr(0, file.find_last_of('/'));
+}
+
+std::string variable(const char* name) {
+  const char* value = getenv(name);
+  return value ? value : "";
+}
+
+std::shared_ptr<Engine> openEngine(const Arguments& a, const Plan& plan) {
+  const DeviceName device = parseDevice(a.device);
+  std::string reason;
+  const LibrarySearch search{ownFolder(), variable("TLORA_CUDA_LIBRARY"), variable("TLORA_NVIDIA_ROOT")};
+  const Backend* backend = device.cuda ? openCudaBackend(search, reason) : &cpuBackend();
+  if (!backend) fail(kDevice, "device %s: %s", a.device.c_str(), reason.c_str());
+  return std::make_shared<Engine>(*backend, a.threads ? a.threads : plan.threads, DeviceOptions{device.index, a.tf32});
+}
+
 int run(const Arguments& a) {
   std::ifstream file(a.file, std::ios::binary);
   if (!file) fail(kFileFormat, "%s cannot be opened", a.file.c_str());
   const std::vector<char> bytes{std::istreambuf_iterator<char>(file), std::istreambuf_iterator<char>()};
   const auto* data = reinterpret_cast<const uint8_t*>(bytes.data());
   const Plan plan = decodePlan(data, bytes.size());
-  const auto engine = std::make_shared<Engine>(cpuBackend(), a.threads ? a.threads : plan.threads);
+  const auto engine = openEngine(a, plan);
   Random random;
   addWeights(*engine, plan, random);
   createStates(*engine, plan, random);

@@ -26,7 +26,7 @@ void Session::end(Napi::Env env) {
 }
 
 void Session::report(Napi::Env env) {
-  const int64_t now = static_cast<int64_t>(engine->memory().total());
+  const int64_t now = static_cast<int64_t>(engine->hostBytes());
   Napi::MemoryManagement::AdjustExternalMemory(env, now - reported);
   reported = now;
 }

@@ -19,11 +19,17 @@ struct Device {
     if (!self) fail(kDevice, "%s: %s", name.c_str(), reason.text);
     meter.add(Use::workspace, facts.workspaceBytes);
   }
-  ~Device() { backend.close(self); }
+  // Gives back what the backend itself holds. All blocks must be gone; afterwards only close() and freeBytes() may be called.
+  void close() {
+    if (self) backend.close(self);
+    self = nullptr;
+    meter.remove(Use::workspace, meter.bytes(Use::workspace));
+  }
+  ~Device() { close(); }
   Device(const Device&) = delete;
   Device& operator=(const Device&) = delete;
 
-  size_t freeBytes() const { return backend.freeBytes(self); }
+  size_t freeBytes() const { return self ? backend.freeBytes(self) : 0; }
   void write(void* to, const void* from, size_t bytes) const {
     if (bytes > 0 && !backend.write(self, to, from, bytes)) fail(kDevice, "copy to the device failed");
   }

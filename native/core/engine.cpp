@@ -101,6 +101,7 @@ void Engine::dispose() {
   states_.clear();
   arena_ = Block();
   epoch_++;
+  device_.close();
 }
 
 }  // namespace tlora

@@ -35,6 +35,8 @@ class Engine : public std::enable_shared_from_this<Engine> {
 
   int threads() const { return pool_->threads(); }
   const MemoryMeter& memory() const { return device_.meter; }
+  // Bytes of it that are memory of this process.
+  size_t hostBytes() const { return device_.backend.hostVisible ? memory().total() : 0; }
   // What the device could still give, about.
   size_t freeBytes() const { return device_.freeBytes(); }
   // The algorithms chosen so far, and taking such a list before the first run: the same choices give the same bits.
@@ -59,7 +61,7 @@ class Engine : public std::enable_shared_from_this<Engine> {
   void cancel() { cancelled_ = true; }
   // Forgets an earlier cancel(); called before a run or a load is queued.
   void arm() { cancelled_ = false; }
-  // Frees weights, state, arena and the memory of all programs.
+  // Frees weights, state, arena and the memory of all programs, and closes the device: nothing can be used afterwards.
   void dispose();
 
  private:

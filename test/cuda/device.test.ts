@@ -1,0 +1,207 @@
+// Engines on the emulated device: devices, memory, recordings, and what a failure says. Needs TLORA_CUDA_LIBRARY.
+import { spawnSync } from 'node:child_process';
+import { afterEach, beforeEach, describe, expect, test } from 'vitest';
+import { loadAddon } from '../../lib/addon/load.js';
+import type { Engine, Program } from '../../lib/addon/surface.js';
+import { createGraph, type Graph, input, result, state, type Value, weight, within } from '../../lib/graph/graph.js';
+import { add } from '../../lib/ops/add.js';
+import { scale } from '../../lib/ops/scale.js';
+import { encodePlan } from '../../lib/plan/encode.js';
+import { makePlan } from '../../lib/plan/makePlan.js';
+import { CUDA_WORKSPACE_BYTES } from '../../lib/plan/target.js';
+
+let engine: Engine;
+beforeEach(() => {
+  engine = loadAddon().createEngine({ threads: 2, device: 'cuda' });
+});
+afterEach(() => engine.dispose());
+
+/** x + x + … in a chain of `length` calls over `size` values. */
+function chain(size: number, length: number): Graph {
+  const graph = createGraph();
+  const x = input(graph, 'x', [size]);
+  let y: Value = x;
+  within(graph, 'blocks.3.chain', () => {
+    for (let i = 0; i < length; i++) y = add(y, x);
+  });
+  result(graph, 'y', y);
+  return graph;
+}
+
+const load = (graph: Graph): Program => engine.load(encodePlan(makePlan(graph, 2)));
+const read = (program: Program, name = 'y'): Float32Array => new Float32Array(program.read(name));
+
+describe('devices', () => {
+  test('are listed with what an engine takes of each', () => {
+    expect(loadAddon().info().cuda).toEqual({
+      found: true,
+      reason: '',
+      devices: [0, 1].map((index) => ({
+        index,
+        name: 'Emulated device',
+        memoryBytes: 4 * 2 ** 30,
+        workspaceBytes: CUDA_WORKSPACE_BYTES,
+        capability: '9.0',
+      })),
+    });
+  });
+
+  test('are chosen by their number; one that is not there is named', () => {
+    loadAddon().createEngine({ threads: 1, device: 'cuda:1' }).dispose();
+    expect(() => loadAddon().createEngine({ threads: 1, device: 'cuda:2' })).toThrow('cuda:2: there is no such device');
+  });
+
+  test('have their own memory, which the figures tell', () => {
+    const free = engine.memory().free;
+    engine.createState('a', 1 << 20);
+    expect(engine.memory()).toMatchObject({ state: 4 << 20, workspace: CUDA_WORKSPACE_BYTES, free: free - (4 << 20) });
+    expect(engine.memory().peak).toBe((4 << 20) + CUDA_WORKSPACE_BYTES);
+    const other = loadAddon().createEngine({ threads: 1, device: 'cuda:1' });
+    expect(other.memory().free).toBe(free);
+    other.dispose();
+  });
+
+  test('say what was needed and what was free when memory is short', () => {
+    const free = engine.memory().free;
+    expect(() => engine.createState('huge', 2 ** 31)).toThrow(
+      expect.objectContaining({
+        code: 'ERR_TLORA_OUT_OF_MEMORY',
+        message: expect.stringContaining(
+          `cuda:0: not enough memory for state buffer huge: ${2 ** 33} bytes needed, ${free} free`,
+        ),
+      }),
+    );
+    engine.createState('small', 4); // the device goes on
+    expect([...engine.readState('small', 0, 4)]).toEqual([0, 0, 0, 0]);
+  });
+});
+
+describe('a program', () => {
+  test('gives the same bits call by call, recorded and replayed', async () => {
+    const program = load(chain(1000, 5));
+    const x = Float32Array.from({ length: 1000 }, (_, i) => Math.sin(i));
+    program.write('x', x);
+    await program.run({ record: false });
+    const expected = read(program);
+    for (let run = 0; run < 4; run++) {
+      program.write('x', new Float32Array(1000));
+      await program.run();
+      expect(read(program)).toEqual(new Float32Array(1000));
+      program.write('x', x);
+      await program.run();
+      expect(read(program)).toEqual(expected);
+    }
+  });
+
+  test('is recorded anew when memory has moved', async () => {
+    const graph = createGraph();
+    const x = input(graph, 'x', [100]);
+    result(graph, 'y', add(add(x, weight(graph, 'w', [100], 'f32')), state(graph, 's', 0, [100], 's')));
+    const keep = (value: number): void => {
+      engine.addWeight({ name: 'w', dtype: 'f32', shape: [100] }, new Float32Array(100).fill(value));
+    };
+    engine.createState('s', 100);
+    keep(1);
+    const program = load(graph);
+    program.write('x', new Float32Array(100).fill(0.5));
+    for (const value of [1, 2, 3]) {
+      keep(value);
+      for (let run = 0; run < 4; run++) await program.run();
+      expect(read(program)).toEqual(new Float32Array(100).fill(value + 0.5));
+      engine.writeState('s', 0, new Float32Array(100).fill(value)); // no memory moves: the recording reads the new values
+      await program.run();
+      expect(read(program)).toEqual(new Float32Array(100).fill(2 * value + 0.5));
+      engine.writeState('s', 0, new Float32Array(100));
+    }
+    const large = load(chain(100_000, 3)); // grows the arena
+    large.write('x', new Float32Array(100_000).fill(1));
+    for (let run = 0; run < 3; run++) {
+      await large.run();
+      await program.run();
+    }
+    expect(read(large)).toEqual(new Float32Array(100_000).fill(4));
+    expect(read(program)).toEqual(new Float32Array(100).fill(3.5));
+  });
+
+  test('queued runs and writes follow in order', async () => {
+    const graph = createGraph();
+    const s = state(graph, 's', 0, [64], 's');
+    result(graph, 'y', scale(add(s, input(graph, 'x', [64])), 2));
+    engine.createState('s', 64);
+    const program = load(graph);
+    for (let run = 1; run <= 5; run++) {
+      engine.writeState('s', 0, new Float32Array(64).fill(run));
+      program.write('x', new Float32Array(64).fill(10 * run));
+      await program.run({ queue: true });
+    }
+    expect(read(program)).toEqual(new Float32Array(64).fill(110));
+  });
+
+  test('many small writes pass the ring of page-locked memory, and large ones go around it', async () => {
+    const sizes = [1, 1000, 200_000, 300_000];
+    const programs = sizes.map((size) => load(chain(size, 1)));
+    for (let round = 1; round <= 40; round++) {
+      for (const [i, program] of programs.entries()) program.write('x', new Float32Array(sizes[i]!).fill(round + i));
+    }
+    for (const [i, program] of programs.entries()) {
+      await program.run({ queue: true });
+      expect(read(program)).toEqual(new Float32Array(sizes[i]!).fill(2 * (40 + i)));
+    }
+  });
+
+  test('profiles each call, and checking names the op of a value that is not finite', async () => {
+    const program = load(chain(10, 3));
+    program.write('x', new Float32Array(10).fill(1));
+    const { calls } = await program.run({ profile: true });
+    expect(calls?.map(({ op }) => op)).toEqual(['add', 'add', 'add']);
+    program.write(
+      'x',
+      Float32Array.from({ length: 10 }, (_, i) => (i === 7 ? 3e38 : i)),
+    );
+    await expect(program.run({ check: true })).rejects.toMatchObject({
+      code: 'ERR_TLORA_NON_FINITE',
+      message: expect.stringMatching(/^\[add\] output .*\[10\]: element 7 is not finite \(at blocks.3.chain\)/),
+    });
+    await program.run();
+    program.write('x', new Float32Array(10));
+    await program.run({ check: true });
+    expect(read(program)).toEqual(new Float32Array(10));
+  });
+
+  test('is cancelled before a replay, and runs again', async () => {
+    const program = load(chain(10, 3));
+    program.write('x', new Float32Array(10).fill(1));
+    for (let run = 0; run < 3; run++) await program.run();
+    const run = program.run();
+    engine.cancel();
+    await run.catch((error: unknown) => expect(error).toMatchObject({ name: 'AbortError' }));
+    await program.run();
+    expect(read(program)).toEqual(new Float32Array(10).fill(4));
+  });
+
+  test('leaves nothing behind', async () => {
+    const free = loadAddon().createEngine({ threads: 1, device: 'cuda:1' });
+    const before = free.memory().free;
+    for (let round = 0; round < 3; round++) {
+      const other = loadAddon().createEngine({ threads: 1, device: 'cuda:1' });
+      const program = other.load(encodePlan(makePlan(chain(1000, 3), 1)));
+      for (let run = 0; run < 3; run++) await program.run();
+      other.dispose();
+    }
+    expect(free.memory().free).toBe(before);
+    free.dispose();
+  });
+});
+
+test('no device at all is a reason', () => {
+  const script = `process.dlopen(module, ${JSON.stringify(loadAddon().path)});
+    console.log(JSON.stringify(module.exports.cuda({ library: process.env.TLORA_CUDA_LIBRARY })));`;
+  const env = { ...process.env, TLORA_EMULATED_DEVICES: '0' };
+  const { stdout, stderr } = spawnSync(process.execPath, ['-e', script], { encoding: 'utf8', env });
+  expect(stderr).toBe('');
+  expect(JSON.parse(stdout)).toEqual({
+    found: false,
+    reason: 'no CUDA device can be used: no CUDA-capable device is detected',
+    devices: [],
+  });
+});

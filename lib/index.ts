@@ -23,6 +23,7 @@ export {
 export { type GenerateResult, generate } from './generate/generate.js';
 export type { GenerateEvent, GenerateOptions } from './generate/options.js';
 export type { MemoryForecast } from './plan/memoryBudget.js';
+export { type ReportOptions, report } from './report/report.js';
 export type { DeviceInfo, MemoryInfo, StepEvent, TrainEvent, WatchEvent } from './train/events.js';
 export { type PlanReport, planTraining } from './train/forecast.js';
 export type { PictureSource, TrainOptions } from './train/options.js';

@@ -1,6 +1,7 @@
 import type { EvaluateRunOptions, RunEvaluation } from '../evaluate/evaluateRun.js';
 import type { GenerateResult } from '../generate/generate.js';
 import type { GenerateOptions } from '../generate/options.js';
+import type { ReportOptions } from '../report/report.js';
 import type { PlanReport } from '../train/forecast.js';
 import type { TrainOptions } from '../train/options.js';
 import type { PlanTrainingOptions } from '../train/planOptions.js';
@@ -20,6 +21,7 @@ export interface CliParts {
   train(): Promise<{ train(options: TrainOptions): TrainingRun<TrainResult> }>;
   generate(): Promise<{ generate(options: GenerateOptions): Promise<GenerateResult> }>;
   evaluate(): Promise<{ evaluateRun(options: EvaluateRunOptions): Promise<RunEvaluation> }>;
+  report(): Promise<{ report(options: ReportOptions): Promise<string> }>;
   plan(): Promise<{ planTraining(options: PlanTrainingOptions): PlanReport }>;
   doctor(): Promise<{ doctor(): Promise<DoctorReport> }>;
   /** Builds the addon; resolves with the exit status. */

@@ -22,6 +22,7 @@ const context: CliContext = {
     train: () => import('../train/train.js'),
     generate: () => import('../generate/generate.js'),
     evaluate: () => import('../evaluate/evaluateRun.js'),
+    report: () => import('../report/report.js'),
     plan: () => import('../train/forecast.js'),
     doctor: () => import('./doctor.js'),
     build,

@@ -9,6 +9,7 @@ import { addEvaluateCommand } from './evaluateCommand.js';
 import { withFlagName } from './flagNames.js';
 import { addGenerateCommand } from './generateCommand.js';
 import { addPlanCommand } from './planCommand.js';
+import { addReportCommand } from './reportCommand.js';
 import { addScheduleCommand } from './scheduleCommand.js';
 import { addTrainCommand } from './trainCommand.js';
 
@@ -33,6 +34,7 @@ function createProgram(context: CliContext, exit: (status: number) => void): Com
   addTrainCommand(program, context, exit);
   addGenerateCommand(program, context, exit);
   addEvaluateCommand(program, context, exit);
+  addReportCommand(program, context, exit);
   addPlanCommand(program, context);
   addScheduleCommand(program, context);
   addDoctorCommand(program, context, exit);

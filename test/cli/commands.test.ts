@@ -26,6 +26,8 @@ describe('tlora', () => {
                                       prints their paths
         evaluate [options]            judge a run on the mini model: fidelity,
                                       alignment, leak, copies
+        report [options]              write one HTML page on a run, or on several side
+                                      by side; prints its path
         plan [options]                show what training would need, without reading
                                       weights
         schedule [options]            print and draw the rank schedule r(t)

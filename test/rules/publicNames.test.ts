@@ -20,6 +20,7 @@ it('the package exports these values, and loads without the addon', () => {
       "drawRankSchedule",
       "generate",
       "planTraining",
+      "report",
       "samplerRanks",
       "train",
       "validateRankSchedule",

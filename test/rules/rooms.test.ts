@@ -93,8 +93,9 @@ const ROOMS: Readonly<Record<string, readonly string[]>> = {
     'world',
     'pretrain',
   ],
-  cli: ['evaluate', 'train', 'generate', 'adapters', 'io', 'plan', 'models', 'addon', 'options'],
-  index: ['train', 'generate', 'adapters', 'io', 'plan', 'models', 'addon', 'options', 'cli'],
+  report: ['adapters', 'io', 'train', 'generate'],
+  cli: ['report', 'evaluate', 'train', 'generate', 'adapters', 'io', 'plan', 'models', 'addon', 'options'],
+  index: ['report', 'train', 'generate', 'adapters', 'io', 'plan', 'models', 'addon', 'options', 'cli'],
 };
 
 /** The one room, or the few, in which each dependency may be used. */

@@ -1,0 +1,95 @@
+import { ConfigError } from '../errors.js';
+import { writeFileAtomic } from '../io/atomicFile.js';
+import { comparePictures } from './comparePictures.js';
+import { type PictureRow, type ReportContent, reportPage } from './page.js';
+import { type RunFacts, readRunFacts, reportPath } from './runFacts.js';
+
+export interface ReportOptions {
+  /** Folders of one to six runs. */
+  readonly runs: readonly string[];
+  /** Where the page goes; default `report.html` in the first run's folder. */
+  readonly out?: string | undefined;
+  /** Makes pictures for these with every run, from the same noise; default: shows what was made during training. */
+  readonly prompts?: readonly string[] | undefined;
+  /** Pictures for each prompt; default 2. */
+  readonly count?: number | undefined;
+  /** Sampler steps; default 25. */
+  readonly steps?: number | undefined;
+  /** Default 0. */
+  readonly seed?: number | undefined;
+  readonly threads?: number | undefined;
+  readonly signal?: AbortSignal | undefined;
+  /** Hears after each prompt of each run. */
+  readonly onProgress?: ((done: number, all: number) => void) | undefined;
+}
+
+/** The page has that many colours for runs. */
+const MOST_RUNS = 6;
+
+/** Last pictures that were made during training, side by side where the prompts are the same. */
+function trainingRows(runs: readonly RunFacts[]): PictureRow[] {
+  const prompts = [...new Set(runs.flatMap(({ samples }) => samples.map(({ prompt }) => prompt)))];
+  return prompts.map((prompt) => ({
+    prompt,
+    cells: runs.flatMap(({ samples, colour, label }) => {
+      const own = samples.filter((sample) => sample.prompt === prompt);
+      return own.length === 0 ? [] : [{ label, colour, pictures: own.map(({ picture }) => picture) }];
+    }),
+  }));
+}
+
+/** Text as a shell takes it as one word. */
+export function shellWord(text: string): string {
+  return /^[\w./:=@+-]+$/.test(text) ? text : `'${text.replaceAll("'", "'\\''")}'`;
+}
+
+/** What to do with a run next. */
+export function nextCommands({ folder, config, verdict, log }: RunFacts): ReportContent['commands'] {
+  const model = shellWord(String(config.model));
+  const adapter = verdict.best === null ? folder.adapterPath : folder.bestPath;
+  const images = Array.isArray(config.images) ? config.images.map((image) => shellWord(String(image))).join(' ') : '';
+  const steps = 2 * (log.steps.at(-1)?.step ?? 100);
+  return [
+    {
+      text: 'Make pictures with the adapter:',
+      command: `npx tlora generate --model ${model} --adapter ${shellWord(adapter)} --prompt 'a {0} in the snow' --count 4`,
+    },
+    {
+      text: 'Train longer; all other settings must be given as they were:',
+      command: `npx tlora train ${images} --model ${model} --class ${shellWord(String(config.className))} --out ${shellWord(folder.dir)} --steps ${steps} --resume`,
+    },
+  ];
+}
+
+/**
+ * Writes one self-contained HTML page on one run, or on several side by side.
+ * @returns its path
+ * @throws (by rejecting) ConfigError for no run or more than six, or a folder without one; FileFormatError, FileWriteError; and what
+ * `generate` throws
+ */
+export async function report(options: ReportOptions): Promise<string> {
+  const { runs: dirs, prompts = [], count = 2, steps = 25, seed = 0, threads, signal, onProgress } = options;
+  const [first] = dirs;
+  if (first === undefined || dirs.length > MOST_RUNS)
+    throw new ConfigError(`runs: expected 1 to ${MOST_RUNS} folders of runs, got ${dirs.length}`);
+  const runs: RunFacts[] = [];
+  for (const [colour, dir] of dirs.entries()) runs.push(await readRunFacts(dir, colour));
+  const rows =
+    prompts.length > 0
+      ? await comparePictures(runs, { prompts, count, steps, seed, threads, signal, onProgress })
+      : trainingRows(runs);
+  const page = reportPage({
+    title: runs.length === 1 ? `Run ${runs[0]!.label}` : `${runs.length} runs compared`,
+    lead: `tlora: ${String(runs[0]!.config.className)}, from one picture.`,
+    ...{ runs, rows },
+    rowsNote:
+      prompts.length > 0
+        ? 'Every run with the same prompts, from the same noise.'
+        : 'The last pictures that were made during training.',
+    tables: [],
+    commands: nextCommands(runs[0]!),
+  });
+  const out = options.out ?? reportPath(first);
+  await writeFileAtomic(out, page);
+  return out;
+}

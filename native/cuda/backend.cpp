@@ -78,7 +78,7 @@ int devices(Reason& reason) {
   const cudaError_t status = cudaGetDeviceCount(&count);
   cudaGetLastError();
   if (status == cudaSuccess && count > 0) return count;
-  explain(reason, status == cudaSuccess ? "the driver sees no CUDA device" : cudaGetErrorString(status));
+  explain(reason, meaning(status == cudaSuccess ? cudaErrorNoDevice : status).c_str());
   return 0;
 }
 
@@ -88,7 +88,7 @@ bool describe(int index, DeviceFacts& facts, Reason& reason) {
   const cudaError_t status = cudaGetDeviceProperties(&properties, index);
   if (status != cudaSuccess) {
     cudaGetLastError();
-    explain(reason, status == cudaErrorInvalidDevice ? "there is no such device" : cudaGetErrorString(status));
+    explain(reason, meaning(status).c_str());
     return false;
   }
   snprintf(facts.name, sizeof facts.name, "%s", properties.name);
@@ -107,6 +107,7 @@ void* open(const Host& host, const DeviceOptions& options, Reason& reason) {
     Context& context = cuda->context;
     cudaDeviceProp properties;
     check(cudaGetDeviceProperties(&properties, options.index), "asking for the device's properties");
+    if (properties.major < 8) fail(kDevice, "compute capability: expected 8.0 or newer, got %d.%d", properties.major, properties.minor);
     context.multiprocessors = properties.multiProcessorCount;
     context.capability = 10 * properties.major + properties.minor;
     context.sharedBytes = properties.sharedMemPerBlockOptin;

@@ -95,12 +95,19 @@ const char* cudaGetErrorString(cudaError_t error) {
     case cudaErrorLaunchFailure: return process().why.c_str();
     case cudaErrorStreamCaptureUnsupported: return "operation not permitted when stream is capturing";
     case cudaErrorStreamCaptureInvalidated: return "operation failed due to a previous error during capture";
+    default: break;
   }
   return "unknown error";
 }
 
 const char* cudaGetErrorName(cudaError_t error) {
-  return error == cudaErrorMemoryAllocation ? "cudaErrorMemoryAllocation" : error == cudaErrorLaunchFailure ? "cudaErrorLaunchFailure" : "emulated";
+  switch (error) {
+    case cudaErrorMemoryAllocation: return "cudaErrorMemoryAllocation";
+    case cudaErrorNoDevice: return "cudaErrorNoDevice";
+    case cudaErrorInvalidDevice: return "cudaErrorInvalidDevice";
+    case cudaErrorLaunchFailure: return "cudaErrorLaunchFailure";
+    default: return "an emulated error";
+  }
 }
 
 cudaError_t cudaGetLastError() { return state(); }

@@ -13,8 +13,10 @@ using Kind = GemmMatrix::Kind;
 
 // Rows of A that are packed together: with kBlockK columns they take half a megabyte of the second-level cache.
 constexpr int64_t kBlockRows = 336;
-// A tile below these sizes is not worth its packing.
+// A tile below these sizes is not worth its packing. Where a thread would have no tile otherwise, the smaller ones are,
+// with this many products, some 3 us of work.
 constexpr int64_t kLeastRows = 112, kLeastColumns = 128;
+constexpr int64_t kSmallRows = 28, kSmallColumns = kMostPanels * kPanel, kLeastProducts = int64_t{1} << 18;
 // 16-bit panels that fewer row groups read are widened in registers, others once into the workspace.
 constexpr int64_t kWidenGroups = 8;
 
@@ -135,17 +137,30 @@ void multiplyTile(const Product& p, const Tile& tile, void* workspace) {
   }
 }
 
-// How many tiles: at least four per thread if they stay large enough, the longer side cut first, and a whole number of
-// tiles per thread.
 struct Grid {
   int64_t rows = 1, columns = 1;
+  int64_t tiles() const { return rows * columns; }
 };
 
-Grid gridFor(int64_t m, int64_t n, int threads) {
+// Gives more threads a tile each, columns cut first: B is then packed once.
+void cutSmall(Grid& grid, int64_t m, int64_t n, int64_t k, int threads) {
+  while (grid.tiles() < threads) {
+    const bool cutColumns = n / (grid.columns + 1) >= kSmallColumns, cutRows = m / (grid.rows + 1) >= kSmallRows;
+    if (!cutColumns && !cutRows) return;
+    Grid next = grid;
+    (cutColumns ? next.columns : next.rows)++;
+    if (m * n * k / next.tiles() < kLeastProducts) return;
+    grid = next;
+  }
+}
+
+// How many tiles: at least four per thread if they stay large enough, the longer side cut first, and a whole number of
+// tiles per thread.
+Grid gridFor(int64_t m, int64_t n, int64_t k, int threads) {
   Grid grid;
   grid.rows = (m + kBlockRows - 1) / kBlockRows;
   const int64_t wanted = threads == 1 ? 1 : 4 * int64_t{threads};
-  while (grid.rows * grid.columns < wanted) {
+  while (grid.tiles() < wanted) {
     const bool cutRows = m / (grid.rows + 1) >= kLeastRows, cutColumns = n / (grid.columns + 1) >= kLeastColumns;
     if (!cutRows && !cutColumns) break;
     const bool rowsAreLonger = m / grid.rows >= n / grid.columns;
@@ -154,8 +169,10 @@ Grid gridFor(int64_t m, int64_t n, int threads) {
     else
       grid.columns++;
   }
+  if (grid.tiles() < threads) cutSmall(grid, m, n, k, threads);
+  if (grid.tiles() < threads) return grid;
   int64_t& side = grid.rows > 1 ? grid.rows : grid.columns;
-  const int64_t other = grid.rows * grid.columns / side, step = threads / std::gcd(int64_t{threads}, other);
+  const int64_t other = grid.tiles() / side, step = threads / std::gcd(int64_t{threads}, other);
   if (side > 1) side = (side + step - 1) / step * step;
   return grid;
 }
@@ -211,10 +228,10 @@ void gemm(Context& context, int64_t m, int64_t n, int64_t k, const GemmMatrix& a
           int64_t stride, const GemmOptions& options) {
   if (m == 0 || n == 0) return;
   const Product product{m, n, k, a, b, c, stride, options, &context.cancelled};
-  const Grid grid = gridFor(m, n, context.pool.threads());
+  const Grid grid = gridFor(m, n, k, context.pool.threads());
   constexpr int64_t unit = kMostPanels * kPanel;  // tiles begin at whole micro-tiles, whatever the grid
   const int64_t units = (n + unit - 1) / unit;
-  context.pool.run(grid.rows * grid.columns, [&](int64_t task, int thread) {
+  context.pool.run(grid.tiles(), [&](int64_t task, int thread) {
     const int64_t row = task % grid.rows, column = task / grid.rows;
     const Tile tile = {m * row / grid.rows, m * (row + 1) / grid.rows, units * column / grid.columns * unit,
                        std::min(n, units * (column + 1) / grid.columns * unit)};

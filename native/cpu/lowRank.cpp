@@ -94,9 +94,19 @@ struct Dot {
   }
 };
 
+// body(i) for i in [0, count), each over `width` values, in tasks of some 64 KiB.
+template <class Body>
+void eachOf(Context& context, int64_t count, int64_t width, Body body) {
+  const int64_t step = std::max<int64_t>(1, kBlock / std::max<int64_t>(1, width));
+  context.pool.run(blocksOf(count, step), [&](int64_t task, int) {
+    const int64_t end = std::min(count, (task + 1) * step);
+    for (int64_t i = task * step; i < end; i++) body(i);
+  });
+}
+
 // sA [stack * active, in]; without a start: L Q.
 void formDown(Context& context, const Factors& f, int64_t active, float* sA) {
-  context.pool.run(active, [&](int64_t j, int) {
+  eachOf(context, active, f.stack() * f.in, [&](int64_t j) {
     const int64_t at = j * f.in;
     float* row = sA + f.stack() * at;
     simd<ScaleRow>(f.down + at, f.lambda[j], row, f.in);
@@ -108,15 +118,12 @@ void formDown(Context& context, const Factors& f, int64_t active, float* sA) {
 
 // sB [out, 2 * active]
 void formUp(Context& context, const Factors& f, int64_t active, float* sB) {
-  constexpr int64_t rowsPerTask = 32;
-  context.pool.run((f.out + rowsPerTask - 1) / rowsPerTask, [&](int64_t task, int) {
-    const int64_t end = std::min(f.out, (task + 1) * rowsPerTask);
-    for (int64_t o = task * rowsPerTask; o < end; o++)
-      for (int64_t j = 0; j < active; j++) {
-        const float start = f.up0[o * f.r + j];
-        sB[(o * active + j) * 2] = f.up[o * f.r + j] - start;
-        sB[(o * active + j) * 2 + 1] = start;
-      }
+  eachOf(context, f.out, 2 * active, [&](int64_t o) {
+    for (int64_t j = 0; j < active; j++) {
+      const float start = f.up0[o * f.r + j];
+      sB[(o * active + j) * 2] = f.up[o * f.r + j] - start;
+      sB[(o * active + j) * 2 + 1] = start;
+    }
   });
 }
 
@@ -228,7 +235,7 @@ struct Vjp {
 
   // dL = rowdot(Q, G); dQ = L G, in place
   void finish(float* dDown, float* dLambda) const {
-    context.pool.run(most, [&](int64_t j, int) {
+    eachOf(context, most, f.in, [&](int64_t j) {
       float* row = space.g + j * f.in;
       if (dLambda) simd<Dot>(f.down + j * f.in, static_cast<const float*>(row), f.in, dLambda + j);
       if (dDown && f.lambda) simd<ScaleRow>(static_cast<const float*>(row), f.lambda[j], row, f.in);

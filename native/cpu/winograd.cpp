@@ -26,7 +26,7 @@ constexpr int64_t kBlockChannels = 96;   // most at a time: V takes 0.5 MB, U 0.
 constexpr int64_t kPackedChannels = 32;  // at a time where weights must be turned as well: first-level cache
 constexpr int64_t kUnit = kMostPanels * kPanel;
 constexpr int64_t kGroupOuts = 448;      // most outputs of a task
-constexpr int64_t kLeastOuts = 128;      // fewer are not worth their own transform of the inputs
+constexpr int64_t kLeastOuts = 128;      // fewer are not worth their own transform of the inputs, unless a thread has nothing to do
 
 constexpr int64_t kRowV = kBlockChannels + 16;  // an odd number of cache lines: rows and places lie in different sets
 constexpr int64_t kPlaceV = kBlockTiles * kRowV + 16;
@@ -248,6 +248,7 @@ void winograd(Context& context, const WinogradConv& conv) {
   const int64_t blocks = (tiles + kBlockTiles - 1) / kBlockTiles;
   int64_t groups = (conv.outs + kGroupOuts - 1) / kGroupOuts;
   while (threads > 1 && blocks * groups < 4 * threads && conv.outs / (groups + 1) >= kLeastOuts) groups++;
+  while (blocks * groups < threads && groups < units) groups++;
   groups = std::min(groups, units);
   context.pool.run(blocks * groups, [&](int64_t task, int thread) {
     const int64_t block = task % blocks, group = task / blocks;

@@ -1,0 +1,192 @@
+// cuBLASLt reads matrices by columns: a row-major c [m, n] is its column-major [n, m], so c = op(a) op(b) is asked for as
+// cᵀ = op(b)ᵀ op(a)ᵀ. Its first operand is b, its second a, each transposed exactly where ours is, and the bias over our columns is
+// the one over its rows that the epilogue adds.
+#include "matmul.h"
+
+#include <algorithm>
+#include <cstdio>
+#include <cstring>
+#include <optional>
+
+#include "libraryState.h"
+
+namespace tlora::cuda {
+namespace {
+
+constexpr int kCandidates = 8;
+
+cudaDataType_t dataType(DType t) { return t == DType::bf16 ? CUDA_R_16BF : t == DType::f16 ? CUDA_R_16F : CUDA_R_32F; }
+const char* nameOf(DType t) { return t == DType::bf16 ? "bf16" : t == DType::f16 ? "f16" : "f32"; }
+
+// Alignment that all pointers of an operand have, batches and rows included; algorithms ask for 16 bytes at most.
+int alignmentOf(const void* data, DType type, int64_t row, int64_t stride) {
+  const uint64_t bytes = dtypeBytes(type);
+  const uint64_t all = reinterpret_cast<uintptr_t>(data) | uint64_t(row) * bytes | uint64_t(stride) * bytes | 16;
+  return int(all & (~all + 1));
+}
+
+struct Alignments {
+  int a, b, c, residual;
+  explicit Alignments(const Matmul& p)
+      : a(alignmentOf(p.a, p.aType, p.lda, p.strideA)),
+        b(alignmentOf(p.b, p.bType, p.ldb, p.strideB)),
+        c(alignmentOf(p.c, p.cType, p.ldc, p.strideC)),
+        residual(p.residual ? alignmentOf(p.residual, p.cType, p.ldc, p.strideC) : c) {}
+};
+
+std::string shapeOf(const Context& context, const Matmul& p) {
+  const Alignments align(p);
+  char text[400];
+  snprintf(text, sizeof text, "matmul %s%s>%s %c%c %lldx%lldx%lld ld %lld,%lld,%lld batch %lld,%lld,%lld,%lld align %d,%d,%d,%d%s%s%s",
+           nameOf(p.aType), p.aType == DType::f32 && context.tf32 ? "(tf32)" : "", nameOf(p.cType), p.transposeA ? 't' : 'n',
+           p.transposeB ? 't' : 'n', (long long)p.m, (long long)p.n, (long long)p.k, (long long)p.lda, (long long)p.ldb,
+           (long long)p.ldc, (long long)p.batch, (long long)p.strideA, (long long)p.strideB, (long long)p.strideC, align.a, align.b,
+           align.c, align.residual, p.bias ? " +bias" : "", p.residual ? " +residual" : "", p.beta != 0 ? " +c" : "");
+  return text;
+}
+
+[[noreturn]] void refuse(const std::string& shape, const char* what, cublasStatus_t status) {
+  fail(kDevice, "cuBLASLt: %s: %s (%s)", what, cublasLtGetStatusString(status), shape.c_str());
+}
+
+struct Checker {
+  const std::string& shape;
+  void operator()(cublasStatus_t status, const char* what) const {
+    if (status != CUBLAS_STATUS_SUCCESS) refuse(shape, what, status);
+  }
+};
+
+template <class T>
+cublasStatus_t set(cublasLtMatmulDesc_t to, cublasLtMatmulDescAttributes_t attribute, const T& value) {
+  return cublasLtMatmulDescSetAttribute(to, attribute, &value, sizeof value);
+}
+template <class T>
+cublasStatus_t set(cublasLtMatrixLayout_t to, cublasLtMatrixLayoutAttribute_t attribute, const T& value) {
+  return cublasLtMatrixLayoutSetAttribute(to, attribute, &value, sizeof value);
+}
+template <class T>
+cublasStatus_t set(cublasLtMatmulPreference_t to, cublasLtMatmulPreferenceAttributes_t attribute, const T& value) {
+  return cublasLtMatmulPreferenceSetAttribute(to, attribute, &value, sizeof value);
+}
+
+// A row-major matrix [rows, columns] is the column-major [columns, rows] with the same leading dimension.
+cublasLtMatrixLayout_t layout(const Checker& must, DType type, int64_t rows, int64_t columns, int64_t ld, int64_t batch, int64_t stride) {
+  cublasLtMatrixLayout_t made = nullptr;
+  must(cublasLtMatrixLayoutCreate(&made, dataType(type), uint64_t(columns), uint64_t(rows), ld), "matrix layout");
+  if (batch > 1) {
+    must(set(made, CUBLASLT_MATRIX_LAYOUT_BATCH_COUNT, int32_t(batch)), "batch of a matrix layout");
+    must(set(made, CUBLASLT_MATRIX_LAYOUT_STRIDED_BATCH_OFFSET, stride), "stride of a matrix layout");
+  }
+  return made;
+}
+
+void describe(const Checker& must, MatmulPlan& plan, const Context& context, const Matmul& p) {
+  const bool tf32 = p.aType == DType::f32 && context.tf32;
+  must(cublasLtMatmulDescCreate(&plan.description, tf32 ? CUBLAS_COMPUTE_32F_FAST_TF32 : CUBLAS_COMPUTE_32F, CUDA_R_32F), "description");
+  must(set(plan.description, CUBLASLT_MATMUL_DESC_TRANSA, p.transposeB ? CUBLAS_OP_T : CUBLAS_OP_N), "transposition");
+  must(set(plan.description, CUBLASLT_MATMUL_DESC_TRANSB, p.transposeA ? CUBLAS_OP_T : CUBLAS_OP_N), "transposition");
+  if (p.bias) {
+    must(set(plan.description, CUBLASLT_MATMUL_DESC_EPILOGUE, CUBLASLT_EPILOGUE_BIAS), "epilogue");
+    must(set(plan.description, CUBLASLT_MATMUL_DESC_BIAS_DATA_TYPE, int32_t(dataType(p.cType))), "type of the bias");
+    must(set(plan.description, CUBLASLT_MATMUL_DESC_BIAS_POINTER, p.bias), "bias");
+  }
+  plan.a = layout(must, p.bType, p.transposeB ? p.n : p.k, p.transposeB ? p.k : p.n, p.ldb, p.batch, p.strideB);
+  plan.b = layout(must, p.aType, p.transposeA ? p.k : p.m, p.transposeA ? p.m : p.k, p.lda, p.batch, p.strideA);
+  plan.c = layout(must, p.cType, p.m, p.n, p.ldc, p.batch, p.strideC);
+}
+
+struct Preference {
+  cublasLtMatmulPreference_t made = nullptr;
+  ~Preference() {
+    if (made) cublasLtMatmulPreferenceDestroy(made);
+  }
+};
+
+// The first algorithm of cuBLASLt's list. Partial sums of a split k may be kept in float32 and added in a pass of their own, whose
+// order is fixed; reductions in the output's type or in place would round, or wait for each other.
+void choose(const Checker& must, MatmulPlan& plan, const Context& context, const Matmul& p) {
+  const Alignments align(p);
+  Preference preference;
+  must(cublasLtMatmulPreferenceCreate(&preference.made), "preference");
+  const auto prefer = [&](cublasLtMatmulPreferenceAttributes_t attribute, auto value) {
+    must(set(preference.made, attribute, value), "preference");
+  };
+  prefer(CUBLASLT_MATMUL_PREF_MAX_WORKSPACE_BYTES, uint64_t(context.workspaceBytes));
+  prefer(CUBLASLT_MATMUL_PREF_REDUCTION_SCHEME_MASK, uint32_t(CUBLASLT_REDUCTION_SCHEME_COMPUTE_TYPE));
+  prefer(CUBLASLT_MATMUL_PREF_MIN_ALIGNMENT_A_BYTES, uint32_t(align.b));
+  prefer(CUBLASLT_MATMUL_PREF_MIN_ALIGNMENT_B_BYTES, uint32_t(align.a));
+  prefer(CUBLASLT_MATMUL_PREF_MIN_ALIGNMENT_C_BYTES, uint32_t(align.residual));
+  prefer(CUBLASLT_MATMUL_PREF_MIN_ALIGNMENT_D_BYTES, uint32_t(align.c));
+  cublasLtMatmulHeuristicResult_t results[kCandidates];
+  int count = 0;
+  must(cublasLtMatmulAlgoGetHeuristic(context.libraries->blas, plan.description, plan.a, plan.b, plan.c, plan.c, preference.made,
+                                      kCandidates, results, &count),
+       "no algorithm");
+  const auto end = results + count;
+  const auto found = std::find_if(results, end, [](const auto& r) { return r.state == CUBLAS_STATUS_SUCCESS; });
+  must(found == end ? CUBLAS_STATUS_NOT_SUPPORTED : CUBLAS_STATUS_SUCCESS, "no algorithm");
+  plan.algorithm = found->algo;
+  plan.workspaceBytes = found->workspaceSize;
+}
+
+// The opaque words of an algorithm, in hexadecimal; they hold for one version of the library.
+std::string textOf(const cublasLtMatmulAlgo_t& algorithm) {
+  std::string text;
+  char word[24];
+  for (const uint64_t data : algorithm.data) {
+    snprintf(word, sizeof word, "%s%llx", text.empty() ? "" : " ", (unsigned long long)data);
+    text += word;
+  }
+  return text;
+}
+
+void recall(const Checker& must, MatmulPlan& plan, const Context& context, const std::string& text) {
+  const char* at = text.c_str();
+  for (uint64_t& word : plan.algorithm.data) {
+    char* end = nullptr;
+    word = strtoull(at, &end, 16);
+    must(end == at ? CUBLAS_STATUS_INVALID_VALUE : CUBLAS_STATUS_SUCCESS, "the kept choice of an algorithm cannot be read");
+    at = end;
+  }
+  cublasLtMatmulHeuristicResult_t result;
+  must(cublasLtMatmulAlgoCheck(context.libraries->blas, plan.description, plan.a, plan.b, plan.c, plan.c, &plan.algorithm, &result),
+       "the kept choice of an algorithm does not fit");
+  plan.workspaceBytes = result.workspaceSize;
+  must(plan.workspaceBytes > context.workspaceBytes ? CUBLAS_STATUS_NOT_SUPPORTED : CUBLAS_STATUS_SUCCESS,
+       "the kept choice of an algorithm needs more workspace");
+}
+
+MatmulPlan& planOf(Context& context, const Matmul& p, const std::string& shape) {
+  Libraries& libraries = *context.libraries;
+  std::unique_ptr<MatmulPlan>& known = libraries.matmuls[shape];
+  if (known) return *known;
+  const Checker must{shape};
+  auto plan = std::make_unique<MatmulPlan>();
+  describe(must, *plan, context, p);
+  if (const std::string* kept = libraries.choices.find(shape)) {
+    recall(must, *plan, context, *kept);
+  } else {
+    choose(must, *plan, context, p);
+    libraries.choices.keep(shape, textOf(plan->algorithm));
+  }
+  known = std::move(plan);
+  return *known;
+}
+
+}  // namespace
+
+void matmul(Context& context, const Matmul& p) {
+  if (p.m == 0 || p.n == 0 || p.batch == 0) return;
+  const std::string shape = shapeOf(context, p);
+  const Checker must{shape};
+  if (p.aType != p.bType || (p.residual && p.beta != 0)) refuse(shape, "operands", CUBLAS_STATUS_INVALID_VALUE);
+  MatmulPlan& plan = planOf(context, p, shape);
+  if (p.bias) must(set(plan.description, CUBLASLT_MATMUL_DESC_BIAS_POINTER, p.bias), "bias");
+  const float beta = p.residual ? 1 : p.beta;
+  const void* added = p.residual ? p.residual : p.c;
+  must(cublasLtMatmul(context.libraries->blas, plan.description, &p.alpha, p.b, plan.a, p.a, plan.b, &beta, added, plan.c, p.c, plan.c,
+                      &plan.algorithm, context.workspace, context.workspaceBytes, context.stream),
+       "product");
+}
+
+}  // namespace tlora::cuda

@@ -17,16 +17,10 @@ struct Convolution {
   int64_t stride = 1, padTop = 0, padLeft = 0, padBottom = 0, padRight = 0;
 };
 
-// y = x * weight (+ bias [outs], of biasType).
-struct ConvolutionForward {
-  const void *x = nullptr, *weight = nullptr, *bias = nullptr;
-  DType biasType = DType::f32;
-  void* y = nullptr;
-};
-
 // Each queues its work on the context's stream; the plan of a shape is made once and kept, from engines without the non-deterministic
-// mark that fit the workspace. Throw Error naming shape, status and cuDNN's last message.
-void convolutionForward(Context& context, const Convolution& shape, const ConvolutionForward& tensors);
+// mark that fit the first kLibraryWorkspaceBytes of the workspace. Throw Error naming shape, status and cuDNN's last message.
+// y = x * weight (+ bias [outs]), all of the convolution's type; bias may be nullptr.
+void convolutionForward(Context& context, const Convolution& shape, const void* x, const void* weight, const void* bias, void* y);
 // dx of the convolution's type.
 void convolutionDataGradient(Context& context, const Convolution& shape, const void* dy, const void* weight, void* dx);
 // dw [outs, kh, kw, c], float32.

@@ -26,7 +26,8 @@ struct FusedAttentionGradient {
   void *dq = nullptr, *dk = nullptr, *dv = nullptr;  // nullptr: not wanted
 };
 
-// false: as above, or gradients that nobody wants do not fit the workspace. The deterministic algorithm only.
+// false: as above. Deterministic algorithms only. Of the gradients that nobody wants, each goes behind the libraries' workspace; false
+// where there is no room for them.
 bool fusedAttentionVjp(Context& context, const FusedAttention& shape, const FusedAttentionGradient& tensors);
 
 }  // namespace tlora::cuda

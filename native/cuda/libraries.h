@@ -1,16 +1,24 @@
 // Handles of cuBLASLt and cuDNN, their execution plans, and the algorithm that each shape uses. One per opened device;
 // Context::libraries points to it. The emulated build has a twin of every function here in test/support/cuda.
 #pragma once
-#include <cuda_runtime.h>
-
+#include <cstddef>
 #include <string>
 #include <string_view>
 
+#include "context.h"
 #include "core/backend.h"
 
 namespace tlora::cuda {
 
-struct Libraries;
+// The libraries use at most this much, from the beginning of Context::workspace. An op may keep something of its own behind it while it
+// calls them.
+constexpr size_t kLibraryWorkspaceBytes = size_t{48} << 20;
+
+// The workspace behind that of the libraries; nullptr where it has fewer bytes.
+inline void* opWorkspace(const Context& context, size_t bytes) {
+  if (context.workspaceBytes < kLibraryWorkspaceBytes || bytes > context.workspaceBytes - kLibraryWorkspaceBytes) return nullptr;
+  return static_cast<char*>(context.workspace) + kLibraryWorkspaceBytes;
+}
 
 // Opens both libraries for the current device; their work goes to `stream`. Throws Error (kDevice).
 Libraries* openLibraries(cudaStream_t stream);

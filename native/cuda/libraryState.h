@@ -3,6 +3,7 @@
 #include <cublasLt.h>
 #include <cudnn.h>
 
+#include <algorithm>
 #include <memory>
 #include <string>
 #include <unordered_map>
@@ -13,6 +14,8 @@
 #include "libraries.h"
 
 namespace tlora::cuda {
+
+inline size_t workspaceFor(const Context& context) { return std::min(context.workspaceBytes, kLibraryWorkspaceBytes); }
 
 // A product of one shape, ready to be queued. The bias pointer is set in `description` before each use.
 struct MatmulPlan {

@@ -5,10 +5,12 @@
 
 #include <algorithm>
 #include <cstdio>
-#include <cstring>
-#include <optional>
+#include <cstdlib>
+#include <memory>
+#include <string>
 
 #include "libraryState.h"
+#include "shapeText.h"
 
 namespace tlora::cuda {
 namespace {
@@ -16,34 +18,6 @@ namespace {
 constexpr int kCandidates = 8;
 
 cudaDataType_t dataType(DType t) { return t == DType::bf16 ? CUDA_R_16BF : t == DType::f16 ? CUDA_R_16F : CUDA_R_32F; }
-const char* nameOf(DType t) { return t == DType::bf16 ? "bf16" : t == DType::f16 ? "f16" : "f32"; }
-
-// Alignment that all pointers of an operand have, batches and rows included; algorithms ask for 16 bytes at most.
-int alignmentOf(const void* data, DType type, int64_t row, int64_t stride) {
-  const uint64_t bytes = dtypeBytes(type);
-  const uint64_t all = reinterpret_cast<uintptr_t>(data) | uint64_t(row) * bytes | uint64_t(stride) * bytes | 16;
-  return int(all & (~all + 1));
-}
-
-struct Alignments {
-  int a, b, c, residual;
-  explicit Alignments(const Matmul& p)
-      : a(alignmentOf(p.a, p.aType, p.lda, p.strideA)),
-        b(alignmentOf(p.b, p.bType, p.ldb, p.strideB)),
-        c(alignmentOf(p.c, p.cType, p.ldc, p.strideC)),
-        residual(p.residual ? alignmentOf(p.residual, p.cType, p.ldc, p.strideC) : c) {}
-};
-
-std::string shapeOf(const Context& context, const Matmul& p) {
-  const Alignments align(p);
-  char text[400];
-  snprintf(text, sizeof text, "matmul %s%s>%s %c%c %lldx%lldx%lld ld %lld,%lld,%lld batch %lld,%lld,%lld,%lld align %d,%d,%d,%d%s%s%s",
-           nameOf(p.aType), p.aType == DType::f32 && context.tf32 ? "(tf32)" : "", nameOf(p.cType), p.transposeA ? 't' : 'n',
-           p.transposeB ? 't' : 'n', (long long)p.m, (long long)p.n, (long long)p.k, (long long)p.lda, (long long)p.ldb,
-           (long long)p.ldc, (long long)p.batch, (long long)p.strideA, (long long)p.strideB, (long long)p.strideC, align.a, align.b,
-           align.c, align.residual, p.bias ? " +bias" : "", p.residual ? " +residual" : "", p.beta != 0 ? " +c" : "");
-  return text;
-}
 
 [[noreturn]] void refuse(const std::string& shape, const char* what, cublasStatus_t status) {
   fail(kDevice, "cuBLASLt: %s: %s (%s)", what, cublasLtGetStatusString(status), shape.c_str());
@@ -105,13 +79,13 @@ struct Preference {
 // The first algorithm of cuBLASLt's list. Partial sums of a split k may be kept in float32 and added in a pass of their own, whose
 // order is fixed; reductions in the output's type or in place would round, or wait for each other.
 void choose(const Checker& must, MatmulPlan& plan, const Context& context, const Matmul& p) {
-  const Alignments align(p);
+  const MatmulAlignment align(p);
   Preference preference;
   must(cublasLtMatmulPreferenceCreate(&preference.made), "preference");
   const auto prefer = [&](cublasLtMatmulPreferenceAttributes_t attribute, auto value) {
     must(set(preference.made, attribute, value), "preference");
   };
-  prefer(CUBLASLT_MATMUL_PREF_MAX_WORKSPACE_BYTES, uint64_t(context.workspaceBytes));
+  prefer(CUBLASLT_MATMUL_PREF_MAX_WORKSPACE_BYTES, uint64_t(workspaceFor(context)));
   prefer(CUBLASLT_MATMUL_PREF_REDUCTION_SCHEME_MASK, uint32_t(CUBLASLT_REDUCTION_SCHEME_COMPUTE_TYPE));
   prefer(CUBLASLT_MATMUL_PREF_MIN_ALIGNMENT_A_BYTES, uint32_t(align.b));
   prefer(CUBLASLT_MATMUL_PREF_MIN_ALIGNMENT_B_BYTES, uint32_t(align.a));
@@ -130,7 +104,7 @@ void choose(const Checker& must, MatmulPlan& plan, const Context& context, const
 }
 
 // The opaque words of an algorithm, in hexadecimal; they hold for one version of the library.
-std::string textOf(const cublasLtMatmulAlgo_t& algorithm) {
+std::string wordsOf(const cublasLtMatmulAlgo_t& algorithm) {
   std::string text;
   char word[24];
   for (const uint64_t data : algorithm.data) {
@@ -152,7 +126,7 @@ void recall(const Checker& must, MatmulPlan& plan, const Context& context, const
   must(cublasLtMatmulAlgoCheck(context.libraries->blas, plan.description, plan.a, plan.b, plan.c, plan.c, &plan.algorithm, &result),
        "the kept choice of an algorithm does not fit");
   plan.workspaceBytes = result.workspaceSize;
-  must(plan.workspaceBytes > context.workspaceBytes ? CUBLAS_STATUS_NOT_SUPPORTED : CUBLAS_STATUS_SUCCESS,
+  must(plan.workspaceBytes > workspaceFor(context) ? CUBLAS_STATUS_NOT_SUPPORTED : CUBLAS_STATUS_SUCCESS,
        "the kept choice of an algorithm needs more workspace");
 }
 
@@ -167,7 +141,7 @@ MatmulPlan& planOf(Context& context, const Matmul& p, const std::string& shape) 
     recall(must, *plan, context, *kept);
   } else {
     choose(must, *plan, context, p);
-    libraries.choices.keep(shape, textOf(plan->algorithm));
+    libraries.choices.keep(shape, wordsOf(plan->algorithm));
   }
   known = std::move(plan);
   return *known;
@@ -177,7 +151,7 @@ MatmulPlan& planOf(Context& context, const Matmul& p, const std::string& shape) 
 
 void matmul(Context& context, const Matmul& p) {
   if (p.m == 0 || p.n == 0 || p.batch == 0) return;
-  const std::string shape = shapeOf(context, p);
+  const std::string shape = textOf(context, p);
   const Checker must{shape};
   if (p.aType != p.bType || (p.residual && p.beta != 0)) refuse(shape, "operands", CUBLAS_STATUS_INVALID_VALUE);
   MatmulPlan& plan = planOf(context, p, shape);
@@ -185,7 +159,7 @@ void matmul(Context& context, const Matmul& p) {
   const float beta = p.residual ? 1 : p.beta;
   const void* added = p.residual ? p.residual : p.c;
   must(cublasLtMatmul(context.libraries->blas, plan.description, &p.alpha, p.b, plan.a, p.a, plan.b, &beta, added, plan.c, p.c, plan.c,
-                      &plan.algorithm, context.workspace, context.workspaceBytes, context.stream),
+                      &plan.algorithm, context.workspace, workspaceFor(context), context.stream),
        "product");
 }
 

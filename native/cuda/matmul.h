@@ -25,7 +25,7 @@ struct Matmul {
   int64_t batch = 1, strideA = 0, strideB = 0, strideC = 0;
 };
 
-// Queues the product on the context's stream. The algorithm of a shape is asked for once and kept; algorithms that add partial sums
+// Queues the product on the context's stream, with the first kLibraryWorkspaceBytes of its workspace (libraries.h). The algorithm of a shape is asked for once and kept; algorithms that add partial sums
 // in an order that can change are never taken. Throws Error naming the shape when cuBLASLt has none.
 void matmul(Context& context, const Matmul& product);
 

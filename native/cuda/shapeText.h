@@ -1,0 +1,26 @@
+// Shapes of library calls as text: the keys of choices and plans, and what errors name.
+#pragma once
+#include <string>
+
+#include "context.h"
+#include "convolution.h"
+#include "fusedAttention.h"
+#include "matmul.h"
+
+namespace tlora::cuda {
+
+// Bytes on which every row of every product of an operand lies, 16 at most.
+struct MatmulAlignment {
+  explicit MatmulAlignment(const Matmul& product);
+  int a, b, c, residual;
+};
+
+std::string textOf(const Context& context, const Matmul& product);
+// `work`: forward, data gradient or weight gradient, and what is fused with it.
+std::string textOf(const Context& context, const Convolution& shape, const char* work);
+std::string textOf(const FusedAttention& shape, const char* work);
+
+// 1 x 1 windows on every pixel: a product of the pixels as rows.
+bool isPointwise(const Convolution& shape);
+
+}  // namespace tlora::cuda

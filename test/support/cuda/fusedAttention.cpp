@@ -1,0 +1,109 @@
+// The twin of native/cuda/fusedAttention.cpp. It covers what cuDNN covers for certain, the 16-bit types at head widths that are multiples
+// of 8 up to 128, and leaves all the rest to our own kernels. Scores and sums in float32.
+#include "cuda/fusedAttention.h"
+
+#include <cmath>
+
+#include "cuda/shapeText.h"
+#include "emulatedLibraries.h"
+
+namespace tlora::cuda {
+namespace {
+
+bool covered(const FusedAttention& s) { return s.dtype != DType::f32 && !s.causal && s.d % 8 == 0 && s.d <= 128; }
+
+// Row t of a head in a tensor [n, tokens, heads * d].
+struct Head {
+  const FusedAttention& s;
+  int64_t sample, head;
+  int64_t row(int64_t tokens, int64_t t) const { return ((sample * tokens + t) * s.heads + head) * s.d; }
+};
+
+template <class Body>
+void eachHead(const FusedAttention& s, Body body) {
+  for (int64_t sample = 0; sample < s.n; sample++)
+    for (int64_t head = 0; head < s.heads; head++) body(Head{s, sample, head});
+}
+
+float dot(const float* a, const float* b, int64_t d) {
+  float sum = 0;
+  for (int64_t i = 0; i < d; i++) sum += a[i] * b[i];
+  return sum;
+}
+
+void put(const std::vector<float>& values, void* to, DType dtype) {
+  for (size_t i = 0; to && i < values.size(); i++) putFloat(to, dtype, int64_t(i), values[i]);
+}
+
+struct Operands {
+  const FusedAttention& s;
+  int64_t qCount = s.n * s.tq * s.heads * s.d, kCount = s.n * s.tk * s.heads * s.d;
+  std::vector<float> rows(const void* data) const { return floatsOf(data, s.dtype, qCount); }
+  std::vector<float> columns(const void* data) const { return floatsOf(data, s.dtype, kCount); }
+};
+
+void forward(const FusedAttention& s, const void* q, const void* k, const void* v, void* o, float* lse) {
+  const Operands all{s};
+  const std::vector<float> fq = all.rows(q), fk = all.columns(k), fv = all.columns(v);
+  std::vector<float> out(fq.size()), scores(size_t(s.tk));
+  const float scale = 1 / std::sqrt(float(s.d));
+  eachHead(s, [&](const Head& head) {
+    for (int64_t i = 0; i < s.tq; i++) {
+      float most = -INFINITY, sum = 0;
+      for (int64_t j = 0; j < s.tk; j++) {
+        scores[size_t(j)] = scale * dot(&fq[size_t(head.row(s.tq, i))], &fk[size_t(head.row(s.tk, j))], s.d);
+        most = std::max(most, scores[size_t(j)]);
+      }
+      for (float& score : scores) sum += score = std::exp(score - most);
+      float* to = &out[size_t(head.row(s.tq, i))];
+      for (int64_t j = 0; j < s.tk; j++)
+        for (int64_t c = 0; c < s.d; c++) to[c] += scores[size_t(j)] / sum * fv[size_t(head.row(s.tk, j) + c)];
+      lse[(head.sample * s.heads + head.head) * s.tq + i] = most + std::log(sum);
+    }
+  });
+  put(out, o, s.dtype);
+}
+
+void backward(const FusedAttention& s, const FusedAttentionGradient& t) {
+  const Operands all{s};
+  const std::vector<float> q = all.rows(t.q), k = all.columns(t.k), v = all.columns(t.v), o = all.rows(t.o), dO = all.rows(t.dO);
+  std::vector<float> dq(q.size()), dk(k.size()), dv(k.size());
+  const float scale = 1 / std::sqrt(float(s.d));
+  eachHead(s, [&](const Head& head) {
+    for (int64_t i = 0; i < s.tq; i++) {
+      const size_t row = size_t(head.row(s.tq, i));
+      const float lse = t.lse[(head.sample * s.heads + head.head) * s.tq + i], delta = dot(&dO[row], &o[row], s.d);
+      for (int64_t j = 0; j < s.tk; j++) {
+        const size_t column = size_t(head.row(s.tk, j));
+        const float p = std::exp(scale * dot(&q[row], &k[column], s.d) - lse);
+        const float ds = scale * p * (dot(&dO[row], &v[column], s.d) - delta);
+        for (size_t c = 0; c < size_t(s.d); c++) {
+          dq[row + c] += ds * k[column + c];
+          dk[column + c] += ds * q[row + c];
+          dv[column + c] += p * dO[row + c];
+        }
+      }
+    }
+  });
+  put(dq, t.dq, s.dtype);
+  put(dk, t.dk, s.dtype);
+  put(dv, t.dv, s.dtype);
+}
+
+}  // namespace
+
+bool fusedAttention(Context& context, const FusedAttention& s, const void* q, const void* k, const void* v, void* o, float* lse) {
+  if (!covered(s)) return false;
+  chooseFor(context, textOf(s, "forward"));
+  emulated::enqueue(context.stream, [=] { forward(s, q, k, v, o, lse); });
+  return true;
+}
+
+bool fusedAttentionVjp(Context& context, const FusedAttention& s, const FusedAttentionGradient& t) {
+  if (!covered(s)) return false;
+  chooseFor(context, textOf(s, "backward"));
+  emulated::enqueue(context.stream, [=] { backward(s, t); });
+  return true;
+}
+
+}  // namespace tlora::cuda

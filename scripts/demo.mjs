@@ -1,81 +1,83 @@
-// Trains on a picture and makes pictures, with a tiny model of random weights: shows that everything works, not what it can do.
-// All files go to runs/demo, which the next demo replaces.
-import { spawnSync } from 'node:child_process';
-import { existsSync, mkdirSync } from 'node:fs';
+// LoRA and T-LoRA on one picture, side by side, with the mini model: `npm run demo -- --help`. All files go to runs/demo, which the next demo
+// replaces. In a checkout without the mini model's weights, a demo with random ones takes its place.
+import { existsSync } from 'node:fs';
 import path from 'node:path';
-import sharp from 'sharp';
+import { parseArgs } from 'node:util';
+import { randomDemo } from './randomDemo.mjs';
 
 const root = path.resolve(import.meta.dirname, '..');
-const folder = path.join('runs', 'demo'); // relative to root, so that printed commands are short
-const model = path.join(folder, 'model');
-const picture = path.join(folder, 'ball.png');
-const cli = path.join('dist', 'cli', 'main.js');
 
-function run(title, script, args) {
-  console.log(
-    `\n── ${title}\n$ node ${[script, ...args].map((arg) => (/[\s{]/.test(arg) ? `"${arg}"` : arg)).join(' ')}`,
-  );
-  const { status } = spawnSync(process.execPath, [script, ...args], { cwd: root, stdio: 'inherit' });
-  if (status !== 0) throw new Error(`${title}: exit status ${status}`);
-}
+const USAGE = `npm run demo -- [options]
+  --image FILE     a picture of your own (default: a novel sprite)
+  --class WORD     what it shows, a word that the mini model knows (default: creature)
+  --steps N        training steps of each side (default: 400)
+  --pictures N     pictures of each side, at most 12 (default: 12)
+  --rank N         (default: 16)
+  --seed N         (default: 1)
+  --threads N      (default: all cores)
+  --model DIR      another folder of the mini model's kind (default: models/mini)
+  --evaluators DIR (default: models/evaluators)
+  --out DIR        (default: runs/demo)`;
 
-/** A red ball on a lawn under a blue sky, 160 × 120. */
-async function paint(file) {
-  const [width, height] = [160, 120];
-  const pixels = Buffer.alloc(width * height * 3);
-  for (let y = 0; y < height; y++) {
-    for (let x = 0; x < width; x++) {
-      const [dx, dy] = [(x - 80) / 34, (y - 66) / 34];
-      const light = 1 - 0.6 * Math.hypot(dx + 0.4, dy + 0.4);
-      const sky = [120 + y, 160 + y / 2, 235];
-      const lawn = [60, 130 + ((x * 7 + y * 13) % 23), 50];
-      const ball = [225 * light + 30, 60 * light, 50 * light];
-      const colour = dx * dx + dy * dy < 1 ? ball : y < 80 ? sky : lawn;
-      pixels.set(
-        colour.map((c) => Math.max(0, Math.min(255, Math.round(c)))),
-        (y * width + x) * 3,
-      );
-    }
+const NUMBERS = ['steps', 'pictures', 'rank', 'seed', 'threads'];
+
+function readArguments() {
+  const names = ['image', 'class', 'model', 'evaluators', 'out', ...NUMBERS];
+  const options = Object.fromEntries(names.map((name) => [name, { type: 'string' }]));
+  const { values } = parseArgs({ options: { ...options, help: { type: 'boolean' } } });
+  if (values.help) {
+    console.log(USAGE);
+    process.exit(0);
   }
-  await sharp(pixels, { raw: { width, height, channels: 3 } })
-    .png()
-    .toFile(path.join(root, file));
+  for (const name of NUMBERS) {
+    if (values[name] === undefined) continue;
+    if (!/^\d+$/.test(values[name]))
+      throw new Error(`--${name}: expected a whole number, got ${values[name]}\n\n${USAGE}`);
+    values[name] = Number(values[name]);
+  }
+  const { class: className, out, ...others } = values;
+  return { ...others, className, dir: out ?? path.join('runs', 'demo') };
 }
 
-async function demo() {
-  if (!existsSync(path.join(root, cli))) throw new Error('dist is missing: run npm install, or npm run build');
-  console.log(
-    'This demo uses a tiny model with random weights: its pictures are noise. It shows every step of the real work.',
-  );
-  mkdirSync(path.join(root, folder), { recursive: true });
-  run('a tiny pipeline with random weights', 'scripts/make-random-model.mjs', ['--shape', 'tiny-sd15', '--out', model]);
-  await paint(picture);
-  console.log(`\n── a picture to train on: ${picture}`);
-  const trained = path.join(folder, 'ball');
-  const small = ['--rank', '8', '--steps', '20', '--learning-rate', '1e-3'];
-  run('training', cli, [
-    'train',
-    picture,
-    '--model',
-    model,
-    '--class',
-    'ball',
-    '--token',
-    'sks',
-    ...small,
-    '--out',
-    trained,
-    '--overwrite',
-  ]);
-  const adapter = path.join(trained, 'adapter.safetensors');
-  const pictures = path.join(folder, 'pictures');
-  const prompt = ['--prompt', 'a {0} on the moon', '--count', '2', '--steps', '10'];
-  run('sampling', cli, ['generate', '--model', model, '--adapter', adapter, ...prompt, '--out', pictures]);
-  console.log(`\nDone. The pictures in ${pictures} are noise, because the model’s weights are random.`);
-  console.log('With a real Stable Diffusion folder, the same two commands train and sample for real.');
+/** Ctrl-C ends the demo. */
+function interruptSignal() {
+  const aborter = new AbortController();
+  process.once('SIGINT', () => aborter.abort());
+  return aborter.signal;
 }
 
-demo().catch((error) => {
+async function main() {
+  const options = readArguments();
+  if (!existsSync(path.join(root, 'dist', 'demo', 'demo.js')))
+    throw new Error('dist is missing: run npm install, or npm run build');
+  const { demo, MINI_DIR } = await import('../dist/demo/demo.js');
+  const { tableText } = await import('../dist/demo/demoFigures.js');
+  const { createProgress } = await import('../dist/cli/progress.js');
+  if (!existsSync(path.join(options.model ?? MINI_DIR, 'model_index.json'))) {
+    if (options.model !== undefined)
+      throw new Error(`--model: expected a model folder, found none at ${options.model}`);
+    console.log(
+      'This checkout has no models/mini, the trained weights that the real demo needs: random weights take their place.',
+    );
+    await randomDemo();
+    return;
+  }
+  const screen = createProgress({ err: process.stdout, env: process.env, now: () => performance.now() }, {});
+  const note = (text) => {
+    screen.end();
+    screen.note(text);
+  };
+  const onEvent = (event) => {
+    if (event.type !== 'device' && event.type !== 'forecast') screen.event(event);
+  };
+  const { table, reportPath, seconds } = await demo({ ...options, signal: interruptSignal(), onEvent, onNote: note });
+  screen.end();
+  console.log(`\n${table ? tableText(table) : 'No figures: this checkout has no models/evaluators.'}`);
+  if (table) console.log(`\n${table.note}`);
+  console.log(`\nDone in ${seconds.toFixed(0)} s. Open ${path.resolve(reportPath)} in a browser.`);
+}
+
+main().catch((error) => {
   console.error(`demo: ${error.message}`);
   process.exitCode = 1;
 });

@@ -79,7 +79,7 @@ async function openRun(dir: string): Promise<TrainedRun> {
 }
 
 /** What a picture that is no concept's is measured against: itself, in the scene that the evaluators see. */
-async function ownReference(evaluators: Evaluators, training: Float32Array): Promise<Reference> {
+export async function ownReference(evaluators: Evaluators, training: Float32Array): Promise<Reference> {
   const [reading] = await evaluators.read([training]);
   const scene = { background: seen(reading!, 'background'), position: seen(reading!, 'position') };
   return { training: { image: training }, scene, views: [] };

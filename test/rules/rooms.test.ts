@@ -94,6 +94,7 @@ const ROOMS: Readonly<Record<string, readonly string[]>> = {
     'pretrain',
   ],
   report: ['adapters', 'io', 'train', 'generate'],
+  demo: ['io', 'train', 'generate', 'world', 'evaluate', 'report'],
   cli: ['report', 'evaluate', 'train', 'generate', 'adapters', 'io', 'plan', 'models', 'addon', 'options'],
   index: ['report', 'train', 'generate', 'adapters', 'io', 'plan', 'models', 'addon', 'options', 'cli'],
 };

@@ -1,0 +1,74 @@
+import { existsSync, mkdtempSync, readdirSync, readFileSync, rmSync } from 'node:fs';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
+import { afterAll, beforeAll, describe, expect, it } from 'vitest';
+import { type DemoOptions, demo } from '../../lib/demo/demo.js';
+import { tableText } from '../../lib/demo/demoFigures.js';
+import { exportEvaluators, trainEvaluators } from '../../lib/evaluate/trainEvaluators.js';
+import { tinyEvaluators } from '../evaluate/tinyEvaluators.js';
+import { writeScratchMini } from '../support/scratchMini.js';
+import { writePhoto } from './tinyTraining.js';
+
+const root = mkdtempSync(join(tmpdir(), 'tlora-demo-'));
+const at = (...parts: string[]): string => join(root, ...parts);
+
+/** The whole demo, but short, on a model of the mini model's architecture with random weights. */
+function short(more: Partial<DemoOptions> = {}): DemoOptions {
+  const sizes = { steps: 4, pictures: 3, samplerSteps: 2, rank: 4, threads: 2 };
+  return { dir: at('demo'), model: at('mini'), evaluators: at('evaluators'), ...sizes, ...more };
+}
+
+beforeAll(async () => {
+  await writeScratchMini(at('mini'));
+  const settings = tinyEvaluators(1);
+  await trainEvaluators(settings, { dir: at('learning'), threads: 2 });
+  const few = { pictures: 4, concepts: 2, references: 2, distractors: 3 };
+  await exportEvaluators(settings, { dir: at('learning'), to: at('evaluators'), threads: 2, anyway: true }, few);
+});
+
+afterAll(() => rmSync(root, { recursive: true, force: true }));
+
+describe('the demo', () => {
+  it('trains both sides, makes pictures from the same noise, judges them and writes a page', async () => {
+    const notes: string[] = [];
+    const { table, reportPath, seconds } = await demo(short({ onNote: (text) => notes.push(text) }));
+    expect(table!.rows.map(([name]) => name)).toEqual([
+      ...['no adapter', 'LoRA', 'T-LoRA', 'true renders', 'training picture'],
+    ]);
+    for (const cells of table!.rows) expect(cells).toHaveLength(table!.head.length);
+    expect(tableText(table!).split('\n')).toHaveLength(6);
+    expect(seconds).toBeGreaterThan(0);
+    expect(notes).toContain('training T-LoRA: rank 4, 4 steps');
+    expect(notes.at(-1)).toBe('judging the pictures');
+    const html = readFileSync(reportPath, 'utf8');
+    expect(html.match(/<img /g)).toHaveLength(1 + 3 * 3);
+    expect(html.match(/<svg /g)).toHaveLength(8);
+    expect(html).not.toMatch(/<script|<link|https?:\/\//);
+    for (const text of ['Figures', 'Effective rank', 'npm run demo -- --image']) expect(html).toContain(text);
+    const config = (side: string): Record<string, unknown> =>
+      JSON.parse(readFileSync(at('demo', side, 'config.json'), 'utf8'));
+    const [lora, tlora] = [config('lora'), config('tlora')];
+    for (const name of ['rank', 'seed', 'steps', 'images', 'prompt']) expect(lora[name]).toEqual(tlora[name]);
+  });
+
+  it('runs again over its own folder, to the same pictures', async () => {
+    const picture = at('demo', 'pictures', 'tlora', '1001.png');
+    const before = readFileSync(picture);
+    const names = readdirSync(at('demo'), { recursive: true }).sort();
+    await demo(short());
+    expect(readdirSync(at('demo'), { recursive: true }).sort()).toEqual(names);
+    expect(readFileSync(picture).equals(before)).toBe(true);
+  });
+
+  it('takes a picture of one’s own, and does without evaluators', async () => {
+    await writePhoto(at('photo.png'), 96, 80);
+    const dir = at('own');
+    const own = { dir, image: at('photo.png'), className: 'object' };
+    const { table } = await demo(short({ ...own, pictures: 1, evaluators: at('none') }));
+    expect(table).toBeNull();
+    expect(readFileSync(join(dir, 'report.html'), 'utf8')).toContain('sks object');
+    expect(existsSync(join(dir, 'sprite.png'))).toBe(false);
+    const judged = await demo(short({ ...own, pictures: 1 }));
+    expect(judged.table!.rows.map(([name]) => name)).not.toContain('true renders');
+  });
+});

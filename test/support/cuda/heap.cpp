@@ -4,6 +4,7 @@
 #include <sys/mman.h>
 #include <unistd.h>
 
+#include <algorithm>
 #include <cstring>
 #include <map>
 #include <mutex>
@@ -17,6 +18,7 @@ namespace tlora::emulated {
 namespace {
 
 constexpr size_t kGranule = 4096;
+constexpr size_t kPoisonBytes = size_t{256} << 10;  // of a block's beginning: a workspace is much larger than what is used of it
 
 std::recursive_mutex mutex;
 char* base = nullptr;
@@ -79,7 +81,7 @@ char* allocateDevice(size_t bytes) {
   inUse += bytes;
   if (checking()) {
     const DeviceAccess access;
-    memset(data, 0xff, bytes);
+    memset(data, 0xff, std::min(bytes, kPoisonBytes));
     watchAllocation(data, bytes, true);
   }
   return data;

@@ -7,7 +7,7 @@ namespace tlora::emulated {
 constexpr size_t kHeapBytes = size_t{32} << 30;
 constexpr size_t kDeviceBytes = size_t{16} << 30;
 
-// 256-byte aligned, filled with NaN while checking; nullptr where there is no room.
+// 256-byte aligned, while checking filled with NaN at its beginning; nullptr where there is no room.
 char* allocateDevice(size_t bytes);
 // false: not what allocateDevice gave.
 bool releaseDevice(char* data);

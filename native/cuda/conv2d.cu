@@ -1,7 +1,7 @@
 // Convolution of x [n, h, w, c] with weight [o, kh, kw, c], channels last, by cuDNN; sums in float32.
 //   y = x * weight + b      dx, dw by the gradients of the same convolution, dw float32      db = sum of dy over pixels, float32
 // FLOPs: 2 n oh ow o kh kw c for each of y, dx and dw.
-#include "cuda/cast.h"
+#include "cuda/convert.h"
 #include "cuda/convolution.h"
 #include "cuda/operands.h"
 

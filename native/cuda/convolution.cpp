@@ -3,7 +3,7 @@
 
 #include <algorithm>
 
-#include "cast.h"
+#include "convert.h"
 #include "libraryState.h"
 #include "matmul.h"
 #include "shapeText.h"
@@ -174,7 +174,7 @@ void convolutionWeightGradient(Context& context, const Convolution& s, const voi
   if (!plan) refuse(rounded);
   char* narrow = static_cast<char*>(context.workspace) + room / 256 * 256;
   run(context, *plan, rounded, {{kX, x}, {kWeight, narrow}, {kY, dy}});
-  cast(context, narrow, s.dtype, dw, DType::f32, count);
+  convert(context, narrow, s.dtype, dw, DType::f32, count);
 }
 
 }  // namespace tlora::cuda

@@ -1,7 +1,7 @@
 // y [rows, out] = x [rows, in] wᵀ + b, with w [out, in], as one product with the bias in its epilogue. Sums in float32.
 //   dx = dy w      dw = dyᵀ x, float32      db = sum of dy over rows, float32
 // FLOPs: 2 rows in out for each product. Traffic: each matrix once, if its tiles stay in L2.
-#include "cuda/cast.h"
+#include "cuda/convert.h"
 #include "cuda/libraries.h"
 #include "cuda/matmul.h"
 #include "cuda/operands.h"

@@ -1,7 +1,7 @@
 // Weights and biases as a product's operands: in its type. In a run they are loaded so, and these functions only give the pointer; what is
 // not (a float32 bias beside 16-bit pictures, a test's weight) is converted behind the libraries' workspace.
 #pragma once
-#include "cast.h"
+#include "convert.h"
 #include "libraries.h"
 
 namespace tlora::cuda {
@@ -22,7 +22,7 @@ class Operands {
     used_ += (size_t(count) * dtypeBytes(dtype_) + 255) / 256 * 256;
     char* room = static_cast<char*>(opWorkspace(context_, used_));
     if (!room) fail(kDevice, "the workspace is too small to convert %lld elements of a weight; load the weight in the type of the inputs", (long long)count);
-    cast(context_, data, dtype, room + at, dtype_, count);
+    convert(context_, data, dtype, room + at, dtype_, count);
     return room + at;
   }
 

@@ -6,7 +6,7 @@
 namespace tlora::cuda {
 
 // to[i] = from[i], rounded to nearest even; the two do not overlap.
-void cast(Context& context, const void* from, DType fromType, void* to, DType toType, int64_t count);
+void convert(Context& context, const void* from, DType fromType, void* to, DType toType, int64_t count);
 
 // y [rows, columns] += b [columns], both of `dtype`, the sum in float32.
 void addToRows(Context& context, DType dtype, void* y, int64_t rows, int64_t columns, const void* b);

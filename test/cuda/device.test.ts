@@ -201,7 +201,9 @@ test('no device at all is a reason', () => {
   expect(stderr).toBe('');
   expect(JSON.parse(stdout)).toEqual({
     found: false,
-    reason: expect.stringMatching(/^no CUDA device can be used: the driver sees no CUDA device .*\(cudaErrorNoDevice: /),
+    reason: expect.stringMatching(
+      /^no CUDA device can be used: the driver sees no CUDA device .*\(cudaErrorNoDevice: /,
+    ),
     devices: [],
   });
 });

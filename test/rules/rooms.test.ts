@@ -78,6 +78,8 @@ const ROOMS: Readonly<Record<string, readonly string[]>> = {
     'world',
   ],
   evaluate: [
+    'schedulers',
+    'adapters',
     'graph',
     'ops',
     'plan',
@@ -95,6 +97,7 @@ const ROOMS: Readonly<Record<string, readonly string[]>> = {
   ],
   report: ['adapters', 'io', 'train', 'generate'],
   demo: ['io', 'train', 'generate', 'world', 'evaluate', 'report'],
+  study: ['adapters', 'random', 'io', 'train', 'world', 'evaluate'],
   cli: ['report', 'evaluate', 'train', 'generate', 'adapters', 'io', 'plan', 'models', 'addon', 'options'],
   index: ['report', 'train', 'generate', 'adapters', 'io', 'plan', 'models', 'addon', 'options', 'cli'],
 };

@@ -1,0 +1,83 @@
+import { describe, expect, it } from 'vitest';
+import { compare } from '../../lib/study/compare.js';
+import type { StudyFigures, StudyResults } from '../../lib/study/results.js';
+import { STUDY_SETTINGS } from '../../lib/study/settings.js';
+import { resultsOf, studyText, withStudy } from '../../lib/study/studyTable.js';
+
+const figures = (fidelity: number, alignment: number, leak = 0.5): StudyFigures => ({
+  ...{ fidelity, alignment, leakBackground: leak, leakPosition: leak, copies: 0 },
+});
+
+/** Two concepts: LoRA reaches fidelity 0.8; T-LoRA too in the first, with 0.1 more alignment, and never in the second. */
+const results: StudyResults = {
+  bounds: [0, 1].map((concept) => ({
+    ...{ concept, floor: figures(0, 0.9), oracle: figures(0.9, 0.95), pasted: figures(1, 0.2) },
+  })),
+  runs: [0, 1].flatMap((concept) => {
+    const shared = { concept, seed: 1, rank: 8, seconds: 1 };
+    return [
+      { ...shared, variant: 'lora' as const, points: [{ step: 100, ...figures(0.8, 0.5, 0.6) }] },
+      {
+        ...shared,
+        variant: 'tlora' as const,
+        points: [{ step: 100, ...figures(concept === 0 ? 0.8 : 0.4, 0.6, 0.2) }],
+      },
+    ];
+  }),
+};
+
+describe('compare', () => {
+  const comparison = compare(results, 'tlora', 'lora', 8)!;
+
+  it('compares at 95 % of LoRA’s best fidelity; who never gets there has the alignment of the training picture', () => {
+    // At fidelity 0.76: LoRA 0.9 − 0.95·0.4 = 0.52, T-LoRA 0.9 − 0.95·0.3 = 0.615 and 0.2.
+    expect(comparison.matched.mean).toBeCloseTo((0.615 + 0.2) / 2 - 0.52, 12);
+    expect(comparison.missed).toEqual({ variant: 1, against: 0 });
+    expect(comparison.pairs).toBe(2);
+  });
+
+  it('compares the last steps', () => {
+    expect(comparison.final.alignment.mean).toBeCloseTo(0.1, 12);
+    expect(comparison.final.fidelity.mean).toBeCloseTo(-0.2, 12);
+    expect(comparison.final.leak.mean).toBeCloseTo(-0.4, 12);
+  });
+
+  it('has nothing to say without pairs', () => {
+    expect(compare(results, 'ortho', 'lora', 8)).toBeNull();
+    expect(compare(results, 'tlora', 'lora', 32)).toBeNull();
+  });
+});
+
+describe('studyText', () => {
+  const settings = { ...STUDY_SETTINGS, concepts: [0, 1], seeds: 1, ranks: [8] };
+
+  it('has a row for each method, bound and comparison', () => {
+    const text = studyText(results, settings);
+    expect(text).toContain('4 of 8 runs: concepts 0, 1; 1 training seeds');
+    for (const row of [
+      '| LoRA, rank 8 | 0.800 | 0.500 | 0.600 | 0.600 | 0.000 |',
+      '| T-LoRA, rank 8 | 0.600 | 0.600 | 0.200 | 0.200 | 0.000 |',
+      '| no adapter | 0.000 | 0.900 |',
+      '| true renders | 0.900 | 0.950 |',
+      '| training picture | 1.000 | 0.200 |',
+      '| T-LoRA − LoRA, rank 8 | 2 | −0.11',
+      '| 1 / 0 | +0.100 (+0.100 … +0.100) |',
+    ])
+      expect(text).toContain(row);
+    expect(text).not.toContain('NaN');
+  });
+
+  it('leaves out what belongs to another study', () => {
+    expect(resultsOf(results, { ...settings, concepts: [1] }).runs).toHaveLength(2);
+    expect(resultsOf(results, { ...settings, variants: ['lora'] }).runs).toHaveLength(2);
+  });
+
+  it('is put into a page once, and replaced after that', () => {
+    const once = withStudy('# Page\n\ntext\n', 'first');
+    expect(once).toContain('# Page\n\ntext\n\n## LoRA and T-LoRA on the mini model\n');
+    const twice = withStudy(`${once}\nmore\n`, 'second');
+    expect(twice).toContain('second');
+    expect(twice).not.toContain('first');
+    expect(twice.endsWith('\nmore\n')).toBe(true);
+  });
+});

@@ -30,6 +30,7 @@ const config: ViteUserConfig = defineConfig({
       {
         test: {
           name: 'native',
+          setupFiles: process.env.TLORA_TRACE ? ['bench/gpu/recordTrace.ts'] : [],
           include: ['test/native/**/*.test.ts', 'test/end-to-end/**/*.test.ts'],
           pool: 'forks',
           maxWorkers: 1,

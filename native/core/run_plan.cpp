@@ -1,7 +1,9 @@
-// tlora-run-plan FILE [--device cpu|cuda|cuda:N] [--tf32] [--threads N] [--repeat N] [--no-record] [--profile] [--check] [--guard]
+// tlora-run-plan FILE [--device cpu|cuda|cuda:N] [--tf32] [--threads N] [--repeat N] [--set INPUT=NUMBER] [--no-record] [--profile]
+//                [--check] [--guard]
 // Runs an encoded plan (npx tlora plan --emit FILE) without Node, for profilers, sanitizers and bare machines. CUDA needs tlora_cuda.so
 // beside this program, or TLORA_CUDA_LIBRARY; TLORA_NVIDIA_ROOT is heeded too.
-// Weights, state and inputs are made up from a fixed seed; the sums of the results are printed, to compare two builds.
+// Weights, state and inputs are made up from a fixed seed, but --set fills an input with one number (--set activeRank=64). The sums of
+// the results are printed, to compare two builds.
 #include <unistd.h>
 
 #include <algorithm>
@@ -23,19 +25,23 @@ namespace {
 
 using namespace tlora;
 
+// A device's first run goes call by call, and its second makes a recording.
+constexpr int kWarmUp = 3;
+
 struct Arguments {
   std::string file;
   int threads = 0;  // 0: as the plan says
   int repeat = 1;
   std::string device = "cpu";
   bool tf32 = false;
+  std::map<std::string, double> set;
   RunOptions run;
 };
 
 [[noreturn]] void usage() {
   fprintf(stderr,
-          "usage: tlora-run-plan FILE [--device cpu|cuda|cuda:N] [--tf32] [--threads N] [--repeat N] [--no-record] [--profile] "
-          "[--check] [--guard]\n");
+          "usage: tlora-run-plan FILE [--device cpu|cuda|cuda:N] [--tf32] [--threads N] [--repeat N] [--set INPUT=NUMBER] "
+          "[--no-record] [--profile] [--check] [--guard]\n");
   exit(2);
 }
 
@@ -55,6 +61,11 @@ Arguments parse(int argc, char** argv) {
     } else if (word == "--device") {
       if (i + 1 == argc) usage();
       a.device = argv[++i];
+    } else if (word == "--set") {
+      const std::string given = i + 1 < argc ? argv[++i] : "";
+      const size_t equals = given.find('=');
+      if (equals == std::string::npos) usage();
+      a.set[given.substr(0, equals)] = atof(given.c_str() + equals + 1);
     } else if (word == "--tf32") {
       a.tf32 = true;
     } else if (word == "--no-record") {
@@ -89,21 +100,13 @@ class Random {
   uint64_t state_ = 0x9e3779b97f4a7c15ull;
 };
 
-// Rounds toward zero; what is too small for a normal float16 becomes 0.
-uint16_t toHalf(float x, DType dtype) {
-  const uint32_t u = std::bit_cast<uint32_t>(x);
-  if (dtype == DType::bf16) return static_cast<uint16_t>(u >> 16);
-  const uint32_t exponent = (u >> 23) & 255;
-  return static_cast<uint16_t>(((u >> 16) & 0x8000) | (exponent < 113 ? 0 : ((exponent - 112) << 10) | ((u >> 13) & 1023)));
-}
-
 // Integers are all 1: a valid id, index, rank and key.
 std::vector<char> madeUp(const PlannedTensor& t, float scale, Random& random) {
   std::vector<char> bytes(t.bytes);
   const size_t n = t.bytes / dtypeBytes(t.dtype);
   for (size_t i = 0; i < n; i++) {
     const float x = random.next() * scale;
-    const uint16_t half = toHalf(x, t.dtype);
+    const uint16_t half = t.dtype == DType::f16 ? f32ToF16(x) : f32ToBf16(x);
     const int32_t one = 1;
     if (t.dtype == DType::f32) memcpy(&bytes[4 * i], &x, 4);
     else if (t.dtype == DType::i32) memcpy(&bytes[4 * i], &one, 4);
@@ -118,6 +121,19 @@ std::vector<char> madeUpInput(const PlannedTensor& t, Random& random) {
   std::vector<char> bytes = madeUp(t, 1, random);
   if (t.rank > 1 || t.dtype != DType::f32) return bytes;
   for (size_t i = 3; i < bytes.size(); i += 4) bytes[i] = static_cast<char>(bytes[i] & 0x7f);  // the sign
+  return bytes;
+}
+
+std::vector<char> filled(const PlannedTensor& t, double number) {
+  std::vector<char> bytes(t.bytes);
+  for (size_t i = 0; i < t.bytes; i += dtypeBytes(t.dtype)) {
+    const float x = static_cast<float>(number);
+    const int32_t whole = static_cast<int32_t>(number);
+    const uint16_t half = t.dtype == DType::f16 ? f32ToF16(x) : f32ToBf16(x);
+    if (t.dtype == DType::f32) memcpy(&bytes[i], &x, 4);
+    else if (t.dtype == DType::i32) memcpy(&bytes[i], &whole, 4);
+    else memcpy(&bytes[i], &half, 2);
+  }
   return bytes;
 }
 
@@ -148,22 +164,43 @@ void createStates(Engine& engine, const Plan& plan, Random& random) {
   }
 }
 
-void printProfile(const Plan& plan, const RunReport& report) {
+// `[n,t,c] [c,o] -> [n,t,o]`: what a call reads and writes.
+std::string sizesOf(const Plan& plan, const PlannedCall& call) {
+  std::string text;
+  const auto add = [&](int32_t index) {
+    if (index == kNone) return;
+    const PlannedTensor& t = plan.tensors[index];
+    static constexpr const char* kTypes[] = {"", "f16", "bf16", "i32"};
+    text += std::string(" ") + kTypes[static_cast<int>(t.dtype)] + "[";
+    for (int i = 0; i < t.rank; i++) text += (i > 0 ? "," : "") + std::to_string(t.dims[i]);
+    text += "]";
+  };
+  for (const int32_t i : call.inputs) add(i);
+  text += " ->";
+  for (const int32_t i : call.outputs) add(i);
+  return text;
+}
+
+void printTable(const Plan& plan, const std::vector<double>& callMs, bool bySizes, size_t most) {
   struct Sum {
     double ms = 0;
     int calls = 0;
   };
-  std::map<std::string, Sum> byOp;
-  for (size_t i = 0; i < report.callMs.size(); i++) {
-    Sum& sum = byOp[plan.calls[i].op];
-    sum.ms += report.callMs[i];
+  std::map<std::string, Sum> sums;
+  double total = 0;
+  for (size_t i = 0; i < callMs.size(); i++) {
+    Sum& sum = sums[plan.calls[i].op + (bySizes ? sizesOf(plan, plan.calls[i]) : "")];
+    sum.ms += callMs[i];
     sum.calls++;
+    total += callMs[i];
   }
-  std::vector<std::pair<std::string, Sum>> sorted(byOp.begin(), byOp.end());
+  std::vector<std::pair<std::string, Sum>> sorted(sums.begin(), sums.end());
   std::sort(sorted.begin(), sorted.end(), [](const auto& a, const auto& b) { return a.second.ms > b.second.ms; });
-  for (const auto& [op, sum] : sorted) {
-    printf("%-24s %6d calls %12.3f ms %6.1f %%\n", op.c_str(), sum.calls, sum.ms, 100 * sum.ms / report.ms);
+  for (size_t i = 0; i < std::min(most, sorted.size()); i++) {
+    const auto& [name, sum] = sorted[i];
+    printf("%-24s %6d calls %12.3f ms %6.1f %%\n", name.c_str(), sum.calls, sum.ms, 100 * sum.ms / total);
   }
+  printf("%-24s %6zu calls %12.3f ms\n", "together", callMs.size(), total);
 }
 
 void printResults(Program& program) {
@@ -216,18 +253,31 @@ int run(const Arguments& a) {
   createStates(*engine, plan, random);
   const auto program = engine->load(data, bytes.size());
   for (const NamedTensor& named : plan.inputs) {
-    const std::vector<char> values = madeUpInput(plan.tensors[named.tensor], random);
+    const PlannedTensor& t = plan.tensors[named.tensor];
+    const auto set = a.set.find(named.name);
+    const std::vector<char> values = set == a.set.end() ? madeUpInput(t, random) : filled(t, set->second);
     program->write(named.name, values.data(), values.size());
   }
   RunReport report;
+  std::vector<double> ms, shortest;  // of whole runs; of each call over all runs
   for (int i = 0; i < a.repeat; i++) {
     report = program->run(a.run);
     printf("run %d: %.3f ms\n", i + 1, report.ms);
+    if (i >= kWarmUp) ms.push_back(report.ms);
+    if (i == 0) shortest = report.callMs;
+    for (size_t c = 0; c < shortest.size(); c++) shortest[c] = std::min(shortest[c], report.callMs[c]);
   }
-  if (a.run.profile) printProfile(plan, report);
+  if (!ms.empty()) {
+    std::sort(ms.begin(), ms.end());
+    printf("without the first %d: median %.3f ms, least %.3f ms\n", kWarmUp, ms[ms.size() / 2], ms.front());
+  }
+  if (a.run.profile) {
+    printTable(plan, shortest, false, SIZE_MAX);
+    printTable(plan, shortest, true, 100);
+  }
   printResults(*program);
-  printf("calls %zu, threads %d, arena %zu bytes, peak %zu bytes\n", plan.calls.size(), engine->threads(), plan.arenaBytes,
-         engine->memory().peak());
+  printf("calls %zu, threads %d, arena %zu bytes, peak %zu bytes, of which workspace %zu; free %zu bytes\n", plan.calls.size(),
+         engine->threads(), plan.arenaBytes, engine->memory().peak(), engine->memory().bytes(Use::workspace), engine->freeBytes());
   engine->dispose();
   return 0;
 }

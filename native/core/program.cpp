@@ -44,7 +44,7 @@ std::vector<int64_t> withoutOnes(const int64_t* dims, int rank) {
 }  // namespace
 
 Program::Program(std::shared_ptr<Engine> engine, Plan plan) : engine_(std::move(engine)), plan_(std::move(plan)) {
-  if (engine_->threads() > plan_.threads) {
+  if (engine_->device_.backend.hostVisible && engine_->threads() > plan_.threads) {
     fail(kPlan, "the plan has scratch memory for %d threads, the engine has %d", plan_.threads, engine_->threads());
   }
   calls_.resize(plan_.calls.size());

@@ -171,9 +171,9 @@ std::string sizesOf(const Plan& plan, const PlannedCall& call) {
     if (index == kNone) return;
     const PlannedTensor& t = plan.tensors[index];
     static constexpr const char* kTypes[] = {"", "f16", "bf16", "i32"};
-    text += std::string(" ") + kTypes[static_cast<int>(t.dtype)] + "[";
-    for (int i = 0; i < t.rank; i++) text += (i > 0 ? "," : "") + std::to_string(t.dims[i]);
-    text += "]";
+    text.append(" ").append(kTypes[static_cast<int>(t.dtype)]).append("[");
+    for (int i = 0; i < t.rank; i++) text.append(i > 0 ? "," : "").append(std::to_string(t.dims[i]));
+    text.append("]");
   };
   for (const int32_t i : call.inputs) add(i);
   text += " ->";

@@ -6,8 +6,8 @@ namespace tlora::cpu {
 void randomNormal(const Call& call, Context& context) {
   const double std = call.attr[0];
   fillFromStreams(call.in[0], call.out[0], context.pool, [std](const PhiloxKey& key, uint64_t block) {
-    const std::array<double, 4> normal = normalsOf(key, block);
-    return std::array<float, 4>{float(std * normal[0]), float(std * normal[1]), float(std * normal[2]),
+    const Four<double> normal = normalsOf(key, block);
+    return Four<float>{float(std * normal[0]), float(std * normal[1]), float(std * normal[2]),
                                 float(std * normal[3])};
   });
 }

@@ -14,6 +14,7 @@ for (const [n, c, spread] of [
       inputs: { x: [n, c] },
       fixed: { labels: { shape: [n], values, dtype: 'i32' } },
       spread,
+      half: false,
       build: ({ x, labels }) => {
         const { loss, perSample } = softmaxCrossEntropy(x!, labels!);
         return [loss, perSample];

@@ -56,6 +56,8 @@ async function main() {
   if (!existsSync(path.join(options.model ?? MINI_DIR, 'model_index.json'))) {
     if (options.model !== undefined)
       throw new Error(`--model: expected a model folder, found none at ${options.model}`);
+    if (options.image !== undefined)
+      throw new Error('--image needs the trained weights of models/mini, which this checkout lacks');
     console.log(
       'This checkout has no models/mini, the trained weights that the real demo needs: random weights take their place.',
     );

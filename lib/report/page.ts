@@ -23,6 +23,8 @@ export interface ReportTable {
   readonly head: readonly string[];
   readonly rows: readonly (readonly string[])[];
   readonly note: string;
+  /** Only as wide as it needs to be. */
+  readonly narrow?: boolean;
 }
 
 export interface ReportContent {
@@ -51,14 +53,17 @@ function pictureRow({ prompt, cells }: PictureRow): string {
   return `<div class="card row"><h3>${escapeHtml(prompt)}</h3><div class="cells">${sides.join('')}</div></div>`;
 }
 
-function table({ title, head, rows, note }: ReportTable): string {
+function table({ title, head, rows, note, narrow = false }: ReportTable): string {
   const headRow = `<tr>${head.map((name) => `<th>${escapeHtml(name)}</th>`).join('')}</tr>`;
   const body = rows.map((row) => {
-    const differs = head.length > 2 && new Set(row.slice(1)).size > 1 ? ' class="differs"' : '';
+    const differs = narrow && head.length > 2 && new Set(row.slice(1)).size > 1 ? ' class="differs"' : '';
     return `<tr${differs}>${row.map((cell) => `<td>${escapeHtml(cell)}</td>`).join('')}</tr>`;
   });
   const soft = note === '' ? '' : `<p class="soft">${escapeHtml(note)}</p>`;
-  return section(title, `<div class="card scroll"><table>${headRow}${body.join('')}</table></div>${soft}`);
+  return section(
+    title,
+    `<div class="card scroll"><table${narrow ? ' class="settings"' : ''}>${headRow}${body.join('')}</table></div>${soft}`,
+  );
 }
 
 /** Settings that say where things lie or how a run is followed, and not how it learns. */
@@ -80,6 +85,7 @@ function settingsTable(runs: readonly RunFacts[]): ReportTable {
     head: ['', ...runs.map(({ label }) => label)],
     rows: names.map((name) => [name, ...runs.map(({ config }) => settingText(config[name]))]),
     note: runs.length > 1 ? 'Names in bold: the runs differ.' : '',
+    narrow: true,
   };
 }
 
@@ -92,16 +98,21 @@ function runText({ label, log, verdict, watches }: RunFacts): string {
   return `${label}: ${time}; ${copying}; best checkpoint: step ${verdict.best}`;
 }
 
-function head({ title, lead, runs }: ReportContent): string {
+/** Which colour is which run. */
+function keyLine(runs: readonly RunFacts[]): string {
   const keys = runs.map(
     ({ label, colour }) => `<span class="key"><i class="s${colour}"></i>${escapeHtml(label)}</span>`,
   );
+  return `<p>${keys.join('')}</p>`;
+}
+
+function head({ title, lead, runs }: ReportContent): string {
   const training = runs.find((run) => run.training !== null)?.training;
   const picture = training
     ? `<div class="card training">${image(training, 'the training picture')}<p class="soft">The one training picture.</p></div>`
     : '';
   const texts = runs.map((run) => `<p>${escapeHtml(runText(run))}</p>`).join('');
-  return `<h1>${escapeHtml(title)}</h1><p class="soft">${escapeHtml(lead)}</p><div class="lead">${picture}<div><p>${keys.join('')}</p>${texts}</div></div>`;
+  return `<h1>${escapeHtml(title)}</h1><p class="soft">${escapeHtml(lead)}</p><div class="lead">${picture}<div>${keyLine(runs)}${texts}</div></div>`;
 }
 
 function lossSection(runs: readonly RunFacts[]): string {
@@ -112,7 +123,10 @@ function lossSection(runs: readonly RunFacts[]): string {
     ? 'Shares of the losses without adapters, for the training picture, with timesteps and noise that are the same at every step. Dots: best checkpoint.'
     : 'Means of the training losses of the steps that fell into the band; their noise differs from step to step. Train with --watch for held noise.';
   const all = watched ? [...charts, copyChart(runs)] : charts;
-  return section('Loss by timestep band', `<p class="soft">${note}</p><div class="charts">${all.join('')}</div>`);
+  return section(
+    'Loss by timestep band',
+    `<p class="soft">${note}</p>${keyLine(runs)}<div class="charts">${all.join('')}</div>`,
+  );
 }
 
 function rankSection(runs: readonly RunFacts[]): string {
@@ -121,7 +135,7 @@ function rankSection(runs: readonly RunFacts[]): string {
     ? 'The bars say how many directions of a weight the adapter really uses, all components active; with an orthogonal start the change is a difference and may use up to twice its rank. Tips name two more measures.'
     : 'Compact adapters do not hold their start, so their effective rank is not known.';
   const charts = `<div class="charts">${rankChart(runs)}${effective ?? ''}</div>`;
-  return section('Rank', `<p class="soft">${note}</p>${charts}`);
+  return section('Rank', `<p class="soft">${note}</p>${keyLine(runs)}${charts}`);
 }
 
 /** One page that needs nothing else: no script, no file, no address. */

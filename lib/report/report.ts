@@ -1,7 +1,8 @@
 import { ConfigError } from '../errors.js';
 import { writeFileAtomic } from '../io/atomicFile.js';
 import { comparePictures } from './comparePictures.js';
-import { type PictureRow, type ReportContent, reportPage } from './page.js';
+import { nextCommands } from './nextCommands.js';
+import { type PictureRow, reportPage } from './page.js';
 import { type RunFacts, readRunFacts, reportPath } from './runFacts.js';
 
 export interface ReportOptions {
@@ -36,29 +37,6 @@ function trainingRows(runs: readonly RunFacts[]): PictureRow[] {
       return own.length === 0 ? [] : [{ label, colour, pictures: own.map(({ picture }) => picture) }];
     }),
   }));
-}
-
-/** Text as a shell takes it as one word. */
-export function shellWord(text: string): string {
-  return /^[\w./:=@+-]+$/.test(text) ? text : `'${text.replaceAll("'", "'\\''")}'`;
-}
-
-/** What to do with a run next. */
-export function nextCommands({ folder, config, verdict, log }: RunFacts): ReportContent['commands'] {
-  const model = shellWord(String(config.model));
-  const adapter = verdict.best === null ? folder.adapterPath : folder.bestPath;
-  const images = Array.isArray(config.images) ? config.images.map((image) => shellWord(String(image))).join(' ') : '';
-  const steps = 2 * (log.steps.at(-1)?.step ?? 100);
-  return [
-    {
-      text: 'Make pictures with the adapter:',
-      command: `npx tlora generate --model ${model} --adapter ${shellWord(adapter)} --prompt 'a {0} in the snow' --count 4`,
-    },
-    {
-      text: 'Train longer; all other settings must be given as they were:',
-      command: `npx tlora train ${images} --model ${model} --class ${shellWord(String(config.className))} --out ${shellWord(folder.dir)} --steps ${steps} --resume`,
-    },
-  ];
 }
 
 /**

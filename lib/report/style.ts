@@ -12,7 +12,7 @@ h2 { font-size: 1.15rem; margin: 40px 0 8px; }
 p { margin: 6px 0; max-width: 72ch; } .soft { color: var(--soft); }
 .card { background: var(--card); border: 1px solid var(--line); border-radius: 12px; padding: 14px; }
 .lead { display: flex; flex-wrap: wrap; gap: 16px; align-items: flex-start; margin-top: 16px; } .lead > div { flex: 1 1 280px; }
-.training img { width: 192px; } img { display: block; border-radius: 8px; background: var(--code); max-width: 100%; }
+.lead > .training { flex: 0 0 auto; } .training img { width: 192px; } img { display: block; border-radius: 8px; background: var(--code); max-width: 100%; height: auto; }
 img.small { image-rendering: pixelated; }
 .key { display: inline-flex; align-items: center; gap: 6px; margin-right: 16px; white-space: nowrap; } .key i { width: 12px; height: 12px; border-radius: 3px; }
 .rows { display: grid; gap: 12px; grid-template-columns: repeat(auto-fill, minmax(min(100%, 330px), 1fr)); }
@@ -22,12 +22,12 @@ img.small { image-rendering: pixelated; }
 .charts { display: grid; gap: 12px; grid-template-columns: repeat(auto-fill, minmax(min(100%, 330px), 1fr)); }
 .chart { margin: 0; background: var(--card); border: 1px solid var(--line); border-radius: 12px; padding: 12px; }
 .chart figcaption { font-size: 0.9rem; font-weight: 600; margin-bottom: 4px; } svg { width: 100%; height: auto; display: block; }
-svg text { font: 12px system-ui, sans-serif; fill: var(--soft); } svg .grid { stroke: var(--line); } svg .rule { stroke: var(--soft); stroke-dasharray: 4 4; }
+svg text { font: 13px system-ui, sans-serif; fill: var(--soft); } svg .grid { stroke: var(--line); } svg .rule { stroke: var(--soft); stroke-dasharray: 4 4; }
 svg polyline { fill: none; stroke-width: 2; stroke-linejoin: round; }
 ${[0, 1, 2, 3, 4, 5, 6].map((i) => `polyline.s${i} { stroke: var(--c${i}); } rect.s${i}, circle.s${i} { fill: var(--c${i}); } i.s${i} { background: var(--c${i}); } img.s${i} { border-top-color: var(--c${i}) !important; }`).join('\n')}
 .scroll { overflow-x: auto; } table { border-collapse: collapse; font-size: 0.92rem; font-variant-numeric: tabular-nums; width: 100%; }
 th, td { text-align: right; padding: 6px 10px; border-bottom: 1px solid var(--line); white-space: nowrap; } th:first-child, td:first-child { text-align: left; }
-th { font-weight: 600; color: var(--soft); } tr.differs td:first-child { font-weight: 600; }
-pre { background: var(--code); border-radius: 8px; padding: 10px 12px; overflow-x: auto; font-size: 0.85rem; margin: 6px 0 14px; }
+table.settings { width: auto; min-width: 50%; } th { font-weight: 600; color: var(--soft); } tr.differs td:first-child { font-weight: 600; }
+pre { background: var(--code); border-radius: 8px; padding: 10px 12px; white-space: pre-wrap; overflow-wrap: anywhere; font-size: 0.85rem; margin: 6px 0 14px; }
 footer { margin-top: 48px; color: var(--soft); font-size: 0.85rem; }
 `;

@@ -3,7 +3,8 @@ import { beforeAll, describe, expect, it } from 'vitest';
 import { openAdapter } from '../../lib/adapters/openAdapter.js';
 import { ConfigError } from '../../lib/errors.js';
 import { changeSingularValues, effectiveRanks } from '../../lib/report/effectiveRank.js';
-import { nextCommands, report, shellWord } from '../../lib/report/report.js';
+import { nextCommands, shellWord } from '../../lib/report/nextCommands.js';
+import { report } from '../../lib/report/report.js';
 import { readRunFacts } from '../../lib/report/runFacts.js';
 import { tinyTraining } from './tinyTraining.js';
 
@@ -74,7 +75,14 @@ describe('report', () => {
     const facts = await readRunFacts(tiny.at('tlora'), 0);
     const [generate, resume] = nextCommands(facts);
     expect(generate!.command).toContain(`--adapter ${tiny.at('tlora', 'best.safetensors')}`);
-    expect(resume!.command).toContain('--steps 12 --resume');
+    expect(resume!.command).toBe(
+      [
+        `npx tlora train ${tiny.photo} --model ${tiny.model} --class dog --variant tlora --rank 4`,
+        `--learning-rate 0.01 --resolution 64 --out ${tiny.at('tlora')} --steps 12 --resume`,
+      ].join(' '),
+    );
+    const compact = nextCommands(await readRunFacts(tiny.at('bare'), 0))[1]!.command;
+    expect(compact).toContain(' --compact ');
     expect(shellWord("it's")).toBe("'it'\\''s'");
   });
 });

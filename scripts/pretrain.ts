@@ -3,6 +3,7 @@ import { availableParallelism } from 'node:os';
 import { parseArgs } from 'node:util';
 import { exportModel, miniPlan, pretrainUnet, pretrainVae, probeSchedule } from '../lib/pretrain/pretrain.js';
 import { MINI_SETTINGS } from '../lib/pretrain/settings.js';
+import { float32Device } from './float32-device.js';
 
 const USAGE = `npm run pretrain -- --stage STAGE --out DIR [options]
   --stage STAGE   vae: the autoencoder · probe: what its latents show under noise, to check the schedule · unet: UNet and text encoder, on the finished autoencoder · export: write the model as it stands
@@ -10,6 +11,8 @@ const USAGE = `npm run pretrain -- --stage STAGE --out DIR [options]
   --minutes N     begin no step after N minutes
   --steps N       stop after step N of the stage
   --threads N     default: all cores
+  --device NAME   auto, cpu, cuda or cuda:N; default auto
+  --precision T   fp32, the default, or tf32 on CUDA
   --model DIR     export: where to; default DIR/model of --out`;
 
 function readArguments() {
@@ -20,6 +23,8 @@ function readArguments() {
       minutes: { type: 'string' },
       steps: { type: 'string' },
       threads: { type: 'string', default: String(availableParallelism()) },
+      device: { type: 'string', default: 'auto' },
+      precision: { type: 'string', default: 'fp32' },
       model: { type: 'string' },
       help: { type: 'boolean', default: false },
     },
@@ -40,11 +45,11 @@ function readArguments() {
   if (out === undefined) throw new Error(`--out: expected a folder\n\n${USAGE}`);
   const minutes = number('minutes', /^\d+(\.\d+)?$/);
   const [steps, threads] = [number('steps', /^[1-9]\d*$/), number('threads', /^[1-9]\d*$/)!];
-  return { stage, out, model, minutes, steps, threads } as const;
+  return { stage, out, model, minutes, steps, device: () => float32Device(values, threads) } as const;
 }
 
 async function main(): Promise<void> {
-  const { stage, out, model, minutes, steps, threads } = readArguments();
+  const { stage, out, model, minutes, steps, device } = readArguments();
   const plan = miniPlan(MINI_SETTINGS);
   if (stage === 'export') {
     await exportModel(plan, out, model ?? `${out}/model`);
@@ -54,7 +59,7 @@ async function main(): Promise<void> {
   for (const name of ['SIGINT', 'SIGTERM'] as const) process.once(name, () => stop.abort());
   const options = {
     dir: out,
-    threads,
+    device: device(),
     untilStep: steps,
     untilTime: minutes === undefined ? undefined : Date.now() + minutes * 60_000,
     signal: stop.signal,

@@ -5,12 +5,15 @@ import { EVALUATORS_DIR } from '../lib/evaluate/evaluatorFiles.js';
 import { verifyEvaluators } from '../lib/evaluate/evaluators.js';
 import { EVALUATOR_SETTINGS } from '../lib/evaluate/settings.js';
 import { exportEvaluators, trainEvaluators } from '../lib/evaluate/trainEvaluators.js';
+import { float32Device } from './float32-device.js';
 
 const USAGE = `npm run pretrain:evaluators -- --out DIR [options]
   --out DIR       folder of the run: state, log and curve. A run that is there goes on; at its end the evaluators are measured and written
   --minutes N     begin no step after N minutes
   --steps N       stop after step N
   --threads N     default: all cores
+  --device NAME   auto, cpu, cuda or cuda:N; default auto
+  --precision T   fp32, the default, or tf32 on CUDA
   --to DIR        where the finished evaluators go; default models/evaluators
   --export        train no more: measure the weights as they stand, and write them if all gates are reached
   --verify        measure the evaluators in --to again and compare`;
@@ -22,6 +25,8 @@ function readArguments() {
       minutes: { type: 'string' },
       steps: { type: 'string' },
       threads: { type: 'string', default: String(availableParallelism()) },
+      device: { type: 'string', default: 'auto' },
+      precision: { type: 'string', default: 'fp32' },
       to: { type: 'string', default: EVALUATORS_DIR },
       export: { type: 'boolean', default: false },
       verify: { type: 'boolean', default: false },
@@ -41,7 +46,7 @@ function readArguments() {
   if (values.out === undefined && !values.verify) throw new Error(`--out: expected a folder\n\n${USAGE}`);
   const minutes = number('minutes', /^\d+(\.\d+)?$/);
   const [steps, threads] = [number('steps', /^[1-9]\d*$/), number('threads', /^[1-9]\d*$/)!];
-  return { ...values, dir: values.out ?? '', minutes, steps, threads };
+  return { ...values, dir: values.out ?? '', minutes, steps, device: float32Device(values, threads) };
 }
 
 /** Numbers of a line with four digits. */
@@ -49,12 +54,12 @@ function shown(line: object): string {
   return JSON.stringify(line, (_key, value) => (typeof value === 'number' ? Number(value.toPrecision(4)) : value));
 }
 
-async function train({ dir, minutes, steps, threads }: ReturnType<typeof readArguments>): Promise<boolean> {
+async function train({ dir, minutes, steps, device }: ReturnType<typeof readArguments>): Promise<boolean> {
   const stop = new AbortController();
   for (const name of ['SIGINT', 'SIGTERM'] as const) process.once(name, () => stop.abort());
   const { step, finished } = await trainEvaluators(EVALUATOR_SETTINGS, {
     dir,
-    threads,
+    device,
     untilStep: steps,
     untilTime: minutes === undefined ? undefined : Date.now() + minutes * 60_000,
     signal: stop.signal,
@@ -66,16 +71,16 @@ async function train({ dir, minutes, steps, threads }: ReturnType<typeof readArg
 
 async function main(): Promise<void> {
   const given = readArguments();
-  const { dir, to, threads } = given;
+  const { dir, to, device } = given;
   if (given.verify) {
-    const { measured, problems } = await verifyEvaluators({ dir: to, threads });
+    const { measured, problems } = await verifyEvaluators({ dir: to, device });
     console.log(shown(measured));
     for (const problem of problems) console.error(problem);
     process.exitCode = problems.length === 0 ? 0 : 1;
     return;
   }
   if (!given.export && !(await train(given))) return;
-  console.log(shown(await exportEvaluators(EVALUATOR_SETTINGS, { dir, to, threads })));
+  console.log(shown(await exportEvaluators(EVALUATOR_SETTINGS, { dir, to, device })));
 }
 
 await main();

@@ -68,7 +68,11 @@ export async function openOurGeneration(settings: GenerationSettings): Promise<O
   const sizes = { height, width, contextTokens, adapter: { layout, strength: 1 } };
   const plan = makePlan(predictionGraph(model.unet, { ...sizes, batch: rows }), threads);
   const forecast = memoryForecast(plan);
-  expectMemory(forecast.totalBytes, (free) => `Only ${free} are free: close other programs or choose a smaller shape.`);
+  expectMemory(
+    { kind: 'cpu', name: 'CPU' },
+    forecast.totalBytes,
+    (free) => `Only ${free} are free: close other programs or choose a smaller shape.`,
+  );
   const session = openSession(threads);
   const text = textStates(model, rows, contextTokens);
   const timeIds = squareTimeIds(side);

@@ -69,7 +69,11 @@ export async function openOurStep(settings: StepSettings): Promise<OurStep> {
   const adapters = adaptersOf(layout, false);
   const options = { unet: model.unet, sizes, adapters, draws: 'given' as const, accumulate: 1 };
   const { plan, forecast } = planStep(options, settings.threads);
-  expectMemory(forecast.totalBytes, (free) => `Only ${free} are free: close other programs or choose a smaller shape.`);
+  expectMemory(
+    { kind: 'cpu', name: 'CPU' },
+    forecast.totalBytes,
+    (free) => `Only ${free} are free: close other programs or choose a smaller shape.`,
+  );
   const session = openSession(settings.threads);
   const text = textStates(model, 1, sizes.contextTokens);
   const timeIds = squareTimeIds(side);

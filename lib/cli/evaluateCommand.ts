@@ -2,6 +2,7 @@ import type { Command } from 'commander';
 import type { EvaluateRunOptions } from '../evaluate/evaluateRun.js';
 import { evaluationTable } from '../evaluate/evaluationTable.js';
 import { type CliContext, EXIT, type OutputOptions } from './context.js';
+import { addDeviceOptions } from './deviceOptions.js';
 import { parseNumber } from './numbers.js';
 import { addOutputOptions } from './outputOptions.js';
 import { requireFlags } from './requiredFlags.js';
@@ -42,7 +43,7 @@ export function addEvaluateCommand(program: Command, context: CliContext, exit: 
     .option('--seed <n>', 'a whole number (default: 0)', parseNumber)
     .option('--threads <n>', 'CPU threads (default: all cores)', parseNumber)
     .option('--evaluators <dir>', 'folder of evaluators (default: those of the package)');
-  requireFlags(addOutputOptions(command), ['run']).action(async (flags: EvaluateFlags) =>
+  requireFlags(addOutputOptions(addDeviceOptions(command)), ['run']).action(async (flags: EvaluateFlags) =>
     exit(await runEvaluate(context, flags)),
   );
 }

@@ -1,6 +1,7 @@
 import { type Command, Option } from 'commander';
 import type { GenerateOptions } from '../generate/options.js';
 import { type CliContext, EXIT, type OutputOptions } from './context.js';
+import { addDeviceOptions } from './deviceOptions.js';
 import { formatDuration } from './formats.js';
 import { parseNumber, parseSize } from './numbers.js';
 import { addOutputOptions } from './outputOptions.js';
@@ -60,9 +61,8 @@ export function addGenerateCommand(program: Command, context: CliContext, exit: 
     .option('--seed <n>', 'a whole number (default: 0)', number)
     .option('--force', 'use an adapter that was trained on another base model')
     .option('--memory <size>', 'all that may be allocated, such as 9GB')
-    .option('--threads <n>', 'CPU threads (default: all cores)', number)
-    .addOption(choice('--device <name>', 'what computes (default: auto)', ['auto', 'cpu', 'cuda']));
-  requireFlags(addOutputOptions(command), ['model', 'prompt']).action(async (flags: GenerateFlags) =>
+    .option('--threads <n>', 'CPU threads (default: all cores)', number);
+  requireFlags(addOutputOptions(addDeviceOptions(command)), ['model', 'prompt']).action(async (flags: GenerateFlags) =>
     exit(await runGenerate(context, flags)),
   );
 }

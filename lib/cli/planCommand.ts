@@ -5,6 +5,7 @@ import { encodePlan } from '../plan/encode.js';
 import type { PlanReport } from '../train/forecast.js';
 import type { PlanTrainingOptions } from '../train/planOptions.js';
 import type { CliContext } from './context.js';
+import { addDeviceOptions } from './deviceOptions.js';
 import { parseNumber } from './numbers.js';
 import { requireFlags } from './requiredFlags.js';
 
@@ -23,6 +24,7 @@ export function planText(report: Omit<PlanReport, 'plan' | 'graph'>): string {
   const { forecast, arenaBytes, livePeakBytes, recomputed } = report;
   const waste = livePeakBytes > 0 ? ((arenaBytes / livePeakBytes - 1) * 100).toFixed(1) : '0.0';
   const rows: [string, string][] = [
+    ['device', `${report.device === 'cpu' ? 'CPU' : 'CUDA'}, ${report.precision}`],
     ['parameters', count(report.parameters)],
     ['trained values', `${count(report.trainedValues)} in ${count(report.adaptedLinears)} adapted linears`],
     ['ops forward', count(report.opsForward)],
@@ -32,7 +34,7 @@ export function planText(report: Omit<PlanReport, 'plan' | 'graph'>): string {
     ['weights', formatBytes(forecast.weightBytes)],
     ['trained state', formatBytes(forecast.stateBytes)],
     ['inputs, results', formatBytes(forecast.ioBytes)],
-    ['thread memory', formatBytes(forecast.workspaceBytes)],
+    [report.device === 'cpu' ? 'thread memory' : 'workspace', formatBytes(forecast.workspaceBytes)],
     ['total peak', formatBytes(forecast.totalBytes)],
     ['recomputed', recomputed.length === 0 ? 'nothing' : `${recomputed.length} blocks:`],
   ];
@@ -54,13 +56,11 @@ export function addPlanCommand(program: Command, context: CliContext): void {
     .addOption(
       new Option('--variant <name>', 'kind of adapter (default: tlora)').choices(['tlora', 'vanilla', 'ortho', 'lora']),
     )
-    .addOption(new Option('--precision <type>', 'of activations (default: fp32)').choices(['fp32', 'bf16', 'fp16']))
-    .addOption(new Option('--device <name>', 'what would compute (default: auto)').choices(['auto', 'cpu', 'cuda']))
     .option('--memory <size>', 'plan within this, such as 9GB, by recomputing blocks')
     .option('--threads <n>', 'CPU threads (default: all cores)', parseNumber)
     .option('--emit <file>', 'write the encoded plan of one training step')
     .option('--json', 'print the numbers as JSON');
-  requireFlags(command, ['model']).action(async ({ emit, json, ...options }: PlanFlags) => {
+  requireFlags(addDeviceOptions(command), ['model']).action(async ({ emit, json, ...options }: PlanFlags) => {
     const { planTraining } = await context.parts.plan();
     const begun = context.now();
     const report = planTraining(options);

@@ -48,7 +48,7 @@ function watchNote({ step, shares, copy, copyingFrom, bestPath }: WatchEvent): s
 function noteText(event: TrainEvent | GenerateEvent): string | undefined {
   switch (event.type) {
     case 'device':
-      return `device: ${event.device.name} (${event.reason})`;
+      return `device: ${event.device.name} (${event.reason})${event.device.kind === 'cpu' ? '' : `, ${event.precision}`}`;
     case 'forecast':
       return event.seconds === undefined
         ? `memory: ${formatBytes(event.memory)} will be needed`

@@ -4,6 +4,7 @@ import type { TrainOptions } from '../train/options.js';
 import type { TrainResult } from '../train/train.js';
 import type { TrainingRun } from '../train/trainingRun.js';
 import { type CliContext, EXIT, type OutputOptions } from './context.js';
+import { addDeviceOptions } from './deviceOptions.js';
 import { formatDuration } from './formats.js';
 import { parseNumber } from './numbers.js';
 import { addOutputOptions } from './outputOptions.js';
@@ -156,9 +157,8 @@ export function addTrainCommand(program: Command, context: CliContext, exit: (st
       choice('--dtype <type>', 'type of the adapter file (default: float32)', ['float32', 'float16', 'bfloat16']),
     )
     .option('--memory <size>', 'all that may be allocated, such as 9GB; less than needed is met by recomputing')
-    .option('--threads <n>', 'CPU threads (default: all cores)', number)
-    .addOption(choice('--device <name>', 'what computes (default: auto)', ['auto', 'cpu', 'cuda']));
-  requireFlags(addOutputOptions(command), ['model', 'class']).action(async (pictures: string[], flags: TrainFlags) =>
-    exit(await runTrain(context, pictures, flags)),
+    .option('--threads <n>', 'CPU threads (default: all cores)', number);
+  requireFlags(addOutputOptions(addDeviceOptions(command)), ['model', 'class']).action(
+    async (pictures: string[], flags: TrainFlags) => exit(await runTrain(context, pictures, flags)),
   );
 }

@@ -7,7 +7,9 @@ import { writeFileAtomic } from '../io/atomicFile.js';
 import { loadPhoto, pixelsToSigned } from '../io/image.js';
 import { readAutoencoderConfig } from '../models/autoencoderConfig.js';
 import { readUnetConfig } from '../models/unetConfig.js';
+import { chooseFloat32Device, type DeviceWish } from '../pipeline/device.js';
 import { openModel } from '../pipeline/openModel.js';
+import type { Precision } from '../pipeline/precision.js';
 import { readRunConfig, runFolder } from '../train/runFolder.js';
 import { SIDE } from '../world/canvas.js';
 import { fillPrompt, type Prompt, promptSuite } from '../world/prompts.js';
@@ -32,6 +34,10 @@ export interface EvaluateRunOptions {
   /** First seed: picture i of every prompt uses seed + i, with and without the adapter; default 0. */
   readonly seed?: number | undefined;
   readonly threads?: number | undefined;
+  /** What computes; default auto. */
+  readonly device?: DeviceWish | undefined;
+  /** Of the pictures; the evaluators compute in fp32. */
+  readonly precision?: Precision | undefined;
   /** Folder of evaluators; default those of the package. */
   readonly evaluators?: string | undefined;
   readonly signal?: AbortSignal | undefined;
@@ -91,14 +97,14 @@ async function picturesFor(
   options: EvaluateRunOptions,
   { dir, adapted, onPrompt }: { dir: string; adapted: boolean; onPrompt: () => void },
 ): Promise<PromptedPicture[]> {
-  const { count = 1, steps = 25, seed = 0, threads, signal, prompts = promptSuite() } = options;
+  const { count = 1, steps = 25, seed = 0, threads, device, precision, signal, prompts = promptSuite() } = options;
   const all: PromptedPicture[] = [];
   const one = async (prompt: Prompt, index: number): Promise<void> => {
     const { pictures } = await generate({
       model: run.model,
       ...(adapted ? { adapter: run.adapter } : {}),
       prompt: adapted ? prompt.template : fillPrompt(prompt.template, run.className),
-      ...{ count, steps, seed, threads, signal, size: SIDE },
+      ...{ count, steps, seed, threads, device, precision, signal, size: SIDE },
       outputDir: join(dir, String(index).padStart(2, '0')),
     });
     for (const { path } of pictures) {
@@ -124,7 +130,8 @@ export async function evaluateRun(options: EvaluateRunOptions): Promise<RunEvalu
     prompts = promptSuite(),
     onProgress,
   } = options;
-  const evaluators = await openEvaluators({ dir: options.evaluators, threads });
+  const reading = chooseFloat32Device(options.device ?? 'auto', { threads });
+  const evaluators = await openEvaluators({ dir: options.evaluators, device: reading });
   try {
     const run = await openRun(options.run);
     const concept = conceptOf(run.training);

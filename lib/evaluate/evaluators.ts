@@ -1,4 +1,5 @@
 import { availableParallelism } from 'node:os';
+import type { ComputeDevice } from '../pipeline/device.js';
 import { ensureState, openSession, type Session } from '../pipeline/session.js';
 import { EVALUATORS_DIR, type EvaluatorConfig, type EvaluatorFiles, openEvaluatorFiles } from './evaluatorFiles.js';
 import { GATE_SIZES, type GateFigures, type GateSizes, measureGates, missedGates } from './gates.js';
@@ -13,9 +14,9 @@ export interface Evaluators extends Reader {
 export async function readerOf(
   { layout, values }: Pick<EvaluatorFiles, 'layout' | 'values'>,
   sizes: EvaluatorConfig['sizes'],
-  threads: number = availableParallelism(),
+  device: number | ComputeDevice = availableParallelism(),
 ): Promise<Reader> {
-  const session: Session = openSession(threads);
+  const session: Session = openSession(device);
   try {
     ensureState(session, 'params', layout.total);
     session.engine.writeState('params', 0, values);
@@ -34,13 +35,14 @@ export async function readerOf(
  */
 export async function openEvaluators({
   dir = EVALUATORS_DIR,
-  threads = availableParallelism(),
+  device = availableParallelism(),
 }: {
   dir?: string | undefined;
-  threads?: number | undefined;
+  /** What computes in float32, or the number of threads of the CPU; default all of them. */
+  device?: number | ComputeDevice | undefined;
 } = {}): Promise<Evaluators> {
   const files = openEvaluatorFiles(dir);
-  return { ...(await readerOf(files, files.config.sizes, threads)), config: files.config };
+  return { ...(await readerOf(files, files.config.sizes, device)), config: files.config };
 }
 
 export interface Verification {
@@ -70,7 +72,7 @@ function differences(config: GateFigures, measured: GateFigures): string[] {
  * @param sizes of the measurement; with others than GATE_SIZES only the gates are checked
  */
 export async function verifyEvaluators(
-  options: { dir?: string | undefined; threads?: number | undefined } = {},
+  options: { dir?: string | undefined; device?: number | ComputeDevice | undefined } = {},
   sizes: GateSizes = GATE_SIZES,
 ): Promise<Verification> {
   const evaluators = await openEvaluators(options);

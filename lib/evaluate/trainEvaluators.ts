@@ -1,5 +1,6 @@
 import { join } from 'node:path';
 import { ConfigError } from '../errors.js';
+import type { ComputeDevice } from '../pipeline/device.js';
 import { openSession } from '../pipeline/session.js';
 import { readAveraged } from '../pretrain/exportModel.js';
 import { runStage, type SliceOptions, statePath } from '../pretrain/runStage.js';
@@ -12,9 +13,9 @@ import { evaluatorStage } from './stage.js';
 /** Does steps of the training of evaluators; see `runStage`. @param options check: sizes of the measurement every 500 steps */
 export async function trainEvaluators(
   settings: EvaluatorSettings,
-  options: SliceOptions & { readonly threads: number; readonly check?: GateSizes },
+  options: SliceOptions & { readonly device: number | ComputeDevice; readonly check?: GateSizes },
 ): Promise<{ step: number; finished: boolean }> {
-  const session = openSession(options.threads);
+  const session = openSession(options.device);
   try {
     return await runStage(session, evaluatorStage(settings, options.check), options);
   } finally {
@@ -29,15 +30,20 @@ export async function trainEvaluators(
  */
 export async function exportEvaluators(
   settings: EvaluatorSettings,
-  run: { readonly dir: string; readonly to: string; readonly threads: number; readonly anyway?: boolean },
+  run: {
+    readonly dir: string;
+    readonly to: string;
+    readonly device: number | ComputeDevice;
+    readonly anyway?: boolean;
+  },
   sizes: GateSizes = GATE_SIZES,
 ): Promise<GateFigures> {
-  const { dir, to, threads, anyway = false } = run;
+  const { dir, to, device, anyway = false } = run;
   const stage = evaluatorStage(settings);
   const values = readAveraged(statePath(dir, stage.name), stage.layout);
   const draft = join(dir, 'draft');
   const draftSum = await writeEvaluatorWeights(draft, settings.sizes, values);
-  const reader = await readerOf(readEvaluatorWeights(draft, settings.sizes), settings.sizes, threads);
+  const reader = await readerOf(readEvaluatorWeights(draft, settings.sizes), settings.sizes, device);
   let gates: GateFigures;
   try {
     gates = await measureGates(reader, sizes);

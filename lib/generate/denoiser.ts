@@ -26,8 +26,8 @@ export interface PredictionSizes extends UnetSizes {
 export function predictionGraph(unet: Component, sizes: PredictionSizes): Graph {
   const graph = createGraph();
   const { inChannels } = readUnetConfig(unet.config);
-  const { batch, height, width, dtype, adapter } = sizes;
-  const sample = input(graph, 'sample', [batch, height, width, inChannels], dtype ?? 'f32');
+  const { batch, height, width, compute, adapter } = sizes;
+  const sample = input(graph, 'sample', [batch, height, width, inChannels], compute);
   const hook = adapter && attachAdapters(graph, adapter.layout, { strength: adapter.strength }).hook;
   const { prediction } = traceUnet(graph, unet, sizes, sample, { cached: true, ...(hook && { adapter: hook }) });
   result(graph, 'prediction', prediction);
@@ -61,7 +61,11 @@ export interface Denoiser {
 export async function createDenoiser(session: Session, options: DenoiserOptions): Promise<Denoiser> {
   const { unet, conditions, adapter } = options;
   const rows = conditions.n;
-  const program = await loadProgram(session, predictionGraph(unet, { ...options, batch: rows }), [unet]);
+  const program = await loadProgram(
+    session,
+    predictionGraph(unet, { ...options, batch: rows, compute: session.compute }),
+    [unet],
+  );
   writeAll(program, conditions.feeds);
   return {
     predict: (latents, t, activeRank) =>

@@ -2,8 +2,9 @@ import { availableParallelism } from 'node:os';
 import { ConfigError } from '../errors.js';
 import { readAutoencoderConfig } from '../models/autoencoderConfig.js';
 import { readUnetConfig } from '../models/unetConfig.js';
-import { chooseDevice, type DeviceInfo } from '../pipeline/device.js';
+import { type ComputeDevice, chooseDevice, type DeviceInfo } from '../pipeline/device.js';
 import { type OpenModel, openModel } from '../pipeline/openModel.js';
+import type { Precision } from '../pipeline/precision.js';
 import { openSession, type Session } from '../pipeline/session.js';
 import { noiseSchedule } from '../schedulers/noiseSchedule.js';
 import type { Sampler } from '../schedulers/sampler.js';
@@ -23,6 +24,7 @@ export interface GeneratedPicture {
 export interface GenerateResult {
   readonly pictures: readonly GeneratedPicture[];
   readonly device: DeviceInfo;
+  readonly precision: Precision;
   readonly durationMs: number;
 }
 
@@ -34,7 +36,7 @@ interface Generation {
   readonly sampler: Sampler;
   readonly wish: PictureWish;
   readonly seeds: readonly number[];
-  readonly threads: number;
+  readonly device: ComputeDevice;
 }
 
 /**
@@ -48,16 +50,18 @@ export async function generate(given: GenerateOptions): Promise<GenerateResult> 
   options.signal?.throwIfAborted();
   const emit = options.onEvent ?? (() => {});
   const threads = options.threads ?? availableParallelism();
-  const { device } = chooseDevice(options.device, threads);
+  const device = chooseDevice(options.device, { threads, precision: options.precision });
+  const { info, reason, precision } = device;
+  emit({ type: 'device', device: info, reason, precision });
   emit({ type: 'phase', phase: 'load' });
-  const generation = prepare(options, threads);
+  const generation = prepare(options, device);
   expectGenerationMemory(generation.model, { ...generation.wish, ...generation, memory: options.memory });
   const latents = await sampleAll(generation);
   const pictures = await decodeAll(generation, latents);
-  return { pictures, device, durationMs: performance.now() - begun };
+  return { pictures, device: info, precision, durationMs: performance.now() - begun };
 }
 
-function prepare(options: ResolvedGenerateOptions, threads: number): Generation {
+function prepare(options: ResolvedGenerateOptions, device: ComputeDevice): Generation {
   const model = openModel(options.model);
   const schedule = noiseSchedule(model.scheduler);
   const sampler = samplerFor(schedule, options);
@@ -72,7 +76,7 @@ function prepare(options: ResolvedGenerateOptions, threads: number): Generation 
     guidance: options.guidance,
     ...pictureSize(options, model, adapter),
   };
-  return { options, model, adapter, sampler, wish, seeds: seedsOf(options), threads };
+  return { options, model, adapter, sampler, wish, seeds: seedsOf(options), device };
 }
 
 /** As asked for, else as the adapter was trained, else the model's own. */
@@ -95,8 +99,8 @@ function seedsOf({ seed, count }: ResolvedGenerateOptions): number[] {
 }
 
 /** Runs `body` with an engine of its own, whose memory is all free again afterwards. */
-async function withSession<T>(threads: number, body: (session: Session) => Promise<T>): Promise<T> {
-  const session = openSession(threads);
+async function withSession<T>(device: ComputeDevice, body: (session: Session) => Promise<T>): Promise<T> {
+  const session = openSession(device);
   try {
     return await body(session);
   } finally {
@@ -105,10 +109,10 @@ async function withSession<T>(threads: number, body: (session: Session) => Promi
 }
 
 async function sampleAll(generation: Generation): Promise<Float32Array[]> {
-  const { options, model, adapter, wish, seeds, threads } = generation;
+  const { options, model, adapter, wish, seeds, device } = generation;
   const { signal, onEvent } = options;
   onEvent?.({ type: 'phase', phase: 'encode' });
-  const conditions = await withSession(threads, (session) =>
+  const conditions = await withSession(device, (session) =>
     abortable(session, signal, () => generationConditions(session, model, wish)),
   );
   for (const end of conditions.truncated) {
@@ -116,7 +120,7 @@ async function sampleAll(generation: Generation): Promise<Float32Array[]> {
     onEvent?.({ type: 'warning', code: 'PROMPT_TRUNCATED', message });
   }
   onEvent?.({ type: 'phase', phase: 'sample' });
-  return withSession(threads, async (session) => {
+  return withSession(device, async (session) => {
     if (adapter) await abortable(session, signal, () => loadGenerationAdapter(session, model.unet, adapter));
     return drawLatents(session, {
       ...generation,
@@ -146,10 +150,10 @@ function stepReporter({ options: { onEvent }, sampler, seeds }: Generation): (pi
 }
 
 async function decodeAll(generation: Generation, latents: readonly Float32Array[]): Promise<GeneratedPicture[]> {
-  const { options, model, wish, seeds, threads } = generation;
+  const { options, model, wish, seeds, device } = generation;
   const { signal, onEvent, outputDir } = options;
   onEvent?.({ type: 'phase', phase: 'decode' });
-  const decoded = await withSession(threads, (session) => decodePictures(session, model, latents, wish, signal));
+  const decoded = await withSession(device, (session) => decodePictures(session, model, latents, wish, signal));
   onEvent?.({ type: 'phase', phase: 'save' });
   const pictures: GeneratedPicture[] = [];
   for (const [picture, pixels] of decoded.entries()) {

@@ -1,4 +1,5 @@
 import { OutOfMemoryError } from '../errors.js';
+import type { ComputeDevice } from '../pipeline/device.js';
 import { expectMemory } from '../pipeline/freeMemory.js';
 import type { OpenModel } from '../pipeline/openModel.js';
 import { decodeGraph } from '../pipeline/pictures.js';
@@ -15,20 +16,21 @@ export interface GenerationSizes {
   readonly height: number;
   readonly guidance: number;
   readonly adapter: GenerationAdapter | undefined;
-  readonly threads: number;
+  readonly device: ComputeDevice;
   /** Everything that may be allocated, in bytes. */
   readonly memory: number | undefined;
 }
 
 /** Bytes that sampling and decoding need: the larger, as one follows the other. */
 export function generationBytes(model: OpenModel, sizes: Omit<GenerationSizes, 'memory'>): number {
-  const { adapter, guidance, threads } = sizes;
+  const { adapter, guidance, device } = sizes;
+  const { compute, target } = device;
   const { height, width } = latentSize(model, sizes.width, sizes.height);
   const contextTokens = textEncoderConfig(model.textEncoder).maxPositions;
   const batch = guidance === 1 ? 1 : 2;
-  const unet = predictionGraph(model.unet, { batch, height, width, contextTokens, adapter: adapter?.sampled });
-  const graphs = [unet, decodeGraph(model.vae, height, width)];
-  return Math.max(...graphs.map((graph) => memoryForecast(makePlan(graph, threads)).totalBytes));
+  const unet = predictionGraph(model.unet, { batch, height, width, contextTokens, compute, adapter: adapter?.sampled });
+  const graphs = [unet, decodeGraph(model.vae, height, width, compute)];
+  return Math.max(...graphs.map((graph) => memoryForecast(makePlan(graph, target)).totalBytes));
 }
 
 /**
@@ -42,5 +44,5 @@ export function expectGenerationMemory(model: OpenModel, { memory, ...sizes }: G
       hint: `Allow --memory ${formatBytes(needed)}, or lower --size.`,
     });
   }
-  expectMemory(needed, () => 'Close other programs, or lower --size.');
+  expectMemory(sizes.device.info, needed, () => 'Close other programs, or lower --size.');
 }

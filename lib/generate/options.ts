@@ -1,10 +1,18 @@
 import { z } from 'zod';
 import { checkOptions } from '../options/checkOptions.js';
-import { atLeast, flag, oneOf, signal, text, whole } from '../options/fields.js';
+import { atLeast, device, flag, oneOf, precision, signal, text, whole } from '../options/fields.js';
+import type { DeviceInfo, DeviceWish } from '../pipeline/device.js';
+import type { Precision } from '../pipeline/precision.js';
 import { parseByteSize } from '../plan/byteSize.js';
 
 /** What `generate` tells while it goes on. */
 export type GenerateEvent =
+  | {
+      readonly type: 'device';
+      readonly device: DeviceInfo;
+      readonly reason: string;
+      readonly precision: Precision;
+    }
   | { readonly type: 'phase'; readonly phase: 'load' | 'encode' | 'sample' | 'decode' | 'save' }
   | {
       readonly type: 'step';
@@ -45,7 +53,10 @@ export interface GenerateOptions {
   /** Noise levels of Karras et al.; default false. */
   karras?: boolean | undefined;
   threads?: number | undefined;
-  device?: 'auto' | 'cpu' | 'cuda' | undefined;
+  /** What computes: `auto` is the first CUDA device that can be used, else the CPU; default auto. */
+  device?: DeviceWish | undefined;
+  /** How numbers are kept and multiplied; default bf16 on CUDA; the CPU has fp32 only. */
+  precision?: Precision | undefined;
   /** Everything tlora may allocate, such as '9GB'. */
   memory?: string | number | undefined;
   /** Folder for the PNG files; default `pictures`. */
@@ -56,7 +67,7 @@ export interface GenerateOptions {
   onEvent?: ((event: GenerateEvent) => void) | undefined;
 }
 
-type Optional = 'adapter' | 'negativePrompt' | 'threads' | 'signal' | 'onEvent';
+type Optional = 'adapter' | 'negativePrompt' | 'threads' | 'precision' | 'signal' | 'onEvent';
 type Settled = Omit<GenerateOptions, Optional | 'size' | 'memory'>;
 
 /** Options with every default filled in. */
@@ -85,7 +96,8 @@ const schema = z.strictObject({
   sampler: oneOf(['euler', 'ddim', 'dpmpp2m']).default('euler'),
   karras: flag.default(false),
   threads: whole(1).optional(),
-  device: oneOf(['auto', 'cpu', 'cuda']).default('auto'),
+  device: device.default('auto'),
+  precision: precision.optional(),
   memory: z.union([text, atLeast(1)]).optional(),
   outputDir: text.default('pictures'),
   force: flag.default(false),

@@ -13,6 +13,8 @@ export interface AutoencoderConfig {
   readonly usePostQuantConv: boolean;
   /** Latents of the UNet are the autoencoder's times this. */
   readonly scalingFactor: number;
+  /** false: its values stay within float16's range. */
+  readonly forceUpcast: boolean;
   /** Side of a picture over side of its latent. */
   readonly downscale: number;
 }
@@ -50,8 +52,9 @@ export function readAutoencoderConfig(json: unknown, source = 'vae/config.json')
     useQuantConv: read.boolean('use_quant_conv', true),
     usePostQuantConv: read.boolean('use_post_quant_conv', true),
     scalingFactor: read.number('scaling_factor', 0.18215),
+    forceUpcast: read.boolean('force_upcast', true),
     downscale: 2 ** (count - 1),
   };
-  read.finish(['force_upcast', 'sample_size']);
+  read.finish(['sample_size']);
   return config;
 }

@@ -53,7 +53,7 @@ function embeddings(p: ParamNode, config: ClipTextConfig, inputIds: Value): Valu
   return module(p, () => {
     const table = p.child('token_embedding').weight('weight', [vocabSize, hiddenSize]);
     const positions = p.child('position_embedding').weight('weight', [maxPositions, hiddenSize], 'f32');
-    return addRows(embedding(inputIds, table), positions);
+    return addRows(embedding(inputIds, table, p.hooks.compute), positions);
   });
 }
 

@@ -3,6 +3,7 @@ import { ConfigError } from '../errors.js';
 import type { Value } from '../graph/graph.js';
 import { expectRank, expectShape, expectSize } from '../graph/shapes.js';
 import { add } from '../ops/add.js';
+import { cast } from '../ops/cast.js';
 import { concat } from '../ops/concat.js';
 import { reshape } from '../ops/reshape.js';
 import { silu } from '../ops/silu.js';
@@ -67,7 +68,10 @@ function checkInputs(config: UnetConfig, { sample, timesteps, encoderHiddenState
 function timeEmbedding(p: ParamNode, config: UnetConfig, inputs: UnetInputs): Value {
   const { flipSinToCos, freqShift, timeEmbedDim } = config;
   const features = inside(p.child('time_proj'), () =>
-    timestepFeatures(inputs.timesteps, { dim: config.down[0]!.channels, flipSinToCos, freqShift }),
+    cast(
+      timestepFeatures(inputs.timesteps, { dim: config.down[0]!.channels, flipSinToCos, freqShift }),
+      inputs.sample.dtype,
+    ),
   );
   const emb = timestepEmbedding(p.child('time_embedding'), features, timeEmbedDim);
   if (!config.textTime) return emb;
@@ -80,7 +84,7 @@ function timeEmbedding(p: ParamNode, config: UnetConfig, inputs: UnetInputs): Va
   const n = inputs.sample.shape[0]!;
   const addition = inside(p.child('add_time_proj'), () => {
     const idFeatures = timestepFeatures(reshape(timeIds, [n * ids]), { dim: timeDim, flipSinToCos, freqShift });
-    const joined = concat(textEmbeds, reshape(idFeatures, [n, ids * timeDim]));
+    const joined = concat(textEmbeds, cast(reshape(idFeatures, [n, ids * timeDim]), textEmbeds.dtype));
     expectSize('unet2dCondition', 'width of textEmbeds and timeIds', joined, joined.shape[1], inputDim);
     return joined;
   });

@@ -1,5 +1,5 @@
 import { addNode, type Op, type Value } from '../graph/graph.js';
-import { expectDType, expectShape, expectThat } from '../graph/shapes.js';
+import { expectDType, expectRank, expectShape, expectThat } from '../graph/shapes.js';
 
 /** Places of the header of `steps`; rows of STEP_ROW follow from STEP_HEADER on. */
 export const STEP_HEADER = 8;
@@ -13,30 +13,45 @@ export const STEP_GOOD = 3;
 export const STEP_FAILED = 4;
 /** Rows written since the host last set it to 0. */
 export const STEP_COUNT = 5;
-/** A row: loss, norm, scale, and 1 where the step was skipped. */
+/** A row: loss, norm, scale, and 1 where the step was skipped; then the losses of the samples, if they are given. */
 export const STEP_ROW = 4;
 /** The scale grows no further. */
 export const LARGEST_SCALE: number = 2 ** 24;
 
 /**
- * Judges one optimizer step and writes it down, in place on steps [8 + 4 · rows] f32. Finite loss and norm: verdict 0; with
+ * Judges one optimizer step and writes it down, in place on steps [8 + rows · (4 + samples)] f32. Finite loss and norm: verdict 0; with
  * `growthInterval` > 0 the scale doubles after so many of these. A norm that is not finite halves the scale, down to 1, if
  * growthInterval > 0, and else, like any loss that is not finite, it fails this step and all after it. verdict [1] is NaN for a step
  * that must not be applied.
  */
 export const recordStepOp: Op = { name: 'recordStep', attrs: ['growthInterval'], alias: { 0: 0 }, effect: true };
 
+export interface RecordStepInputs {
+  steps: Value;
+  /** [1] */
+  loss: Value;
+  /** [1] */
+  norm: Value;
+  /** Of each sample, [samples]; null: they are not written down. */
+  losses: Value | null;
+}
+
 /** @returns the verdict, which `adamw` takes in the place of the loss */
-export function recordStep(steps: Value, loss: Value, norm: Value, growthInterval: number): Value {
+export function recordStep(
+  { steps, loss, norm, losses }: RecordStepInputs,
+  { growthInterval }: { growthInterval: number },
+): Value {
   expectDType('recordStep', 'steps', steps, 'f32');
+  if (losses) expectRank('recordStep', 'losses', losses, 1);
+  const row = STEP_ROW + (losses?.shape[0] ?? 0);
   const size = steps.shape[0] ?? 0;
-  const fits = steps.shape.length === 1 && size > STEP_HEADER && (size - STEP_HEADER) % STEP_ROW === 0;
-  expectThat(fits, 'recordStep', 'shape of steps', '[8 + 4 · rows]', `[${steps.shape}]`, steps);
+  const fits = steps.shape.length === 1 && size > STEP_HEADER && (size - STEP_HEADER) % row === 0;
+  expectThat(fits, 'recordStep', 'shape of steps', `[8 + rows · ${row}]`, `[${steps.shape}]`, steps);
   expectShape('recordStep', 'loss', loss, [1]);
   expectShape('recordStep', 'norm', norm, [1]);
   const outputs = [
     { name: 'steps', shape: steps.shape, dtype: 'f32' as const },
     { name: 'verdict', shape: [1], dtype: 'f32' as const },
   ];
-  return addNode(steps.graph, recordStepOp, [steps, loss, norm], outputs, { growthInterval }).outputs[1]!;
+  return addNode(steps.graph, recordStepOp, [steps, loss, norm, losses], outputs, { growthInterval }).outputs[1]!;
 }

@@ -25,3 +25,18 @@ export function oneOf<const T extends string>(values: readonly T[]): z.ZodEnum<{
     [K in T]: K;
   }>;
 }
+
+/** Which device is to compute. */
+export const device: z.ZodType<'auto' | 'cpu' | 'cuda' | `cuda:${number}`> = z.custom<
+  'auto' | 'cpu' | 'cuda' | `cuda:${number}`
+>(
+  (value) => typeof value === 'string' && /^(auto|cpu|cuda(:\d{1,3})?)$/.test(value),
+  'expected auto, cpu, cuda or cuda:N',
+);
+
+export const precision: z.ZodEnum<{ bf16: 'bf16'; fp16: 'fp16'; tf32: 'tf32'; fp32: 'fp32' }> = oneOf([
+  'bf16',
+  'fp16',
+  'tf32',
+  'fp32',
+]);

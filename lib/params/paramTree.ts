@@ -12,6 +12,8 @@ export interface TensorInfo {
 
 /** What a trace may change or watch, by diffusers module path. */
 export interface ParamHooks {
+  /** Type of activations and of all weights with two sizes or more, as CUDA computes; absent: f32, and weights in their stored type. */
+  readonly compute?: DType | undefined;
   /** A linear layer's output with its adapter: x [..., in] the layer's input, base [..., out] the frozen product. */
   readonly adapter?: (path: string, x: Value, base: Value) => Value;
   /** The frozen product of a linear layer, where it is an input of the graph and not computed; null: compute it. */
@@ -33,8 +35,9 @@ export interface ParamNode {
   /** The shape that the file gives a tensor of this module, or null. */
   fileShape(name: string): Shape | null;
   /**
-   * A tensor of this module, `shape` being the graph's: [o, i] or [o, kh, kw, i] in its stored type, [c] always f32.
-   * @param dtype 'f32': widened while it is loaded
+   * A tensor of this module, `shape` being the graph's: [o, i] or [o, kh, kw, i] in its stored type or that of `hooks.compute`, [c]
+   * always f32.
+   * @param dtype 'f32': widened while it is loaded, where `hooks.compute` does not say otherwise
    * @throws FileFormatError if the file lacks it or has another shape or a type that is no float.
    */
   weight(name: string, shape: Shape, dtype?: 'f32'): Value;
@@ -118,9 +121,8 @@ function leafOf(file: Checkpoint, key: string, shape: Shape, dtype: DType | null
   if (!stored) throw wrong(file, key, `type: expected F32, F16 or BF16, got ${info.dtype}`, info);
   file.used.add(key);
   const trained = file.hooks.trained?.(key, shape) ?? null;
-  return (
-    trained ?? weight(file.graph, `${file.component}/${key}`, shape, dtype ?? (shape.length === 1 ? 'f32' : stored))
-  );
+  const kept = file.hooks.compute ?? dtype ?? stored;
+  return trained ?? weight(file.graph, `${file.component}/${key}`, shape, shape.length === 1 ? 'f32' : kept);
 }
 
 function fileNames(tensors: ReadonlyMap<string, TensorInfo>): string {

@@ -29,7 +29,7 @@ export async function prepareConditions(
 }
 
 async function crossAttentionProducts(session: Session, unet: Component, text: TextStates): Promise<Feeds> {
-  const graph = crossAttentionGraph(unet, text.n, text.tokens);
+  const graph = crossAttentionGraph(unet, text.n, text.tokens, session.compute);
   const results = await runOnce(session, graph, [unet], { encoderHiddenStates: text.states });
   const names = [...graph.leaves.values()].flatMap((leaf) => (leaf.leaf?.kind === 'weight' ? [leaf.name] : []));
   for (const name of names) {

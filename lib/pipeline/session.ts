@@ -1,24 +1,46 @@
 import { loadAddon } from '../addon/load.js';
-import type { Engine, Program, TensorArray, WeightSource } from '../addon/surface.js';
+import type { Engine, EngineOptions, Program, TensorArray, WeightSource } from '../addon/surface.js';
 import { FileFormatError } from '../errors.js';
 import type { DType, Graph } from '../graph/graph.js';
 import type { Component } from '../io/modelFolder.js';
 import { encodePlan } from '../plan/encode.js';
 import { makePlan } from '../plan/makePlan.js';
 import type { Plan, PlannedTensor } from '../plan/plan.js';
+import type { Target } from '../plan/target.js';
+import type { ComputeDevice } from './device.js';
+import { withFloats } from './floats.js';
+import type { ComputeType } from './precision.js';
 
 /** An engine, and which weights and state buffers it holds. */
 export interface Session {
   readonly engine: Engine;
   readonly threads: number;
+  /** What plans for it are made for. */
+  readonly target: Target;
+  /** Type of activations and matrices; undefined on the CPU: float32, and weights in their stored type. */
+  readonly compute: ComputeType | undefined;
   readonly weights: Set<string>;
   /** Elements of each state buffer. */
   readonly states: Map<string, number>;
 }
 
-/** Starts an engine with its threads. Dispose `session.engine` at the end. */
-export function openSession(threads: number): Session {
-  return { engine: loadAddon().createEngine({ threads }), threads, weights: new Set(), states: new Map() };
+function engineOptions({ info, threads, precision }: ComputeDevice): EngineOptions {
+  if (info.kind === 'cpu') return { threads };
+  return { threads, device: `cuda:${info.index}`, tf32: precision === 'tf32' };
+}
+
+/**
+ * Starts an engine. Dispose `session.engine` at the end.
+ * @param device what computes, or the number of threads of the CPU
+ */
+export function openSession(device: number | ComputeDevice): Session {
+  const held = { weights: new Set<string>(), states: new Map<string, number>() };
+  if (typeof device === 'number') {
+    const engine = loadAddon().createEngine({ threads: device });
+    return { engine, threads: device, target: device, compute: undefined, ...held };
+  }
+  const { threads, target, compute } = device;
+  return { engine: loadAddon().createEngine(engineOptions(device)), threads, target, compute, ...held };
 }
 
 const STORED: Readonly<Record<string, DType>> = { F32: 'f32', F16: 'f16', BF16: 'bf16' };
@@ -39,6 +61,7 @@ function weightSource(name: string, planned: PlannedTensor, components: readonly
     ...(ref.shape.length === 4 ? { layout: 'oihw' as const } : {}),
     matrix,
     keep: !matrix && value.dtype !== 'f32',
+    ...(value.dtype === dtype || value.dtype === 'i32' ? {} : { as: value.dtype }),
   };
 }
 
@@ -65,16 +88,16 @@ export function ensureState(session: Session, name: string, floats: number): voi
   session.states.set(name, floats);
 }
 
-/** A graph made ready to run: planned, its weights loaded, its state buffers made. */
+/** A graph made ready to run: planned, its weights loaded, its state buffers made. The host sees 16-bit floats as float32. */
 export async function loadProgram(
   session: Session,
   planned: Graph | Plan,
   components: readonly Component[],
 ): Promise<Program> {
-  const plan = 'calls' in planned ? planned : makePlan(planned, session.threads);
+  const plan = 'calls' in planned ? planned : makePlan(planned, session.target);
   await loadPlanWeights(session, plan, components);
   for (const [name, bytes] of plan.stateBytes) ensureState(session, name, bytes / 4);
-  return session.engine.load(encodePlan(plan));
+  return withFloats(session.engine.load(encodePlan(plan)), plan);
 }
 
 /** Values for inputs of a program, by name. */
@@ -85,7 +108,7 @@ export function writeAll(program: Program, feeds: Feeds): void {
   for (const [name, data] of Object.entries(feeds)) program.write(name, data);
 }
 
-/** Reads a float32 result. */
+/** Reads a result of any float type. */
 export function readResult(program: Program, name: string): Float32Array {
   return new Float32Array(program.read(name));
 }

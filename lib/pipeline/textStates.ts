@@ -4,6 +4,7 @@ import { loadTokenizer } from '../io/tokenizer.js';
 import { clipText, endTokenIndex } from '../models/clipText.js';
 import { type ClipTextConfig, readClipTextConfig } from '../models/clipTextConfig.js';
 import { paramTree } from '../params/paramTree.js';
+import type { ComputeType } from './precision.js';
 import { type Feeds, releaseComponent, runOnce, type Session } from './session.js';
 
 /** Text states of `n` prompts. */
@@ -28,9 +29,10 @@ export function textEncoderGraph(
   config: ClipTextConfig,
   n: number,
   wanted: readonly string[],
+  compute?: ComputeType,
 ): Graph {
   const graph = createGraph();
-  const tree = paramTree(graph, encoder.name, encoder.tensors);
+  const tree = paramTree(graph, encoder.name, encoder.tensors, { compute });
   const inputIds = input(graph, 'inputIds', [n, config.maxPositions], 'i32');
   const endTokens = input(graph, 'endTokens', [n], 'i32');
   const outputs = clipText(tree, config, { inputIds, endTokens });
@@ -68,7 +70,7 @@ export async function runTextEncoder(
   wanted: readonly ('last' | 'penultimate' | 'pooled')[],
 ): Promise<{ config: ClipTextConfig; results: Map<string, Float32Array> }> {
   const config = textEncoderConfig(encoder);
-  const graph = textEncoderGraph(encoder, config, ids.length, wanted);
+  const graph = textEncoderGraph(encoder, config, ids.length, wanted, session.compute);
   const results = await runOnce(session, graph, [encoder], encoderFeeds(ids, config.eosTokenId));
   releaseComponent(session, encoder);
   return { config, results };

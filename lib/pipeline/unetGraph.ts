@@ -1,9 +1,10 @@
-import { createGraph, type DType, type Graph, input, result, type Value } from '../graph/graph.js';
+import { createGraph, type Graph, input, result, type Value } from '../graph/graph.js';
 import type { Component } from '../io/modelFolder.js';
 import { linearLayer } from '../models/layers.js';
 import { unet2dCondition } from '../models/unet2dCondition.js';
 import { readUnetConfig, type UnetConfig } from '../models/unetConfig.js';
 import { type ParamHooks, type ParamTree, paramTree } from '../params/paramTree.js';
+import type { ComputeType } from './precision.js';
 
 /** Sizes of one UNet pass. */
 export interface UnetSizes {
@@ -13,8 +14,8 @@ export interface UnetSizes {
   readonly width: number;
   /** Tokens of the text states, usually 77. */
   readonly contextTokens: number;
-  /** Type of activations; default f32. */
-  readonly dtype?: DType;
+  /** Type of activations and matrices as CUDA computes; undefined: f32, and weights in their stored type. */
+  readonly compute?: ComputeType | undefined;
 }
 
 export interface TracedUnet {
@@ -44,7 +45,7 @@ function features(unet: Component, path: string): number {
 export function cachedProduct(graph: Graph, unet: Component, sizes: UnetSizes, path: string): Value | null {
   if (!CROSS_ATTENTION_INPUT.test(path)) return null;
   const shape = [sizes.batch, sizes.contextTokens, features(unet, path)];
-  return input(graph, `cached/${path}`, shape, sizes.dtype ?? 'f32');
+  return input(graph, `cached/${path}`, shape, sizes.compute ?? 'f32');
 }
 
 /**
@@ -60,9 +61,10 @@ export function traceUnet(
   { cached, ...hooks }: ParamHooks & { cached: boolean },
 ): TracedUnet {
   const config = readUnetConfig(unet.config);
-  const { batch: n, contextTokens, dtype = 'f32' } = sizes;
+  const { batch: n, contextTokens, compute } = sizes;
+  const dtype = compute ?? 'f32';
   const cachedBase = cached ? (path: string) => cachedProduct(graph, unet, sizes, path) : undefined;
-  const tree = paramTree(graph, 'unet', unet.tensors, { ...hooks, ...(cachedBase ? { cachedBase } : {}) });
+  const tree = paramTree(graph, 'unet', unet.tensors, { ...hooks, compute, ...(cachedBase ? { cachedBase } : {}) });
   const timesteps = input(graph, 'timesteps', [n]);
   const encoderHiddenStates = input(graph, 'encoderHiddenStates', [n, contextTokens, config.crossAttentionDim], dtype);
   const { textTime } = config;
@@ -79,11 +81,11 @@ export function traceUnet(
  * The graph that computes the base products of cross-attention for `n` rows of text states.
  * Input `encoderHiddenStates` [n, s, e]; results `cached/<path>` [n, s, out].
  */
-export function crossAttentionGraph(unet: Component, n: number, contextTokens: number): Graph {
+export function crossAttentionGraph(unet: Component, n: number, contextTokens: number, compute?: ComputeType): Graph {
   const graph = createGraph();
   const config = readUnetConfig(unet.config);
-  const tree = paramTree(graph, 'unet', unet.tensors);
-  const states = input(graph, 'encoderHiddenStates', [n, contextTokens, config.crossAttentionDim]);
+  const tree = paramTree(graph, 'unet', unet.tensors, { compute });
+  const states = input(graph, 'encoderHiddenStates', [n, contextTokens, config.crossAttentionDim], compute);
   for (const path of crossAttentionInputs(unet)) {
     const p = tree.child(path);
     const bias = unet.tensors.has(`${path}.bias`);

@@ -4,6 +4,7 @@ import { ConfigError } from '../errors.js';
 import { writeFileAtomic } from '../io/atomicFile.js';
 import { readJsonObject } from '../io/jsonFile.js';
 import { loadTokenizer } from '../io/tokenizer.js';
+import type { ComputeDevice } from '../pipeline/device.js';
 import { openModel } from '../pipeline/openModel.js';
 import { openSession, type Session } from '../pipeline/session.js';
 import { deriveSeed } from '../random/philox.js';
@@ -43,7 +44,8 @@ export function miniPlan(settings: PretrainSettings): PretrainPlan {
 }
 
 export interface PretrainOptions extends SliceOptions {
-  readonly threads: number;
+  /** What computes in float32 (chooseFloat32Device), or the number of threads of the CPU. */
+  readonly device: number | ComputeDevice;
 }
 
 /** Folder of the model that a run makes. */
@@ -51,8 +53,8 @@ export function modelFolderOf(dir: string): string {
   return join(dir, 'model');
 }
 
-async function withSession<T>(threads: number, work: (session: Session) => Promise<T>): Promise<T> {
-  const session = openSession(threads);
+async function withSession<T>(device: PretrainOptions['device'], work: (session: Session) => Promise<T>): Promise<T> {
+  const session = openSession(device);
   try {
     return await work(session);
   } finally {
@@ -73,7 +75,7 @@ export async function pretrainVae(
 ): Promise<{ step: number; finished: boolean }> {
   const { configs, settings, pictures } = plan;
   const stage = vaeStage(configs.vae, settings, pictures);
-  return withSession(options.threads, async (session) => {
+  return withSession(options.device, async (session) => {
     const done = await runStage(session, stage, options);
     if (!done.finished) return done;
     const measures = await measureVae(session, configs.vae, settings, pictures);
@@ -104,7 +106,7 @@ export async function pretrainUnet(
   await writePipelineFiles(model, configs, plan.tokenizer);
   const tokenizer = loadTokenizer(join(model, 'tokenizer'));
   const stage = unetStage(configs, settings, { vae: openWritten(model, 'vae'), tokenizer, pictures, prompts });
-  const done = await withSession(options.threads, (session) => runStage(session, stage, options));
+  const done = await withSession(options.device, (session) => runStage(session, stage, options));
   if (isFinished(options.dir, stage)) await exportModel(plan, options.dir, model);
   return done;
 }
@@ -130,7 +132,7 @@ const PROBE_TIMES = [0, 100, 200, 300, 400, 500, 600, 650, 700, 750, 800, 850, 9
 export async function probeSchedule(plan: PretrainPlan, options: PretrainOptions): Promise<ProbeRow[] | null> {
   const vae = openWritten(modelFolderOf(options.dir), 'vae');
   const schedule = noiseSchedule(plan.configs.scheduler);
-  return withSession(options.threads, async (session) => {
+  return withSession(options.device, async (session) => {
     const { finished } = await runStage(session, probeStage(vae, schedule, PROBE), options);
     if (!finished) return null;
     const rows = await readProbe(session, vae, schedule, PROBE, PROBE_TIMES);

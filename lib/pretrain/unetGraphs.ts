@@ -61,10 +61,13 @@ export function repeated(x: Value, times: number): Value {
   return reshape(row, [n * times, ...each]);
 }
 
+/** Frozen weights are widened, so that every device multiplies float32 with float32. */
+const FROZEN = { compute: 'f32' } as const;
+
 /** Scaled latents of pictures, of the frozen autoencoder. Inputs `image` [n, side, side, 3], `latentKey` [n, 4]. */
 export function frozenLatents(graph: Graph, vae: Component, { pictures, side }: UnetStepSizes): Value {
   const config = readAutoencoderConfig(vae.config);
-  const tree = paramTree(graph, 'vae', vae.tensors);
+  const tree = paramTree(graph, 'vae', vae.tensors, FROZEN);
   const moments = autoencoderKlEncode(tree, config, input(graph, 'image', [pictures, side, side, config.inChannels]));
   return scale(drawLatents(moments, config.latentChannels).latents, config.scalingFactor);
 }
@@ -131,6 +134,6 @@ export function decoderGraph(vae: Component, n: number, side: number): Graph {
   const graph = createGraph();
   const config = readAutoencoderConfig(vae.config);
   const latents = input(graph, 'latents', [n, side, side, config.latentChannels]);
-  result(graph, 'image', autoencoderKlDecode(paramTree(graph, 'vae', vae.tensors), config, latents));
+  result(graph, 'image', autoencoderKlDecode(paramTree(graph, 'vae', vae.tensors, FROZEN), config, latents));
   return graph;
 }

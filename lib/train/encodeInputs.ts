@@ -2,9 +2,11 @@ import { NonFiniteError } from '../errors.js';
 import { type GenerationConditions, generationConditions } from '../generate/prompts.js';
 import type { Photo } from '../io/image.js';
 import { type Conditions, prepareConditions } from '../pipeline/conditions.js';
+import type { ComputeDevice } from '../pipeline/device.js';
 import type { OpenModel } from '../pipeline/openModel.js';
 import { releaseComponent, type Session } from '../pipeline/session.js';
 import { encodePrompts } from '../pipeline/textStates.js';
+import { type Algorithms, useAlgorithms } from './algorithms.js';
 import { fillPrompt, type ResolvedTrainOptions } from './options.js';
 import { encodePhotos, photoTimeIds, type TrainingLatents } from './pictureLatents.js';
 import { openRunSession } from './runSession.js';
@@ -20,23 +22,28 @@ export interface Encoded {
   readonly watchConditions: GenerationConditions | null;
   /** The most that the engine held. */
   readonly peakBytes: number;
+  /** Those that its libraries chose. */
+  readonly algorithms: string;
 }
 
 export interface EncodeParts {
   readonly options: ResolvedTrainOptions;
   readonly model: OpenModel;
   readonly side: number;
-  readonly threads: number;
+  readonly device: ComputeDevice;
+  /** The algorithms of an earlier part of the run, if it goes on. */
+  readonly algorithms: Algorithms;
   readonly control: RunControl;
   readonly photos: readonly Photo[];
 }
 
 /** Encodes pictures and prompts with an engine of its own, so that all of its memory is free again afterwards. */
 export async function encodeInputs(parts: EncodeParts): Promise<Encoded> {
-  const { options, model, control, photos, threads } = parts;
+  const { options, model, control, photos, device } = parts;
   control.emit({ type: 'phase', phase: 'encode' });
-  const { session, close } = openRunSession(threads, control.signal);
+  const { session, close } = openRunSession(device, control.signal);
   try {
+    useAlgorithms(session, parts.algorithms.encode, control);
     const latents = await encodePhotos(session, model.vae, photos);
     releaseComponent(session, model.vae);
     expectFinite('autoencoder', 'pictures', [...latents.mean, ...latents.std]);
@@ -48,7 +55,9 @@ export async function encodeInputs(parts: EncodeParts): Promise<Encoded> {
     const { sample, watch } = options;
     const sampleConditions = await encodeGuided(session, parts, sample?.prompts ?? []);
     const [watchConditions = null] = await encodeGuided(session, parts, watch?.samples ? [watch.prompt] : []);
-    return { latents, conditions, sampleConditions, watchConditions, peakBytes: session.engine.memory().peak };
+    const { engine } = session;
+    const peakBytes = engine.memory().peak;
+    return { latents, conditions, sampleConditions, watchConditions, peakBytes, algorithms: engine.choices() };
   } finally {
     close();
   }

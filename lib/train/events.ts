@@ -1,4 +1,5 @@
 import type { DeviceInfo } from '../pipeline/device.js';
+import type { Precision } from '../pipeline/precision.js';
 import type { WatchRecord } from './watchFigures.js';
 
 export type { DeviceInfo };
@@ -17,7 +18,12 @@ export type TrainEvent =
       readonly done?: number;
       readonly total?: number;
     }
-  | { readonly type: 'device'; readonly device: DeviceInfo; readonly reason: string }
+  | {
+      readonly type: 'device';
+      readonly device: DeviceInfo;
+      readonly reason: string;
+      readonly precision: Precision;
+    }
   | {
       readonly type: 'forecast';
       /** Bytes of memory the run will need. */

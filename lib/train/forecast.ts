@@ -1,22 +1,28 @@
 import { availableParallelism } from 'node:os';
 import type { AdapterLayout } from '../adapters/adapterLayout.js';
 import { attachAdapters, trainedElements } from '../adapters/attachAdapters.js';
-import type { DType, Graph, Phase } from '../graph/graph.js';
+import type { Graph, Phase } from '../graph/graph.js';
 import type { Component } from '../io/modelFolder.js';
 import { readAutoencoderConfig } from '../models/autoencoderConfig.js';
 import { readUnetConfig } from '../models/unetConfig.js';
+import { planDevice } from '../pipeline/device.js';
 import { openModel } from '../pipeline/openModel.js';
+import type { ComputeType, Precision } from '../pipeline/precision.js';
 import { textEncoderConfig } from '../pipeline/textStates.js';
+import type { UnetSizes } from '../pipeline/unetGraph.js';
 import { liveNodes } from '../plan/lifetimes.js';
 import type { MemoryForecast } from '../plan/memoryBudget.js';
 import type { Plan } from '../plan/plan.js';
 import { setupAdapters } from './adapterSetup.js';
 import { trainingResolution } from './pictureLatents.js';
-import { type PlanTrainingOptions, type ResolvedPlanOptions, resolvePlanOptions } from './planOptions.js';
+import { type PlanTrainingOptions, resolvePlanOptions } from './planOptions.js';
+import { recordingOf } from './stepRecord.js';
 import { planStep } from './trainer.js';
 
 /** What training would need; from configs and headers alone. */
 export interface PlanReport {
+  readonly device: 'cpu' | 'cuda';
+  readonly precision: Precision;
   /** Of the UNet. */
   readonly parameters: number;
   readonly trainedValues: number;
@@ -33,18 +39,16 @@ export interface PlanReport {
   readonly graph: Graph;
 }
 
-const PRECISION: Readonly<Record<ResolvedPlanOptions['precision'], DType>> = { fp32: 'f32', bf16: 'bf16', fp16: 'f16' };
-
 /** Sizes of the training step on a square of `side` pixels. */
 export function stepSizes(
   model: { unet: Component; vae: Component; textEncoder: Component },
   side: number,
   batch: number,
-  dtype: DType = 'f32',
-): { batch: number; height: number; width: number; contextTokens: number; dtype: DType } {
+  compute?: ComputeType,
+): UnetSizes {
   const latent = side / readAutoencoderConfig(model.vae.config).downscale;
   const contextTokens = textEncoderConfig(model.textEncoder).maxPositions;
-  return { batch, height: latent, width: latent, contextTokens, dtype };
+  return { batch, height: latent, width: latent, contextTokens, compute };
 }
 
 /** The adapters of the training step, for its graph. */
@@ -61,20 +65,23 @@ export function adaptersOf(
  * @throws ConfigError, FileFormatError, OutOfMemoryError that names the smallest memory that works
  */
 export function planTraining(given: PlanTrainingOptions): PlanReport {
-  const { batch, accumulate, rank, variant, precision, memory, ...options } = resolvePlanOptions(given);
-  const dtype = PRECISION[precision];
+  const { batch, accumulate, rank, variant, memory, ...options } = resolvePlanOptions(given);
   const model = openModel(options.model);
   const side = trainingResolution(model.vae, readUnetConfig(model.unet.config).sampleSize, options.resolution);
   const { layout } = setupAdapters(model.unet, { variant, rank });
   const threads = options.threads ?? availableParallelism();
-  const sizes = stepSizes(model, side, batch, dtype);
+  const device = planDevice(options.device, { threads, precision: options.precision });
+  const sizes = stepSizes(model, side, batch, device.compute);
   const adapters = adaptersOf(layout, false);
-  const draws = dtype === 'f32' ? 'drawn' : 'given';
-  const planned = planStep({ unet: model.unet, sizes, adapters, draws, accumulate, memory }, threads);
+  const record = recordingOf(device, batch * accumulate);
+  const step = { unet: model.unet, sizes, adapters, draws: 'drawn' as const, accumulate, memory, record };
+  const planned = planStep(step, device.target);
   const { plan, graph, forecast, recomputed } = planned;
   const ops = (phase: Phase): number =>
     liveNodes(graph).filter((n) => n.phase === phase && n.op.kernel !== false).length;
   return {
+    device: device.info.kind,
+    precision: device.precision,
     parameters: model.unetParameters,
     trainedValues: trainedElements(layout),
     adaptedLinears: layout.layers.length,

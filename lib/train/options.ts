@@ -1,7 +1,9 @@
 import { z } from 'zod';
 import { ConfigError } from '../errors.js';
 import { checkOptions } from '../options/checkOptions.js';
-import { atLeast, flag, oneOf, positive, signal, text, whole } from '../options/fields.js';
+import { atLeast, device, flag, oneOf, positive, precision, signal, text, whole } from '../options/fields.js';
+import type { DeviceWish } from '../pipeline/device.js';
+import type { Precision } from '../pipeline/precision.js';
 import { parseByteSize } from '../plan/byteSize.js';
 import type { StepEvent, TrainEvent } from './events.js';
 
@@ -34,7 +36,8 @@ const schema = z.strictObject({
   seed: whole(0).default(0),
   resolution: whole(64).optional(),
   threads: whole(1).optional(),
-  device: oneOf(['auto', 'cpu', 'cuda']).default('auto'),
+  device: device.default('auto'),
+  precision: precision.optional(),
   memory: z.union([text, positive]).optional(),
   saveEvery: whole(1).optional(),
   sample: z.strictObject({ every: whole(1), prompts: z.array(text).min(1, 'expected at least one prompt') }).optional(),
@@ -110,7 +113,10 @@ export interface TrainOptions {
   resolution?: number | undefined;
   /** CPU threads; default all cores. */
   threads?: number | undefined;
-  device?: 'auto' | 'cpu' | 'cuda' | undefined;
+  /** What computes: `auto` is the first CUDA device that can be used, else the CPU; default auto. */
+  device?: DeviceWish | undefined;
+  /** How numbers are kept and multiplied; default bf16 on CUDA; the CPU has fp32 only. */
+  precision?: Precision | undefined;
   /** Everything tlora may allocate, such as '9GB' or '8GiB', or bytes; less than needed is met by recomputing. */
   memory?: string | number | undefined;
   /** Saves a checkpoint every so many steps. */
@@ -151,6 +157,7 @@ type Optional =
   | 'clip'
   | 'resolution'
   | 'threads'
+  | 'precision'
   | 'saveEvery'
   | 'sample'
   | 'signal'

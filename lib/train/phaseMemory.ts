@@ -2,8 +2,10 @@ import type { AdapterLayout } from '../adapters/adapterLayout.js';
 import { OutOfMemoryError } from '../errors.js';
 import { predictionGraph } from '../generate/denoiser.js';
 import type { Graph } from '../graph/graph.js';
+import type { ComputeDevice } from '../pipeline/device.js';
 import type { OpenModel } from '../pipeline/openModel.js';
 import { decodeGraph, encodeGraph } from '../pipeline/pictures.js';
+import { type ComputeType, encodingType } from '../pipeline/precision.js';
 import { textEncoderConfig, textEncoderGraph } from '../pipeline/textStates.js';
 import { crossAttentionGraph, type UnetSizes } from '../pipeline/unetGraph.js';
 import { formatBytes } from '../plan/byteSize.js';
@@ -27,7 +29,7 @@ export interface PhaseSizes {
   readonly samples: boolean;
   /** Whether the run is watched, and makes pictures for that. */
   readonly watch: { readonly pictures: boolean } | null;
-  readonly threads: number;
+  readonly device: ComputeDevice;
 }
 
 /** The training step planned, and the bytes that the run needs at its largest. */
@@ -35,38 +37,42 @@ export interface PlannedRun extends BudgetedPlan {
   readonly neededBytes: number;
 }
 
-const forecastOf = (graph: Graph, threads: number): MemoryForecast => memoryForecast(makePlan(graph, threads));
+const forecastOf = (graph: Graph, { target }: ComputeDevice): MemoryForecast => memoryForecast(makePlan(graph, target));
 
 /** The forward pass of the overfit meter, which stays loaded beside the training step. */
-function watchForecast({ model, step, layout, threads }: PhaseSizes): MemoryForecast {
+function watchForecast({ model, step, layout, device }: PhaseSizes): MemoryForecast {
   const adapters = adaptersOf(layout, false);
   const sizes = { ...step, batch: 1 };
-  return forecastOf(stepGraph({ unet: model.unet, sizes, adapters, draws: 'drawn', until: 'loss' }), threads);
+  return forecastOf(stepGraph({ unet: model.unet, sizes, adapters, draws: 'drawn', until: 'loss' }), device);
 }
 
 /** Rows of a guided prediction. */
 const GUIDED_ROWS = 2;
 
-function textGraphs(model: OpenModel, n: number): Graph[] {
+function textGraphs(model: OpenModel, n: number, compute: ComputeType | undefined): Graph[] {
   const { textEncoder, textEncoder2 } = model;
   const graph = (encoder: typeof textEncoder, wanted: string[]): Graph =>
-    textEncoderGraph(encoder, textEncoderConfig(encoder), n, wanted);
+    textEncoderGraph(encoder, textEncoderConfig(encoder), n, wanted, compute);
   return textEncoder2
     ? [graph(textEncoder, ['penultimate']), graph(textEncoder2, ['penultimate', 'pooled'])]
     : [graph(textEncoder, ['last'])];
 }
 
 /** Bytes of encoding pictures and prompts: one model after the other, in an arena that only grows. */
-export function encodeBytes({ model, step, side, prompts, samples, watch, threads }: PhaseSizes): number {
+export function encodeBytes({ model, step, side, prompts, samples, watch, device }: PhaseSizes): number {
+  const { compute } = device;
   const rows = samples || watch?.pictures ? [prompts, GUIDED_ROWS] : [prompts];
   const graphs = [
-    encodeGraph(model.vae, side, side),
-    ...rows.flatMap((n) => [...textGraphs(model, n), crossAttentionGraph(model.unet, n, step.contextTokens)]),
+    encodeGraph(model.vae, side, side, encodingType(compute)),
+    ...rows.flatMap((n) => [
+      ...textGraphs(model, n, compute),
+      crossAttentionGraph(model.unet, n, step.contextTokens, compute),
+    ]),
   ];
   let arena = 0;
   return Math.max(
     ...graphs.map((graph) => {
-      const { totalBytes, arenaBytes } = forecastOf(graph, threads);
+      const { totalBytes, arenaBytes } = forecastOf(graph, device);
       arena = Math.max(arena, arenaBytes);
       return totalBytes - arenaBytes + arena;
     }),
@@ -74,12 +80,12 @@ export function encodeBytes({ model, step, side, prompts, samples, watch, thread
 }
 
 /** Bytes of making a picture beside a training step that is loaded: they share weights, state and arena. Pictures of the watch are not decoded. */
-export function sampleBytes({ model, layout, step, samples, threads }: PhaseSizes, training: MemoryForecast): number {
-  const { height, width, contextTokens } = step;
+export function sampleBytes({ model, layout, step, samples, device }: PhaseSizes, training: MemoryForecast): number {
+  const { height, width, contextTokens, compute } = step;
   const adapter = { layout, strength: 1 };
-  const sizes = { batch: GUIDED_ROWS, height, width, contextTokens, adapter };
-  const predict = forecastOf(predictionGraph(model.unet, sizes), threads);
-  const decode = forecastOf(decodeGraph(model.vae, height, width), threads);
+  const sizes = { batch: GUIDED_ROWS, height, width, contextTokens, adapter, compute };
+  const predict = forecastOf(predictionGraph(model.unet, sizes), device);
+  const decode = forecastOf(decodeGraph(model.vae, height, width, compute), device);
   const held = training.totalBytes - training.arenaBytes;
   const arena = Math.max(predict.arenaBytes, training.arenaBytes);
   if (!samples) return held + arena + predict.ioBytes;
@@ -98,7 +104,7 @@ export function planRun(trainer: Omit<TrainerOptions, 'optimizer'>, phases: Phas
   const encoding = encodeBytes(phases);
   const watching = phases.watch ? watchForecast(phases).ioBytes : 0;
   const limit = memory === undefined ? undefined : Math.max(memory, encoding) - watching;
-  const planned = planStep({ ...trainer, memory: limit }, phases.threads);
+  const planned = planStep({ ...trainer, memory: limit }, phases.device.target);
   const training = planned.forecast;
   const sampling = phases.samples || phases.watch?.pictures ? sampleBytes(phases, training) : 0;
   const neededBytes = Math.max(encoding, training.totalBytes + watching, sampling + watching);

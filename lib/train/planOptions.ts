@@ -1,6 +1,8 @@
 import { z } from 'zod';
 import { checkOptions } from '../options/checkOptions.js';
-import { oneOf, positive, text, whole } from '../options/fields.js';
+import { device, oneOf, positive, precision, text, whole } from '../options/fields.js';
+import type { DeviceWish } from '../pipeline/device.js';
+import type { Precision } from '../pipeline/precision.js';
 import { parseByteSize } from '../plan/byteSize.js';
 
 const schema = z.strictObject({
@@ -10,8 +12,8 @@ const schema = z.strictObject({
   accumulate: whole(1).default(1),
   rank: whole(1).default(64),
   variant: oneOf(['lora', 'vanilla', 'ortho', 'tlora']).default('tlora'),
-  precision: oneOf(['fp32', 'bf16', 'fp16']).default('fp32'),
-  device: oneOf(['auto', 'cpu', 'cuda']).default('auto'),
+  precision: precision.optional(),
+  device: device.default('auto'),
   memory: z.union([text, positive]).optional(),
   threads: whole(1).optional(),
 });
@@ -24,14 +26,15 @@ export interface PlanTrainingOptions {
   accumulate?: number | undefined;
   rank?: number | undefined;
   variant?: 'lora' | 'vanilla' | 'ortho' | 'tlora' | undefined;
-  /** Type of activations: fp32 (the CPU's, the default), or bf16 and fp16 as a GPU would have them. */
-  precision?: 'fp32' | 'bf16' | 'fp16' | undefined;
-  device?: 'auto' | 'cpu' | 'cuda' | undefined;
+  /** As `train` has it; default fp32 on the CPU, bf16 on CUDA. */
+  precision?: Precision | undefined;
+  /** No device is looked for: `auto` is the CPU, or CUDA where the precision is none of the CPU's. */
+  device?: DeviceWish | undefined;
   memory?: string | number | undefined;
   threads?: number | undefined;
 }
 
-type Optional = 'resolution' | 'threads';
+type Optional = 'resolution' | 'threads' | 'precision';
 
 /** Options with every default filled in; `memory` has become bytes. */
 export type ResolvedPlanOptions = {

@@ -11,12 +11,14 @@ import type { GenerationConditions } from '../generate/prompts.js';
 import type { Photo } from '../io/image.js';
 import { readUnetConfig } from '../models/unetConfig.js';
 import { type Conditions, selectConditions } from '../pipeline/conditions.js';
-import { chooseDevice } from '../pipeline/device.js';
+import { type ComputeDevice, chooseDevice } from '../pipeline/device.js';
 import { expectMemory } from '../pipeline/freeMemory.js';
 import { type OpenModel, openModel } from '../pipeline/openModel.js';
+import type { Precision } from '../pipeline/precision.js';
 import type { Feeds, Session } from '../pipeline/session.js';
 import { type NoiseSchedule, noiseSchedule } from '../schedulers/noiseSchedule.js';
 import { setupAdapters } from './adapterSetup.js';
+import { type Algorithms, readAlgorithms, useAlgorithms } from './algorithms.js';
 import { type DrawnBatch, drawStep } from './draws.js';
 import { type Encoded, encodeInputs } from './encodeInputs.js';
 import type { DeviceInfo, MemoryInfo } from './events.js';
@@ -24,9 +26,10 @@ import { adaptersOf, stepSizes } from './forecast.js';
 import type { ResolvedTrainOptions } from './options.js';
 import { planRun } from './phaseMemory.js';
 import { latentFeeds, loadPhotos, type TrainingLatents, trainingResolution } from './pictureLatents.js';
-import { checkRunFolder, claimRunFolder, type RunFolder, rewindLog } from './runFolder.js';
+import { checkRunFolder, claimRunFolder, type RunFolder, rewindLog, runFolder } from './runFolder.js';
 import { openRunSession, type RunSession } from './runSession.js';
 import { startAdapters } from './startAdapters.js';
+import { recordingOf } from './stepRecord.js';
 import { createTrainer, type Trainer, type TrainerOptions } from './trainer.js';
 import type { RunControl } from './trainingRun.js';
 import { openTrainState, type SavedState } from './trainState.js';
@@ -42,7 +45,10 @@ export interface PreparedRun {
   readonly noise: NoiseSchedule;
   readonly side: number;
   readonly device: DeviceInfo;
+  readonly precision: Precision;
   readonly trainer: Trainer;
+  /** Those that a CUDA device's libraries chose so far. */
+  algorithms(): Algorithms;
   /** Steps taken before this process; null in a new run, of which nothing is saved yet. */
   readonly stepsBefore: number | null;
   readonly neededBytes: number;
@@ -79,8 +85,7 @@ interface Outline {
   readonly ranks: RankSchedule;
   readonly noise: NoiseSchedule;
   readonly side: number;
-  readonly threads: number;
-  readonly device: DeviceInfo;
+  readonly device: ComputeDevice;
   readonly settings: Record<string, unknown>;
   readonly saved: SavedState | undefined;
   readonly trainerOptions: TrainerOptions;
@@ -89,15 +94,16 @@ interface Outline {
 
 function outline(options: ResolvedTrainOptions, control: RunControl): Outline {
   const threads = options.threads ?? availableParallelism();
-  const { device, reason } = chooseDevice(options.device, threads);
-  control.emit({ type: 'device', device, reason });
+  const device = chooseDevice(options.device, { threads, precision: options.precision });
+  const { info, reason, precision } = device;
+  control.emit({ type: 'device', device: info, reason, precision });
   const model = openModel(options.model);
   const side = trainingResolution(model.vae, readUnetConfig(model.unet.config).sampleSize, options.resolution);
   const { layout, notices } = setupAdapters(model.unet, options);
   warn(options, notices, control);
-  const settings = describe(options, side);
+  const settings = describe(options, side, precision);
   const saved = savedState(options, settings, layout);
-  const step = stepSizes(model, side, options.batch);
+  const step = stepSizes(model, side, options.batch, device.compute);
   const trainerOptions: TrainerOptions = {
     unet: model.unet,
     sizes: step,
@@ -106,15 +112,17 @@ function outline(options: ResolvedTrainOptions, control: RunControl): Outline {
     accumulate: options.accumulate,
     memory: options.memory,
     optimizer: options,
+    record: recordingOf(device, options.batch * options.accumulate),
   };
   const phases = {
-    ...{ model, layout, step, side, threads },
+    ...{ model, layout, step, side, device },
     prompts: options.images.length,
     samples: !!options.sample,
     watch: options.watch ? { pictures: options.watch.samples > 0 } : null,
   };
   const planned = planRun(trainerOptions, phases);
   expectMemory(
+    info,
     planned.neededBytes,
     (free) =>
       `Close other programs, give --memory ${free} to recompute instead of keeping, or lower --resolution, --batch or --rank.`,
@@ -122,7 +130,7 @@ function outline(options: ResolvedTrainOptions, control: RunControl): Outline {
   control.emit({ type: 'forecast', memory: planned.neededBytes });
   const noise = noiseSchedule(model.scheduler);
   const ranks = { T: noise.trainTimesteps, maxRank: options.rank, minRank: options.minRank, alpha: options.alpha };
-  const known = { options, control, model, layout, ranks, noise, side, threads, device };
+  const known = { options, control, model, layout, ranks, noise, side, device };
   return { ...known, settings, saved, trainerOptions, planned };
 }
 
@@ -160,9 +168,11 @@ export async function prepareRun(options: ResolvedTrainOptions, control: RunCont
   const known = outline(options, control);
   const photos = await loadPhotos(options.images, known.side);
   expectNoAbort(control);
-  const encoded = await encodeInputs({ ...known, photos });
-  const runSession = openRunSession(known.threads, control.signal);
+  const algorithms = options.resume ? readAlgorithms(runFolder(options.outputDir)) : { encode: '', train: '' };
+  const encoded = await encodeInputs({ ...known, photos, algorithms });
+  const runSession = openRunSession(known.device, control.signal);
   try {
+    useAlgorithms(runSession.session, algorithms.train, control);
     return await startRun(known, encoded, runSession, photos);
   } catch (error) {
     runSession.close();
@@ -183,6 +193,7 @@ async function startRun(
   const { options, control, layout, noise, ranks, saved, settings, trainerOptions, planned } = known;
   await startAdapters({ ...known, session });
   const trainer = await createTrainer(session, trainerOptions, planned);
+  if (saved?.lossScale) trainer.queue?.reset(saved.lossScale);
   if (options.orthogonal === 'retract') trainer.feedUpdate(retractFeed(layout));
   expectNoAbort(control);
   const folder = await claimRunFolder(options, settings);
@@ -191,6 +202,9 @@ async function startRun(
   const run = { seed, batch, accumulate, pictures: photos.length };
   return {
     ...known,
+    device: known.device.info,
+    precision: known.device.precision,
+    algorithms: () => ({ encode: encoded.algorithms, train: session.engine.choices() }),
     folder,
     session,
     trainer,
@@ -202,18 +216,18 @@ async function startRun(
     draw: (step) => drawStep(run, noise, ranks, isMasked(options.variant), step),
     pictureFeeds: feedsOfPictures(encoded.latents, encoded.conditions),
     memory: () => {
-      const { weights, state, arena, io, peak } = session.engine.memory();
-      return { used: weights + state + arena + io, peak: Math.max(peak, encoded.peakBytes) };
+      const { weights, state, arena, io, workspace, peak } = session.engine.memory();
+      return { used: weights + state + arena + io + workspace, peak: Math.max(peak, encoded.peakBytes) };
     },
     dispose: close,
   };
 }
 
 /** The settings that `config.json` holds: everything that changes the numbers of a run, and where its inputs lie. */
-function describe(options: ResolvedTrainOptions, side: number): Record<string, unknown> {
+function describe(options: ResolvedTrainOptions, side: number, precision: Precision): Record<string, unknown> {
   const { signal, onStep, onEvent, images, overwrite, resume, outputDir, ...rest } = options;
   const shown = images.map((image) => (image instanceof Uint8Array ? `sha256:${sha256(image)}` : pathOf(image)));
-  return { ...rest, model: pathOf(options.model), images: shown, resolution: side };
+  return { ...rest, model: pathOf(options.model), images: shown, resolution: side, precision };
 }
 
 function sha256(bytes: Uint8Array): string {

@@ -14,7 +14,14 @@ import { ConfigError, FileFormatError, FileWriteError } from '../errors.js';
 import { writeFileAtomic } from '../io/atomicFile.js';
 
 /** Files that a run makes, and the names of those in its subfolders. Nothing else in the folder is ever touched. */
-const FILES = ['config.json', 'log.jsonl', 'adapter.safetensors', 'best.safetensors', 'state.safetensors'] as const;
+const FILES = [
+  'config.json',
+  'log.jsonl',
+  'adapter.safetensors',
+  'best.safetensors',
+  'state.safetensors',
+  'algorithms.json',
+] as const;
 const SUBFOLDERS = { checkpoints: 'adapter-\\d{6,}\\.safetensors', samples: 'step-\\d{6,}-\\d+\\.png' } as const;
 
 /** First entry of `config.json`: by it a folder is known to hold a run. */
@@ -29,6 +36,8 @@ export interface RunFolder {
   /** The best adapter so far, of a run that is watched. */
   readonly bestPath: string;
   readonly statePath: string;
+  /** What a CUDA device's libraries chose (lib/train/algorithms.ts). */
+  readonly algorithmsPath: string;
   /** Path of the adapter saved at a step. */
   checkpointPath(step: number): string;
   samplePath(step: number, index: number): string;
@@ -47,6 +56,7 @@ export function runFolder(dir: string): RunFolder {
     adapterPath: file('adapter.safetensors'),
     bestPath: file('best.safetensors'),
     statePath: file('state.safetensors'),
+    algorithmsPath: file('algorithms.json'),
     checkpointPath: (step) => join(dir, 'checkpoints', `adapter-${six(step)}.safetensors`),
     samplePath: (step, index) => join(dir, 'samples', `step-${six(step)}-${index}.png`),
     log: (line) => refusalNamed(logPath, () => appendLine(logPath, `${JSON.stringify(line)}\n`)),
@@ -136,13 +146,16 @@ const MAY_CHANGE = [
   'dtype',
 ];
 
+/** What settings were in runs that do not name them. */
+const ONCE_ALWAYS: Readonly<Record<string, unknown>> = { precision: 'fp32' };
+
 /**
  * @throws ConfigError that names the first setting in which a resumed run differs from the earlier one
  */
 function expectSameSettings(earlier: Record<string, unknown>, now: Record<string, unknown>): void {
   for (const name of new Set([...Object.keys(earlier), ...Object.keys(now)])) {
     if (MAY_CHANGE.includes(name)) continue;
-    const [was, is] = [JSON.stringify(earlier[name]), JSON.stringify(now[name])];
+    const [was, is] = [JSON.stringify(earlier[name] ?? ONCE_ALWAYS[name]), JSON.stringify(now[name])];
     if (was === is) continue;
     throw new ConfigError(`${name}: expected ${was ?? 'none'}, as in the run to go on with, got ${is ?? 'none'}`, {
       hint: 'Resume with the settings of the run, or start a new one in another --out.',

@@ -1,6 +1,7 @@
 import { addAbortListener } from 'node:events';
 import type { Engine, Program } from '../addon/surface.js';
 import { AbortError } from '../errors.js';
+import type { ComputeDevice } from '../pipeline/device.js';
 import { openSession, type Session } from '../pipeline/session.js';
 
 /** A session of a run, and how to end it. */
@@ -13,8 +14,8 @@ export interface RunSession {
  * A session that the signal stops: what is under way is cancelled, and every later load and run rejects with an AbortError, so
  * that no work begins between the abort and its being noticed.
  */
-export function openRunSession(threads: number, signal: AbortSignal): RunSession {
-  const opened = openSession(threads);
+export function openRunSession(device: ComputeDevice, signal: AbortSignal): RunSession {
+  const opened = openSession(device);
   const watch = addAbortListener(signal, () => opened.engine.cancel());
   return {
     session: { ...opened, engine: stoppable(opened.engine, signal) },

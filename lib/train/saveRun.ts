@@ -1,6 +1,7 @@
 import { saveAdapter } from '../adapters/adapterFile.js';
 import type { AdapterInfo } from '../adapters/adapterMetadata.js';
 import { baseFingerprint } from '../adapters/fingerprint.js';
+import { writeAlgorithms } from './algorithms.js';
 import type { PreparedRun } from './prepareRun.js';
 import { ensureParent } from './runFolder.js';
 import { specOf, startSeed } from './startAdapters.js';
@@ -46,7 +47,9 @@ export async function saveRun(
   { checkpoint, signal }: { checkpoint: boolean; signal: AbortSignal },
 ): Promise<void> {
   const { session, layout, folder } = run;
-  await saveTrainState(folder.statePath, session, layout.flat, step, signal);
+  await writeAlgorithms(folder, run.algorithms());
+  const lossScale = run.trainer.queue?.lossScale() ?? null;
+  await saveTrainState(folder.statePath, session, layout.flat, step, { signal, lossScale });
   if (checkpoint) {
     ensureParent(folder.checkpointPath(step));
     await writeAdapterAt(folder.checkpointPath(step), run, step, signal);

@@ -2,12 +2,16 @@ import { at, createGraph, type Graph, input, result, state, type Value } from '.
 import type { Component } from '../io/modelFolder.js';
 import { accumulate } from '../ops/accumulate.js';
 import { adamw } from '../ops/adamw.js';
+import { cast } from '../ops/cast.js';
+import { concat } from '../ops/concat.js';
 import { gradNorm } from '../ops/gradNorm.js';
 import { mixPerSample } from '../ops/mixPerSample.js';
 import { mse } from '../ops/mse.js';
 import { multiplyAdd } from '../ops/multiplyAdd.js';
 import { randomNormal } from '../ops/randomNormal.js';
+import { recordStep, STEP_HEADER, STEP_ROW, STEP_SCALE, STEP_UNSCALE } from '../ops/recordStep.js';
 import { scale } from '../ops/scale.js';
+import { slice } from '../ops/slice.js';
 import type { ParamHooks } from '../params/paramTree.js';
 import { traceUnet, type UnetSizes } from '../pipeline/unetGraph.js';
 import { grad } from '../transform/grad.js';
@@ -35,6 +39,28 @@ export interface StepGraphOptions {
    * `gradSum`; loss: forward only.
    */
   readonly until: 'step' | 'gradients' | 'accumulate' | 'loss';
+  /** Judge and note down steps on the device (lib/ops/recordStep.ts), so that the host need not wait for each. */
+  readonly record?: StepRecording | undefined;
+}
+
+/** How steps are judged and noted down on the device. */
+export interface StepRecording {
+  /** Steps after which the scale of the loss doubles; 0: no scale, the gradients are those of the loss itself. */
+  readonly growthInterval: number;
+  /** Steps that can be noted down before the host reads them. */
+  readonly rows: number;
+  /** Samples of a step; the loss of each is noted down if there are several. */
+  readonly samples: number;
+}
+
+/** Floats of one row of a record. */
+export function rowFloats({ samples }: StepRecording): number {
+  return STEP_ROW + (samples > 1 ? samples : 0);
+}
+
+/** Floats of the state buffer `steps`. */
+export function recordFloats(recording: StepRecording): number {
+  return STEP_HEADER + recording.rows * rowFloats(recording);
 }
 
 /**
@@ -43,7 +69,8 @@ export interface StepGraphOptions {
  *
  * Inputs: `timesteps`, `signal`, `noiseWeight`, `targetSignal`, `targetNoise` [n], `activeRank` [n] i32, the conditions of
  * `traceUnet`, `lossSeed` [1] (1), `hyper` [8] (ADAMW_HYPER); drawn: `latentMean`, `latentStd` [n, h, w, c] and `latentKey`,
- * `noiseKey` [n, 4]; given: `latents`, `noise`. Results: `loss` [1], `perSample` [n], `norm` [1].
+ * `noiseKey` [n, 4]; given: `latents`, `noise`. Results: `loss` [1], `perSample` [n], `norm` [1]. With `record` the state buffer
+ * `steps` takes the place of `lossSeed`, and for accumulated batches `lossSum` that of the host's sum.
  */
 export function stepGraph(options: StepGraphOptions): Graph {
   const graph = createGraph();
@@ -51,24 +78,31 @@ export function stepGraph(options: StepGraphOptions): Graph {
   const loss = appendLoss(graph, options, adapters);
   if (options.until === 'loss') return graph;
   const leaves = adapters.leaves();
-  const gradients = grad(loss, input(graph, 'lossSeed', [1]), leaves);
+  const seed = options.record ? state(graph, 'steps', STEP_SCALE, [1], 'loss scale') : input(graph, 'lossSeed', [1]);
+  const gradients = grad(loss, seed, leaves);
   at(graph, '', 'update', () => {
     gradients.forEach((gradient, i) => {
       if (gradient !== null) settle(gradient, leaves[i]!);
     });
-    if (options.until === 'accumulate') appendAccumulation(graph, adapters.total);
-    if (options.until === 'step') appendUpdate(graph, 'grads', adapters, loss);
+    if (options.until === 'accumulate')
+      appendAccumulation(graph, adapters.total, options.record ? { loss, samples: options.record.samples } : null);
+    if (options.until === 'step') appendUpdate(graph, 'grads', adapters, loss, options.record);
   });
   return graph;
 }
 
 /**
- * The optimizer step over accumulated gradients: inputs `hyper` [8], `loss` [1]; result `norm` [1].
+ * The optimizer step over accumulated gradients: inputs `hyper` [8] and, without `record`, `loss` [1]; result `norm` [1].
  */
-export function updateGraph(adaptersOf: (graph: Graph) => TrainedAdapters): Graph {
+export function updateGraph(adaptersOf: (graph: Graph) => TrainedAdapters, record?: StepRecording): Graph {
   const graph = createGraph();
-  at(graph, '', 'update', () => appendUpdate(graph, 'gradSum', adaptersOf(graph), input(graph, 'loss', [1])));
+  const loss = record ? lossSum(graph) : input(graph, 'loss', [1]);
+  at(graph, '', 'update', () => appendUpdate(graph, 'gradSum', adaptersOf(graph), loss, record));
   return graph;
+}
+
+function lossSum(graph: Graph): Value {
+  return state(graph, 'lossSum', 0, [1], 'mean loss of the batches');
 }
 
 function appendLoss(graph: Graph, options: StepGraphOptions, adapters: TrainedAdapters): Value {
@@ -78,8 +112,9 @@ function appendLoss(graph: Graph, options: StepGraphOptions, adapters: TrainedAd
   const { latents, noise } = clean(graph, options, [n, height, width, latentChannels(unet)]);
   const noisy = mixPerSample(latents, noise, perSample('signal'), perSample('noiseWeight'));
   const target = mixPerSample(latents, noise, perSample('targetSignal'), perSample('targetNoise'));
-  const { prediction } = traceUnet(graph, unet, sizes, noisy, { cached: true, adapter: adapters.hook });
-  const losses = mse(prediction, target);
+  const sample = cast(noisy, sizes.compute ?? 'f32');
+  const { prediction } = traceUnet(graph, unet, sizes, sample, { cached: true, adapter: adapters.hook });
+  const losses = mse(cast(prediction, 'f32'), target);
   result(graph, 'loss', losses.loss);
   result(graph, 'perSample', losses.perSample);
   return losses.loss;
@@ -90,11 +125,8 @@ function latentChannels(unet: Component): number {
 }
 
 /** Latents drawn from the picture's distribution, and unit noise. */
-function clean(graph: Graph, { draws, sizes }: StepGraphOptions, shape: number[]): { latents: Value; noise: Value } {
-  if (draws === 'given') {
-    const dtype = sizes.dtype ?? 'f32';
-    return { latents: input(graph, 'latents', shape, dtype), noise: input(graph, 'noise', shape, dtype) };
-  }
+function clean(graph: Graph, { draws }: StepGraphOptions, shape: number[]): { latents: Value; noise: Value } {
+  if (draws === 'given') return { latents: input(graph, 'latents', shape), noise: input(graph, 'noise', shape) };
   const normals = (key: string): Value => randomNormal(input(graph, key, [shape[0]!, 4], 'i32'), shape);
   const mean = input(graph, 'latentMean', shape);
   const std = input(graph, 'latentStd', shape);
@@ -108,18 +140,56 @@ function settle(gradient: Value, leaf: Value): void {
   value.home = { buffer: 'grads', offset: leaf.leaf.offset };
 }
 
-function appendAccumulation(graph: Graph, total: number): void {
+function appendAccumulation(graph: Graph, total: number, recorded: { loss: Value; samples: number } | null): void {
   const sum = state(graph, 'gradSum', 0, [total], 'sum of all gradients');
   const grads = state(graph, 'grads', 0, [total], 'all gradients');
-  accumulate(sum, grads, input(graph, 'accumulate', [2]));
+  const coefficients = input(graph, 'accumulate', [2]);
+  accumulate(sum, grads, coefficients);
+  if (!recorded) return;
+  accumulate(lossSum(graph), recorded.loss, coefficients);
+  appendLosses(graph, recorded.samples);
 }
 
-function appendUpdate(graph: Graph, gradBuffer: string, adapters: TrainedAdapters, loss: Value): void {
+function batchLosses(graph: Graph, samples: number): Value {
+  return state(graph, 'batchLosses', 0, [samples], 'losses of the last samples');
+}
+
+/** Puts the losses of a batch behind those of the batches before it; the oldest go. */
+function appendLosses(graph: Graph, samples: number): void {
+  const batch = graph.results.get('perSample')!;
+  const all = concat(batchLosses(graph, samples), batch);
+  const kept = slice(all, { start: batch.shape[0]!, end: all.shape[0]! });
+  kept.home = { buffer: 'batchLosses', offset: 0 };
+}
+
+function appendUpdate(
+  graph: Graph,
+  gradBuffer: string,
+  adapters: TrainedAdapters,
+  loss: Value,
+  record: StepRecording | undefined,
+): void {
   const whole = (buffer: string): Value => state(graph, buffer, 0, [adapters.total], `all of ${buffer}`);
-  const grads = whole(gradBuffer);
+  const scaled = whole(gradBuffer);
+  const grads = record ? unscaled(scaled, record) : scaled;
   const norm = gradNorm(grads);
   result(graph, 'norm', norm);
   const hyper = input(graph, 'hyper', [8]);
-  adamw({ params: whole('params'), grads, m: whole('m'), v: whole('v'), hyper, loss, norm });
+  const verdict = record ? judged(graph, record, loss, norm) : loss;
+  adamw({ params: whole('params'), grads, m: whole('m'), v: whole('v'), hyper, loss: verdict, norm });
   adapters.afterUpdate?.(graph);
+}
+
+/** The verdict on a step, noted down with the losses of its samples. */
+function judged(graph: Graph, record: StepRecording, loss: Value, norm: Value): Value {
+  const steps = state(graph, 'steps', 0, [recordFloats(record)], 'record of steps');
+  const losses = graph.results.get('perSample') ?? batchLosses(graph, record.samples);
+  const { growthInterval, samples } = record;
+  return recordStep({ steps, loss, norm, losses: samples > 1 ? losses : null }, { growthInterval });
+}
+
+/** Takes the scale out of the gradients, in place. */
+function unscaled(grads: Value, { growthInterval }: StepRecording): Value {
+  if (growthInterval === 0) return grads;
+  return accumulate(grads, grads, state(grads.graph, 'steps', STEP_UNSCALE, [2], 'inverse loss scale'));
 }

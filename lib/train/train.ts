@@ -1,11 +1,11 @@
 import { resolve } from 'node:path';
 
-import type { DeviceInfo, StepEvent } from './events.js';
-import { failNonFinite } from './nonFinite.js';
+import type { DeviceInfo } from './events.js';
 import { type ResolvedTrainOptions, resolveTrainOptions, type TrainOptions } from './options.js';
 import { type PreparedRun, prepareRun } from './prepareRun.js';
 import { samplePictures } from './samples.js';
 import { saveRun } from './saveRun.js';
+import { blockEnd, type LastStep, median, takeBlock, takeStep } from './steps.js';
 import { type RunControl, startRun, type TrainingRun } from './trainingRun.js';
 import { openWatch, type Watch } from './watch.js';
 
@@ -79,11 +79,6 @@ async function runTraining(options: ResolvedTrainOptions, control: RunControl): 
   }
 }
 
-interface LastStep {
-  step: number;
-  loss: number;
-}
-
 function summary(run: PreparedRun, watch: Watch | null): WatchSummary | null {
   if (!watch) return null;
   const { best, copyingFrom } = watch.verdict;
@@ -102,8 +97,9 @@ async function takeSteps(run: PreparedRun, control: RunControl): Promise<LastSte
   let saved = run.stepsBefore;
   while (last.step < steps && !control.stopRequested) {
     control.signal.throwIfAborted();
-    last = await takeStep(run, control, last.step + 1, times);
-    if (times.length === STEPS_TO_FORECAST) {
+    const known = times.length;
+    last = await takeSome(run, control, last.step, times);
+    if (known < STEPS_TO_FORECAST && times.length >= STEPS_TO_FORECAST) {
       const seconds = Math.round((median(times) * (steps - first)) / 1000);
       control.emit({ type: 'forecast', memory: run.neededBytes, seconds });
     }
@@ -122,41 +118,13 @@ async function takeSteps(run: PreparedRun, control: RunControl): Promise<LastSte
   return { ...last, watch: summary(run, watch) };
 }
 
+/** The next step, or on a device with a queue the next few. */
+function takeSome(run: PreparedRun, control: RunControl, done: number, times: number[]): Promise<LastStep> {
+  if (!run.trainer.queue) return takeStep(run, control, done + 1, times);
+  return takeBlock(run, control, { first: done + 1, last: blockEnd(run.options, done, times) }, times);
+}
+
 async function saveCheckpoint(run: PreparedRun, control: RunControl, step: number): Promise<void> {
   await saveRun(run, step, { checkpoint: true, signal: control.signal });
   control.emit({ type: 'checkpoint', step, path: run.folder.checkpointPath(step) });
-}
-
-function median(values: readonly number[]): number {
-  return [...values].sort((a, b) => a - b)[values.length >> 1]!;
-}
-
-async function takeStep(run: PreparedRun, control: RunControl, step: number, times: number[]): Promise<LastStep> {
-  const { options, folder, trainer } = run;
-  const batches = run.draw(step);
-  const feeds = batches.map((b) => ({ ...b.feeds, ...run.pictureFeeds(b.pictures) }));
-  const from = performance.now();
-  const { loss, norm, perSample } = await trainer.step(step, feeds);
-  const stepMs = performance.now() - from;
-  if (!Number.isFinite(loss) || !Number.isFinite(norm)) await failNonFinite(run, control, { step, feeds, loss });
-  times.push(stepMs);
-  const memory = run.memory();
-  const event: StepEvent = {
-    type: 'step',
-    step,
-    steps: options.steps,
-    loss,
-    timesteps: batches.flatMap((b) => b.timesteps),
-    activeRanks: batches.flatMap((b) => b.activeRanks),
-    learningRate: options.learningRate,
-    stepMs,
-    etaMs: median(times.slice(-20)) * (options.steps - step),
-    memory,
-  };
-  const { timesteps, activeRanks, learningRate } = event;
-  const losses = perSample.length > 1 ? { losses: perSample } : {};
-  const rounded = Math.round(stepMs * 100) / 100;
-  folder.log({ step, loss, norm, timesteps, activeRanks, ...losses, learningRate, stepMs: rounded });
-  control.emit(event);
-  return { step, loss };
 }

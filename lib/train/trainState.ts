@@ -11,8 +11,12 @@ import {
 } from '../io/safetensors.js';
 import type { FlatLayout } from '../params/flatLayout.js';
 import { ensureState, type Session } from '../pipeline/session.js';
+import type { LossScale } from './stepRecord.js';
 
 const FORMAT = '1';
+
+/** Scale of the loss and finite steps since it changed, [2]; in float16 runs only. */
+const LOSS_SCALE = 'lossScale';
 
 /** Values of one tensor of the file: a buffer is cut into pieces, so that JavaScript never holds a whole one. */
 const PIECE = 2 ** 22;
@@ -22,6 +26,8 @@ export interface SavedState {
   readonly file: SafetensorsFile;
   /** Steps finished. */
   readonly step: number;
+  /** Of a run in float16. */
+  readonly lossScale: LossScale | null;
 }
 
 function fingerprint(layout: FlatLayout): string {
@@ -54,7 +60,7 @@ function stateNames(session: Session): string[] {
 
 /**
  * Writes the state of a run after `step` steps: whole or not at all.
- * @param signal ends the writing between two pieces
+ * @param options signal ends the writing between two pieces
  * @throws FileWriteError; NonFiniteError for values that no run could go on with; the reason of the signal
  */
 export async function saveTrainState(
@@ -62,7 +68,7 @@ export async function saveTrainState(
   session: Session,
   layout: FlatLayout,
   step: number,
-  signal?: AbortSignal,
+  { signal, lossScale }: { signal?: AbortSignal | undefined; lossScale?: LossScale | null } = {},
 ): Promise<void> {
   const names = stateNames(session);
   const metadata = { format: FORMAT, step: `${step}`, layout: fingerprint(layout), buffers: names.join() };
@@ -77,7 +83,18 @@ export async function saveTrainState(
       return { key, dtype: 'F32', shape: [count], data };
     }),
   );
+  if (lossScale) {
+    const data = (): Float32Array => Float32Array.of(lossScale.scale, lossScale.good);
+    tensors.push({ key: LOSS_SCALE, dtype: 'F32', shape: [2], data });
+  }
   await writeSafetensors(path, tensors, metadata);
+}
+
+function readLossScale({ tensors }: SafetensorsFile): LossScale | null {
+  const ref = tensors.get(LOSS_SCALE);
+  if (!ref) return null;
+  const [scale, good] = readTensorFloat32(ref);
+  return { scale: scale!, good: good! };
 }
 
 function notFinite(buffer: string, step: number): NonFiniteError {
@@ -112,7 +129,7 @@ export function openTrainState(path: string, layout: FlatLayout): SavedState {
     );
   }
   for (const piece of savedPieces(file, layout)) expectPiece(file, piece);
-  return { file, step };
+  return { file, step, lossScale: readLossScale(file) };
 }
 
 function savedPieces(file: SafetensorsFile, layout: FlatLayout): Piece[] {

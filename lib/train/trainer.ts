@@ -1,11 +1,13 @@
-import type { Program } from '../addon/surface.js';
+import type { Program, RunOptions } from '../addon/surface.js';
 import type { Graph } from '../graph/graph.js';
 import type { Component } from '../io/modelFolder.js';
-import { type Feeds, loadProgram, readResult, type Session, writeAll } from '../pipeline/session.js';
+import { type Feeds, loadProgram, readResult, type Session } from '../pipeline/session.js';
 import type { UnetSizes } from '../pipeline/unetGraph.js';
 import { makePlan } from '../plan/makePlan.js';
 import { type BudgetedPlan, planWithin } from '../plan/memoryBudget.js';
-import { stepGraph, type TrainedAdapters, updateGraph } from './stepGraph.js';
+import type { Target } from '../plan/target.js';
+import { type StepRecording, stepGraph, type TrainedAdapters, updateGraph } from './stepGraph.js';
+import { clearRecord, type LossScale, readLossScale, type StepRecord, takeRecord } from './stepRecord.js';
 
 /** AdamW's settings; betas 0.9 and 0.999 and eps 1e-8 are torch's defaults. */
 export interface OptimizerSettings {
@@ -28,6 +30,8 @@ export interface TrainerOptions {
   readonly optimizer: OptimizerSettings;
   /** Bytes that everything together may take. */
   readonly memory?: number | undefined;
+  /** Judge and note down steps on the device. */
+  readonly record?: StepRecording | undefined;
 }
 
 /** What one optimizer step gave. */
@@ -53,7 +57,21 @@ export interface Trainer {
    * @param check names the op that first gives an infinite value or NaN; slower
    */
   step(step: number, batches: readonly Feeds[], check?: boolean): Promise<StepResult>;
+  /** Where the device notes its steps down; null where the host sees each. */
+  readonly queue: StepQueue | null;
   dispose(): void;
+}
+
+/** Steps that follow each other on the device while the host prepares the next ones. */
+export interface StepQueue {
+  /** The same as `Trainer.step`, without an answer. @param wait for this step and all before it */
+  push(step: number, batches: readonly Feeds[], wait: boolean): Promise<void>;
+  /** What the steps since the last call noted down, at most MOST_QUEUED. */
+  take(): StepRecord;
+  /** As the next step will have it; null where gradients are not scaled. */
+  lossScale(): LossScale | null;
+  /** Forgets a failed step and what follows it. */
+  reset(lossScale: LossScale | null): void;
 }
 
 /** The eight numbers of ADAMW_HYPER for one step. */
@@ -63,17 +81,61 @@ export function adamwHyper(settings: OptimizerSettings, step: number): Float32Ar
 }
 
 /** Plans the step, within a budget if there is one. */
-export function planStep(options: Omit<TrainerOptions, 'optimizer'>, threads: number): BudgetedPlan {
-  if (options.accumulate === 1) return planWithin(stepGraph({ ...options, until: 'step' }), threads, options.memory);
+export function planStep(options: Omit<TrainerOptions, 'optimizer'>, target: Target): BudgetedPlan {
+  if (options.accumulate === 1) return planWithin(stepGraph({ ...options, until: 'step' }), target, options.memory);
   const graph = stepGraph({ ...options, until: 'accumulate' });
-  return planWithin(graph, threads, options.memory, momentBytes(graph, options.adapters));
+  return planWithin(graph, target, options.memory, updateBytes(graph, options));
 }
 
 /** Bytes of the state that only the update reads. */
-function momentBytes(step: Graph, adapters: TrainerOptions['adapters']): number {
+function updateBytes(step: Graph, { adapters, record }: Pick<TrainerOptions, 'adapters' | 'record'>): number {
   const read = makePlan(step, 1).stateBytes;
-  const update = [...makePlan(updateGraph(adapters), 1).stateBytes];
+  const update = [...makePlan(updateGraph(adapters, record), 1).stateBytes];
   return update.reduce((sum, [name, bytes]) => (read.has(name) ? sum : sum + bytes), 0);
+}
+
+/** The programs of a step, and inputs that are written only when they change. */
+interface StepPrograms {
+  readonly program: Program;
+  readonly update: Program | null;
+  readonly write: (program: Program, feeds: Feeds) => void;
+}
+
+/** Leaves out arrays that were written last: nobody changes an array that was fed. */
+function writeChanged(): StepPrograms['write'] {
+  const written = new Map<Program, Map<string, unknown>>();
+  return (program, feeds) => {
+    const known = written.get(program) ?? new Map<string, unknown>();
+    written.set(program, known);
+    for (const [name, values] of Object.entries(feeds)) {
+      if (known.get(name) === values) continue;
+      program.write(name, values);
+      known.set(name, values);
+    }
+  };
+}
+
+/** Hears of each batch once it has run. */
+type OnBatch = (i: number, program: Program) => void;
+
+/** Runs the batches of one step and its update, all with the same options. */
+async function runStep(
+  { program, update, write }: StepPrograms,
+  hyper: Float32Array,
+  batches: readonly Feeds[],
+  { run, lossOf, onBatch }: { run: (last: boolean) => RunOptions; lossOf?: () => number; onBatch?: OnBatch },
+): Promise<void> {
+  for (const [i, feeds] of batches.entries()) {
+    if (update) program.write('accumulate', Float32Array.of(i === 0 ? 0 : 1, 1 / batches.length));
+    else program.write('hyper', hyper);
+    write(program, feeds);
+    await program.run(run(!update));
+    onBatch?.(i, program);
+  }
+  if (!update) return;
+  update.write('hyper', hyper);
+  if (lossOf) update.write('loss', Float32Array.of(lossOf()));
+  await update.run(run(true));
 }
 
 /**
@@ -83,42 +145,47 @@ function momentBytes(step: Graph, adapters: TrainerOptions['adapters']): number 
 export async function createTrainer(
   session: Session,
   options: TrainerOptions,
-  planned: BudgetedPlan = planStep(options, session.threads),
+  planned: BudgetedPlan = planStep(options, session.target),
 ): Promise<Trainer> {
-  const { accumulate, optimizer, unet } = options;
+  const { accumulate, optimizer, unet, record } = options;
   const program = await loadProgram(session, planned.plan, [unet]);
-  const update =
-    accumulate === 1 ? null : await loadProgram(session, makePlan(updateGraph(options.adapters), session.threads), []);
-  program.write('lossSeed', Float32Array.of(1));
-  const runBatch = async (feeds: Feeds, check: boolean): Promise<{ loss: number; perSample: Float32Array }> => {
-    writeAll(program, feeds);
-    await program.run({ check });
-    return { loss: readResult(program, 'loss')[0]!, perSample: readResult(program, 'perSample') };
-  };
-  const accumulated = async (step: number, batches: readonly Feeds[], check: boolean): Promise<StepResult> => {
-    const perSample: number[] = [];
-    let loss = 0;
-    for (const [i, feeds] of batches.entries()) {
-      program.write('accumulate', Float32Array.of(i === 0 ? 0 : 1, 1 / batches.length));
-      const result = await runBatch(feeds, check);
-      perSample.push(...result.perSample);
-      loss += result.loss / batches.length;
-    }
-    writeAll(update!, { hyper: adamwHyper(optimizer, step), loss: Float32Array.of(loss) });
-    await update!.run({ check });
-    return { loss, perSample, norm: readResult(update!, 'norm')[0]! };
-  };
+  const graph = accumulate === 1 ? null : updateGraph(options.adapters, record);
+  const update = graph && (await loadProgram(session, makePlan(graph, session.target), []));
+  const programs = { program, update, write: writeChanged() };
+  if (!record) program.write('lossSeed', Float32Array.of(1));
+  else clearRecord(session, record, null);
   return {
     planned,
-    feed: (feeds) => writeAll(program, feeds),
-    feedUpdate: (feeds) => writeAll(update ?? program, feeds),
+    feed: (feeds) => programs.write(program, feeds),
+    feedUpdate: (feeds) => programs.write(update ?? program, feeds),
     step: async (step, batches, check = false) => {
-      if (accumulate !== 1) return accumulated(step, batches, check);
-      program.write('hyper', adamwHyper(optimizer, step));
-      const { loss, perSample } = await runBatch(batches[0]!, check);
-      return { loss, perSample: [...perSample], norm: readResult(program, 'norm')[0]! };
+      const perSample: number[] = [];
+      let loss = 0;
+      const onBatch: OnBatch = () => {
+        perSample.push(...readResult(program, 'perSample'));
+        loss += readResult(program, 'loss')[0]! / batches.length;
+      };
+      const lossOf = record ? {} : { lossOf: () => loss };
+      await runStep(programs, adamwHyper(optimizer, step), batches, { run: () => ({ check }), onBatch, ...lossOf });
+      return { loss, perSample, norm: readResult(update ?? program, 'norm')[0]! };
     },
+    queue: record ? stepQueue(session, programs, options, record) : null,
     dispose: () => disposeAll(program, update),
+  };
+}
+
+function stepQueue(
+  session: Session,
+  programs: StepPrograms,
+  { optimizer }: TrainerOptions,
+  record: StepRecording,
+): StepQueue {
+  return {
+    push: (step, batches, wait) =>
+      runStep(programs, adamwHyper(optimizer, step), batches, { run: (last) => ({ queue: !(wait && last) }) }),
+    take: () => takeRecord(session, record),
+    lossScale: () => readLossScale(session, record),
+    reset: (lossScale) => clearRecord(session, record, lossScale),
   };
 }
 

@@ -120,7 +120,7 @@ export interface Watch {
 
 async function openMeter(run: PreparedRun, control: RunControl): Promise<Meter> {
   const { model, layout, side, session, options } = run;
-  const sizes = stepSizes(model, side, 1);
+  const sizes = stepSizes(model, side, 1, session.compute);
   const adapters = adaptersOf(layout, false);
   const graph = stepGraph({ unet: model.unet, sizes, adapters, draws: 'drawn', until: 'loss' });
   const { draws, samples, prompt } = options.watch!;

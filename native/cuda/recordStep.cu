@@ -1,6 +1,6 @@
-// Judges one optimizer step and writes it down, in place on steps [8 + 4 rows] float32:
+// Judges one optimizer step and writes it down, in place on steps [8 + rows (4 + samples)] float32:
 //   0, 1 / scale, scale, good steps since the scale changed, failed (0 or NaN), rows written, unused, unused,
-//   rows of loss, norm, scale, 1 where the step was skipped.
+//   rows of loss, norm, scale, 1 where the step was skipped, and the loss of each sample if these are given.
 // verdict is 0 for a step to be applied and NaN for any other. One thread; see lib/ops/recordStep.ts.
 #include "context.h"
 #include "launch.h"
@@ -14,16 +14,25 @@ constexpr float kLargestScale = 0x1p24f;
 
 __device__ bool finite(float x) { return x - x == 0; }
 
-__global__ void recordKernel(float* steps, int64_t size, const float* lossAt, const float* normAt, float* verdict, float interval) {
+struct Record {
+  float* steps;
+  int64_t size;
+  const float* losses;
+  int64_t samples;
+};
+
+__global__ void recordKernel(Record record, const float* lossAt, const float* normAt, float* verdict, float interval) {
+  float* const steps = record.steps;
   const float loss = *lossAt, norm = *normAt, nan = __builtin_nanf("");
   float scale = steps[2], good = steps[3], failed = steps[4], count = steps[5];
   const bool applied = finite(loss) && finite(norm) && failed == 0;
-  const int64_t row = 8 + 4 * static_cast<int64_t>(count);
-  if (row + 4 <= size) {
+  const int64_t row = 8 + (4 + record.samples) * static_cast<int64_t>(count);
+  if (row + 4 + record.samples <= record.size) {
     steps[row] = loss;
     steps[row + 1] = norm;
     steps[row + 2] = scale;
     steps[row + 3] = applied ? 0.f : 1.f;
+    for (int64_t i = 0; i < record.samples; i++) steps[row + 4 + i] = record.losses[i];
     count += 1;
   }
   if (applied) {
@@ -52,8 +61,9 @@ __global__ void recordKernel(float* steps, int64_t size, const float* lossAt, co
 }  // namespace
 
 void recordStep(const Call& call, Context& context) {
-  launch(context, recordKernel, 1, 1, call.out[0].f32(), call.out[0].size(), call.in[1].f32(), call.in[2].f32(), call.out[1].f32(),
-         static_cast<float>(call.attr[0]));
+  const Tensor &steps = call.out[0], &losses = call.in[3];
+  const Record record{steps.f32(), steps.size(), losses.f32(), losses.present() ? losses.size() : 0};
+  launch(context, recordKernel, 1, 1, record, call.in[1].f32(), call.in[2].f32(), call.out[1].f32(), static_cast<float>(call.attr[0]));
 }
 
 }  // namespace tlora::cuda

@@ -101,7 +101,12 @@ describe('progress', () => {
   it('tells of phases, device, time and samples', () => {
     const { progress, shown } = record(false);
     progress.event({ type: 'phase', phase: 'load' });
-    progress.event({ type: 'device', device: { kind: 'cpu', name: 'EPYC' }, reason: 'no NVIDIA driver' });
+    progress.event({
+      type: 'device',
+      device: { kind: 'cpu', name: 'EPYC' },
+      precision: 'fp32',
+      reason: 'no NVIDIA driver',
+    });
     progress.event({ type: 'forecast', memory: 1, seconds: 90 });
     progress.event({ type: 'sample', step: 5, prompt: 'p', path: 's.png' });
     progress.event({ type: 'step', picture: 0, pictures: 2, step: 1, steps: 25, stepMs: 100, etaMs: 5000 });

@@ -9,6 +9,7 @@ import { expectGenerationMemory, generationBytes } from '../../lib/generate/memo
 import { savePicture } from '../../lib/generate/pictureFile.js';
 import { startNoise } from '../../lib/generate/pictures.js';
 import { readPngText } from '../../lib/io/image.js';
+import { planDevice } from '../../lib/pipeline/device.js';
 import { openModel } from '../../lib/pipeline/openModel.js';
 import { setupAdapters } from '../../lib/train/adapterSetup.js';
 
@@ -78,7 +79,13 @@ describe('predictionGraph', () => {
 });
 
 describe('the memory of generating', () => {
-  const sizes = { width: 128, height: 128, guidance: 5, adapter: undefined, threads: 2 };
+  const sizes = {
+    width: 128,
+    height: 128,
+    guidance: 5,
+    adapter: undefined,
+    device: planDevice('cpu', { threads: 2, precision: undefined }),
+  };
 
   it('is known before: more for larger pictures, less without guidance', () => {
     const bytes = generationBytes(model, sizes);

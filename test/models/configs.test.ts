@@ -170,6 +170,7 @@ describe('readAutoencoderConfig', () => {
       useQuantConv: true,
       usePostQuantConv: true,
       scalingFactor: 0.13025,
+      forceUpcast: true,
       downscale: 8,
     });
   });

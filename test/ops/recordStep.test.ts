@@ -6,17 +6,32 @@ import { evaluate } from '../support/evaluate.js';
 const { NaN: NAN, POSITIVE_INFINITY: INF } = Number;
 
 /** `steps` after each of some [loss, norm], and the verdicts. */
-function run(start: { scale: number; rows: number; growth: number }, given: [number, number][]) {
-  let steps = [0, 1 / start.scale, start.scale, 0, 0, 0, 0, 0, ...Array<number>(4 * start.rows).fill(0)];
+function run(start: { scale: number; rows: number; growth: number; losses?: number[] }, given: [number, number][]) {
+  let steps = [
+    0,
+    1 / start.scale,
+    start.scale,
+    0,
+    0,
+    0,
+    0,
+    0,
+    ...Array<number>((4 + (start.losses?.length ?? 0)) * start.rows).fill(0),
+  ];
   const verdicts = given.map(([loss, norm]) => {
     const values = {
       steps: { shape: [steps.length], values: steps },
       loss: { shape: [1], values: [loss] },
       norm: { shape: [1], values: [norm] },
+      ...(start.losses && { losses: { shape: [start.losses.length], values: start.losses } }),
     };
     const outputs = evaluate(
       values,
-      (v) => recordStep(v.steps!, v.loss!, v.norm!, start.growth).node!.outputs as never,
+      (v) =>
+        recordStep(
+          { steps: v.steps!, loss: v.loss!, norm: v.norm!, losses: v.losses ?? null },
+          { growthInterval: start.growth },
+        ).node!.outputs as never,
     );
     steps = outputs[0]!;
     return outputs[1]![0]!;
@@ -65,6 +80,14 @@ describe('recordStep', () => {
     expect(run({ scale: 8, rows: 1, growth: 5 }, [[NAN, 1]]).header[3]).toBeNaN();
   });
 
+  it('writes down the losses of the samples', () => {
+    const { rows } = run({ scale: 1, rows: 2, growth: 0, losses: [3, 5] }, [
+      [4, 1],
+      [4, 2],
+    ]);
+    expect(rows).toEqual([4, 1, 1, 0, 3, 5, 4, 2, 1, 0, 3, 5]);
+  });
+
   it('lets the scale grow to 2^24', () => {
     expect(
       run({ scale: 2 ** 23, rows: 1, growth: 1 }, [
@@ -77,7 +100,9 @@ describe('recordStep', () => {
   it('refuses a buffer of another form', () => {
     const graph = createGraph();
     const one = input(graph, 'one', [1]);
-    const message = '[recordStep] shape of steps: expected [8 + 4 · rows], got [10]';
-    expect(() => recordStep(input(graph, 's', [10]), one, one, 0)).toThrow(message);
+    const message = '[recordStep] shape of steps: expected [8 + rows · 4], got [10]';
+    expect(() =>
+      recordStep({ steps: input(graph, 's', [10]), loss: one, norm: one, losses: null }, { growthInterval: 0 }),
+    ).toThrow(message);
   });
 });

@@ -1,12 +1,13 @@
 import type { Meaning } from '../interpreter.js';
 
-const recordStep: Meaning = ([steps, loss, norm], { growthInterval }) => {
+const recordStep: Meaning = ([steps, loss, norm, losses], { growthInterval }) => {
   const after = steps!.data.slice();
   const [l, n] = [loss!.data[0]!, norm!.data[0]!];
   let [, , scale, good, failed, count] = after as unknown as [number, number, number, number, number, number];
   const finite = Number.isFinite(l) && Number.isFinite(n);
   const applied = finite && failed === 0;
-  if (8 + 4 * count < after.length) after.set([l, n, scale, applied ? 0 : 1], 8 + 4 * count++);
+  const row = [l, n, scale, applied ? 0 : 1, ...(losses?.data ?? [])];
+  if (8 + row.length * count < after.length) after.set(row, 8 + row.length * count++);
   const dynamic = growthInterval! > 0;
   if (applied) {
     good++;

@@ -1,0 +1,44 @@
+// The algorithms that a CUDA device's libraries choose: the same ones give the same bits, so a run keeps them and goes on with them.
+import { existsSync } from 'node:fs';
+import { DeviceError } from '../errors.js';
+import { writeFileAtomic } from '../io/atomicFile.js';
+import { readJsonObject } from '../io/jsonFile.js';
+import type { Session } from '../pipeline/session.js';
+import type { RunFolder } from './runFolder.js';
+import type { RunControl } from './trainingRun.js';
+
+/** As the engine gives them (Engine.choices), '' for none: of the encoding of pictures and prompts, and of training. */
+export interface Algorithms {
+  readonly encode: string;
+  readonly train: string;
+}
+
+/** Those of the run in a folder. @throws FileFormatError */
+export function readAlgorithms({ algorithmsPath }: RunFolder): Algorithms {
+  if (!existsSync(algorithmsPath)) return { encode: '', train: '' };
+  const { encode, train } = readJsonObject(algorithmsPath);
+  const text = (value: unknown): string => (value === undefined ? '' : JSON.stringify(value));
+  return { encode: text(encode), train: text(train) };
+}
+
+/** Writes them, where there are any. @throws FileWriteError */
+export async function writeAlgorithms({ algorithmsPath }: RunFolder, { encode, train }: Algorithms): Promise<void> {
+  if (encode === '' && train === '') return;
+  const parsed = (text: string): unknown => (text === '' ? undefined : JSON.parse(text));
+  await writeFileAtomic(
+    algorithmsPath,
+    `${JSON.stringify({ encode: parsed(encode), train: parsed(train) }, null, 2)}\n`,
+  );
+}
+
+/** Goes on with algorithms chosen earlier; on another device, or with other libraries, says so and lets them choose anew. */
+export function useAlgorithms({ engine }: Session, chosen: string, { emit }: Pick<RunControl, 'emit'>): void {
+  if (chosen === '') return;
+  try {
+    engine.useChoices(chosen);
+  } catch (error) {
+    if (!(error instanceof DeviceError)) throw error;
+    const message = `the steps from here on may differ in their last bits from those of an uninterrupted run: ${error.message}`;
+    emit({ type: 'warning', code: 'ALGORITHMS_CHANGED', message });
+  }
+}

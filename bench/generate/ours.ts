@@ -7,6 +7,7 @@ import type { TensorToWrite } from '../../lib/io/safetensors.js';
 import { readUnetConfig } from '../../lib/models/unetConfig.js';
 import { toChannelsFirst } from '../../lib/pipeline/channelsLast.js';
 import { prepareConditions } from '../../lib/pipeline/conditions.js';
+import { planDevice } from '../../lib/pipeline/device.js';
 import { expectMemory } from '../../lib/pipeline/freeMemory.js';
 import { openModel } from '../../lib/pipeline/openModel.js';
 import { openSession, type Session } from '../../lib/pipeline/session.js';
@@ -69,7 +70,7 @@ export async function openOurGeneration(settings: GenerationSettings): Promise<O
   const plan = makePlan(predictionGraph(model.unet, { ...sizes, batch: rows }), threads);
   const forecast = memoryForecast(plan);
   expectMemory(
-    { kind: 'cpu', name: 'CPU' },
+    planDevice('cpu', { threads: threads, precision: undefined }),
     forecast.totalBytes,
     (free) => `Only ${free} are free: close other programs or choose a smaller shape.`,
   );

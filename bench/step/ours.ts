@@ -4,6 +4,7 @@ import type { TensorToWrite } from '../../lib/io/safetensors.js';
 import { readUnetConfig } from '../../lib/models/unetConfig.js';
 import { toChannelsFirst } from '../../lib/pipeline/channelsLast.js';
 import { prepareConditions } from '../../lib/pipeline/conditions.js';
+import { planDevice } from '../../lib/pipeline/device.js';
 import { expectMemory } from '../../lib/pipeline/freeMemory.js';
 import { openModel } from '../../lib/pipeline/openModel.js';
 import { ensureState, type Feeds, loadProgram, openSession, readResult, writeAll } from '../../lib/pipeline/session.js';
@@ -70,7 +71,7 @@ export async function openOurStep(settings: StepSettings): Promise<OurStep> {
   const options = { unet: model.unet, sizes, adapters, draws: 'given' as const, accumulate: 1 };
   const { plan, forecast } = planStep(options, settings.threads);
   expectMemory(
-    { kind: 'cpu', name: 'CPU' },
+    planDevice('cpu', { threads: settings.threads, precision: undefined }),
     forecast.totalBytes,
     (free) => `Only ${free} are free: close other programs or choose a smaller shape.`,
   );

@@ -44,5 +44,5 @@ export function expectGenerationMemory(model: OpenModel, { memory, ...sizes }: G
       hint: `Allow --memory ${formatBytes(needed)}, or lower --size.`,
     });
   }
-  expectMemory(sizes.device.info, needed, () => 'Close other programs, or lower --size.');
+  expectMemory(sizes.device, needed, () => 'Close other programs, or lower --size.');
 }

@@ -38,9 +38,8 @@ const LEAST_CAPABILITY = 8;
 const usable = ({ capability }: CudaDevice): boolean => Number(capability) >= LEAST_CAPABILITY;
 
 /** One line that names a CUDA device. */
-export function deviceText({ index, name, capability, freeBytes, memoryBytes }: CudaDevice): string {
-  const memory = `${formatBytes(freeBytes)} free of ${formatBytes(memoryBytes)}`;
-  return `cuda:${index} ${name}, compute capability ${capability}, ${memory}`;
+export function deviceText({ index, name, capability, memoryBytes }: CudaDevice): string {
+  return `cuda:${index} ${name}, compute capability ${capability}, ${formatBytes(memoryBytes)}`;
 }
 
 /** Why no CUDA device can be used. */
@@ -135,13 +134,4 @@ export function planDevice(
     return cpuDevice(threads, { cpu: [], cuda: { found: false, reason: '', devices: [] } }, 'asked for', precision);
   const index = Number(/\d+$/.exec(wish)?.[0] ?? 0);
   return cudaDevice(threads, { index, name: 'CUDA', workspaceBytes: CUDA_WORKSPACE_BYTES }, 'asked for', precision);
-}
-
-/** Bytes that are free on a CUDA device now. */
-export function freeDeviceMemory({ index }: DeviceInfo): number {
-  return (
-    loadAddon()
-      .info()
-      .cuda.devices.find((device) => device.index === index)?.freeBytes ?? 0
-  );
 }

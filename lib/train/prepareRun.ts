@@ -122,7 +122,7 @@ function outline(options: ResolvedTrainOptions, control: RunControl): Outline {
   };
   const planned = planRun(trainerOptions, phases);
   expectMemory(
-    info,
+    device,
     planned.neededBytes,
     (free) =>
       `Close other programs, give --memory ${free} to recompute instead of keeping, or lower --resolution, --batch or --rank.`,

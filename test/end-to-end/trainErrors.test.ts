@@ -188,7 +188,12 @@ describe('an input that cannot be used', () => {
     ['a model without index', () => ({ model: photo('no index') }), FileFormatError, /model_index\.json/],
     ['a truncated file', () => ({ model: photo('cut off') }), FileFormatError, /vae.diffusion_pytorch_model/],
     ['no vocabulary', () => ({ model: photo('no tokenizer') }), FileFormatError, /vocab\.json/],
-    ['no CUDA', () => ({ device: 'cuda' }), DeviceError, /device: expected one that this build can use, got cuda/],
+    [
+      'no such device',
+      () => ({ device: 'cuda:99' }),
+      DeviceError,
+      /device: expected one that can be used, got cuda:99/,
+    ],
     ['a resolution between', () => ({ resolution: 100 }), ConfigError, /expected a multiple of 8 .* got 100\nUse 104/s],
     ['too small a resolution', () => ({ resolution: 8 }), ConfigError, /resolution/],
     ['a minimum above the rank', () => ({ minRank: 5 }), ConfigError, /minRank: expected at most the rank, 4, got 5/],

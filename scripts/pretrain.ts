@@ -45,11 +45,11 @@ function readArguments() {
   if (out === undefined) throw new Error(`--out: expected a folder\n\n${USAGE}`);
   const minutes = number('minutes', /^\d+(\.\d+)?$/);
   const [steps, threads] = [number('steps', /^[1-9]\d*$/), number('threads', /^[1-9]\d*$/)!];
-  return { stage, out, model, minutes, steps, device: () => float32Device(values, threads) } as const;
+  return { stage, out, model, minutes, steps, threads, device: () => float32Device(values, threads) } as const;
 }
 
 async function main(): Promise<void> {
-  const { stage, out, model, minutes, steps, device } = readArguments();
+  const { stage, out, model, minutes, steps, threads, device } = readArguments();
   const plan = miniPlan(MINI_SETTINGS);
   if (stage === 'export') {
     await exportModel(plan, out, model ?? `${out}/model`);
@@ -59,6 +59,7 @@ async function main(): Promise<void> {
   for (const name of ['SIGINT', 'SIGTERM'] as const) process.once(name, () => stop.abort());
   const options = {
     dir: out,
+    threads,
     device: device(),
     untilStep: steps,
     untilTime: minutes === undefined ? undefined : Date.now() + minutes * 60_000,

@@ -46,7 +46,7 @@ function readArguments() {
   if (values.out === undefined && !values.verify) throw new Error(`--out: expected a folder\n\n${USAGE}`);
   const minutes = number('minutes', /^\d+(\.\d+)?$/);
   const [steps, threads] = [number('steps', /^[1-9]\d*$/), number('threads', /^[1-9]\d*$/)!];
-  return { ...values, dir: values.out ?? '', minutes, steps, device: float32Device(values, threads) };
+  return { ...values, dir: values.out ?? '', minutes, steps, threads, device: float32Device(values, threads) };
 }
 
 /** Numbers of a line with four digits. */
@@ -54,11 +54,12 @@ function shown(line: object): string {
   return JSON.stringify(line, (_key, value) => (typeof value === 'number' ? Number(value.toPrecision(4)) : value));
 }
 
-async function train({ dir, minutes, steps, device }: ReturnType<typeof readArguments>): Promise<boolean> {
+async function train({ dir, minutes, steps, threads, device }: ReturnType<typeof readArguments>): Promise<boolean> {
   const stop = new AbortController();
   for (const name of ['SIGINT', 'SIGTERM'] as const) process.once(name, () => stop.abort());
   const { step, finished } = await trainEvaluators(EVALUATOR_SETTINGS, {
     dir,
+    threads,
     device,
     untilStep: steps,
     untilTime: minutes === undefined ? undefined : Date.now() + minutes * 60_000,
@@ -71,16 +72,16 @@ async function train({ dir, minutes, steps, device }: ReturnType<typeof readArgu
 
 async function main(): Promise<void> {
   const given = readArguments();
-  const { dir, to, device } = given;
+  const { dir, to, threads, device } = given;
   if (given.verify) {
-    const { measured, problems } = await verifyEvaluators({ dir: to, device });
+    const { measured, problems } = await verifyEvaluators({ dir: to, threads, device });
     console.log(shown(measured));
     for (const problem of problems) console.error(problem);
     process.exitCode = problems.length === 0 ? 0 : 1;
     return;
   }
   if (!given.export && !(await train(given))) return;
-  console.log(shown(await exportEvaluators(EVALUATOR_SETTINGS, { dir, to, device })));
+  console.log(shown(await exportEvaluators(EVALUATOR_SETTINGS, { dir, to, threads, device })));
 }
 
 await main();

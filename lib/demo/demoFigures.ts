@@ -49,7 +49,7 @@ export async function judgeSides(
   },
 ): Promise<ReportTable> {
   const { training, prompts, seconds, threads } = settings;
-  const evaluators = await openEvaluators({ dir: settings.evaluators, device: threads });
+  const evaluators = await openEvaluators({ dir: settings.evaluators, threads });
   try {
     const concept = conceptOf(training);
     const reference = concept === null ? await ownReference(evaluators, training) : conceptReference(concept);

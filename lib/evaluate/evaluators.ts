@@ -35,14 +35,16 @@ export async function readerOf(
  */
 export async function openEvaluators({
   dir = EVALUATORS_DIR,
-  device = availableParallelism(),
+  threads = availableParallelism(),
+  device,
 }: {
   dir?: string | undefined;
-  /** What computes in float32, or the number of threads of the CPU; default all of them. */
-  device?: number | ComputeDevice | undefined;
+  threads?: number | undefined;
+  /** What computes in float32; default the CPU. */
+  device?: ComputeDevice | undefined;
 } = {}): Promise<Evaluators> {
   const files = openEvaluatorFiles(dir);
-  return { ...(await readerOf(files, files.config.sizes, device)), config: files.config };
+  return { ...(await readerOf(files, files.config.sizes, device ?? threads)), config: files.config };
 }
 
 export interface Verification {
@@ -72,7 +74,7 @@ function differences(config: GateFigures, measured: GateFigures): string[] {
  * @param sizes of the measurement; with others than GATE_SIZES only the gates are checked
  */
 export async function verifyEvaluators(
-  options: { dir?: string | undefined; device?: number | ComputeDevice | undefined } = {},
+  options: Parameters<typeof openEvaluators>[0] = {},
   sizes: GateSizes = GATE_SIZES,
 ): Promise<Verification> {
   const evaluators = await openEvaluators(options);

@@ -13,9 +13,13 @@ import { evaluatorStage } from './stage.js';
 /** Does steps of the training of evaluators; see `runStage`. @param options check: sizes of the measurement every 500 steps */
 export async function trainEvaluators(
   settings: EvaluatorSettings,
-  options: SliceOptions & { readonly device: number | ComputeDevice; readonly check?: GateSizes },
+  options: SliceOptions & {
+    readonly threads: number;
+    readonly device?: ComputeDevice | undefined;
+    readonly check?: GateSizes;
+  },
 ): Promise<{ step: number; finished: boolean }> {
-  const session = openSession(options.device);
+  const session = openSession(options.device ?? options.threads);
   try {
     return await runStage(session, evaluatorStage(settings, options.check), options);
   } finally {
@@ -33,12 +37,13 @@ export async function exportEvaluators(
   run: {
     readonly dir: string;
     readonly to: string;
-    readonly device: number | ComputeDevice;
+    readonly threads: number;
+    readonly device?: ComputeDevice | undefined;
     readonly anyway?: boolean;
   },
   sizes: GateSizes = GATE_SIZES,
 ): Promise<GateFigures> {
-  const { dir, to, device, anyway = false } = run;
+  const { dir, to, threads, device = threads, anyway = false } = run;
   const stage = evaluatorStage(settings);
   const values = readAveraged(statePath(dir, stage.name), stage.layout);
   const draft = join(dir, 'draft');

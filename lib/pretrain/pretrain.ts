@@ -44,8 +44,9 @@ export function miniPlan(settings: PretrainSettings): PretrainPlan {
 }
 
 export interface PretrainOptions extends SliceOptions {
-  /** What computes in float32 (chooseFloat32Device), or the number of threads of the CPU. */
-  readonly device: number | ComputeDevice;
+  readonly threads: number;
+  /** What computes in float32 (chooseFloat32Device); default the CPU. */
+  readonly device?: ComputeDevice | undefined;
 }
 
 /** Folder of the model that a run makes. */
@@ -53,8 +54,11 @@ export function modelFolderOf(dir: string): string {
   return join(dir, 'model');
 }
 
-async function withSession<T>(device: PretrainOptions['device'], work: (session: Session) => Promise<T>): Promise<T> {
-  const session = openSession(device);
+async function withSession<T>(
+  { device, threads }: PretrainOptions,
+  work: (session: Session) => Promise<T>,
+): Promise<T> {
+  const session = openSession(device ?? threads);
   try {
     return await work(session);
   } finally {
@@ -75,7 +79,7 @@ export async function pretrainVae(
 ): Promise<{ step: number; finished: boolean }> {
   const { configs, settings, pictures } = plan;
   const stage = vaeStage(configs.vae, settings, pictures);
-  return withSession(options.device, async (session) => {
+  return withSession(options, async (session) => {
     const done = await runStage(session, stage, options);
     if (!done.finished) return done;
     const measures = await measureVae(session, configs.vae, settings, pictures);
@@ -106,7 +110,7 @@ export async function pretrainUnet(
   await writePipelineFiles(model, configs, plan.tokenizer);
   const tokenizer = loadTokenizer(join(model, 'tokenizer'));
   const stage = unetStage(configs, settings, { vae: openWritten(model, 'vae'), tokenizer, pictures, prompts });
-  const done = await withSession(options.device, (session) => runStage(session, stage, options));
+  const done = await withSession(options, (session) => runStage(session, stage, options));
   if (isFinished(options.dir, stage)) await exportModel(plan, options.dir, model);
   return done;
 }
@@ -132,7 +136,7 @@ const PROBE_TIMES = [0, 100, 200, 300, 400, 500, 600, 650, 700, 750, 800, 850, 9
 export async function probeSchedule(plan: PretrainPlan, options: PretrainOptions): Promise<ProbeRow[] | null> {
   const vae = openWritten(modelFolderOf(options.dir), 'vae');
   const schedule = noiseSchedule(plan.configs.scheduler);
-  return withSession(options.device, async (session) => {
+  return withSession(options, async (session) => {
     const { finished } = await runStage(session, probeStage(vae, schedule, PROBE), options);
     if (!finished) return null;
     const rows = await readProbe(session, vae, schedule, PROBE, PROBE_TIMES);

@@ -21,9 +21,9 @@ function short(more: Partial<DemoOptions> = {}): DemoOptions {
 beforeAll(async () => {
   await writeScratchMini(at('mini'));
   const settings = tinyEvaluators(1);
-  await trainEvaluators(settings, { dir: at('learning'), device: 2 });
+  await trainEvaluators(settings, { dir: at('learning'), threads: 2 });
   const few = { pictures: 4, concepts: 2, references: 2, distractors: 3 };
-  await exportEvaluators(settings, { dir: at('learning'), to: at('evaluators'), device: 2, anyway: true }, few);
+  await exportEvaluators(settings, { dir: at('learning'), to: at('evaluators'), threads: 2, anyway: true }, few);
 });
 
 afterAll(() => rmSync(root, { recursive: true, force: true }));

@@ -33,8 +33,8 @@ async function run(name: string, settings: { model: string; image: string; resol
 
 beforeAll(async () => {
   const settings = tinyEvaluators(1);
-  await trainEvaluators(settings, { dir: at('learning'), device: 2 });
-  await exportEvaluators(settings, { dir: at('learning'), to: at('evaluators'), device: 2, anyway: true }, few);
+  await trainEvaluators(settings, { dir: at('learning'), threads: 2 });
+  await exportEvaluators(settings, { dir: at('learning'), to: at('evaluators'), threads: 2, anyway: true }, few);
 });
 
 afterAll(() => rmSync(root, { recursive: true, force: true }));

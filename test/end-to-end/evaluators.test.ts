@@ -20,7 +20,7 @@ const settings = tinyEvaluators();
 const every = { log: 2, preview: 1000, save: 4 };
 const few = { pictures: 12, concepts: 2, references: 2, distractors: 3 };
 const train = (name: string, untilStep?: number) =>
-  trainEvaluators(settings, { dir: at(name), device: 2, every, untilStep });
+  trainEvaluators(settings, { dir: at(name), threads: 2, every, untilStep });
 const digest = (name: string): string =>
   createHash('sha256')
     .update(readFileSync(at(name, 'evaluators-state.safetensors')))
@@ -28,7 +28,7 @@ const digest = (name: string): string =>
 
 beforeAll(async () => {
   expect(await train('whole')).toEqual({ step: 6, finished: true });
-  await exportEvaluators(settings, { dir: at('whole'), to: at('made'), device: 2, anyway: true }, few);
+  await exportEvaluators(settings, { dir: at('whole'), to: at('made'), threads: 2, anyway: true }, few);
 });
 
 afterAll(() => rmSync(root, { recursive: true, force: true }));
@@ -41,19 +41,19 @@ describe('training evaluators', () => {
 
   it('learns', async () => {
     const longer = tinyEvaluators(80);
-    await trainEvaluators(longer, { dir: at('longer'), device: 2, every: { log: 10, preview: 1000, save: 1000 } });
+    await trainEvaluators(longer, { dir: at('longer'), threads: 2, every: { log: 10, preview: 1000, save: 1000 } });
     const lines = readLog(at('longer', 'evaluators-log.jsonl'));
     expect(lines.at(-1)!.loss).toBeLessThan(0.9 * lines[0]!.loss);
   });
 
   it('checks itself on the way', async () => {
-    await trainEvaluators(settings, { dir: at('checked'), device: 2, every: { ...every, preview: 6 }, check: few });
+    await trainEvaluators(settings, { dir: at('checked'), threads: 2, every: { ...every, preview: 6 }, check: few });
     const check = JSON.parse(readFileSync(at('checked', 'checks.jsonl'), 'utf8'));
     expect(check).toMatchObject({ step: 6, fresh: { style: expect.any(Number) }, identity: expect.any(Number) });
   });
 
   it('writes no evaluators that miss their gates', async () => {
-    const made = exportEvaluators(settings, { dir: at('whole'), to: at('refused'), device: 2 }, few);
+    const made = exportEvaluators(settings, { dir: at('whole'), to: at('refused'), threads: 2 }, few);
     await expect(made).rejects.toThrow(/not all gates are reached:\n.*fresh: expected at least 0\.97/);
     expect(existsSync(at('refused'))).toBe(false);
   });
@@ -61,7 +61,7 @@ describe('training evaluators', () => {
 
 describe('evaluators', () => {
   it('read a picture alike whatever it is read with', async () => {
-    const evaluators = await openEvaluators({ dir: at('made'), device: 2 });
+    const evaluators = await openEvaluators({ dir: at('made'), threads: 2 });
     try {
       const pictures = Array.from({ length: 19 }, (_, i) => classLesson(1, i).image);
       const all = await evaluators.read(pictures);
@@ -79,7 +79,7 @@ describe('evaluators', () => {
   });
 
   it('judge pictures', async () => {
-    const evaluators = await openEvaluators({ dir: at('made'), device: 2 });
+    const evaluators = await openEvaluators({ dir: at('made'), threads: 2 });
     try {
       const pictures = oraclePictures(1, promptSuite(), 1);
       const reference = conceptReference(1, 4);
@@ -99,7 +99,7 @@ describe('evaluators', () => {
   });
 
   it('are verified', async () => {
-    const { measured, problems } = await verifyEvaluators({ dir: at('made'), device: 2 }, few);
+    const { measured, problems } = await verifyEvaluators({ dir: at('made'), threads: 2 }, few);
     expect(JSON.parse(readFileSync(at('made', 'config.json'), 'utf8')).gates).toEqual(measured);
     expect(problems.join()).toContain('shape, fresh: expected at least 0.97');
   });

@@ -20,7 +20,7 @@ const plan = tinyPlan();
 const every = { log: 2, preview: 4, save: 3 };
 
 function options(name: string, more: Partial<PretrainOptions> = {}): PretrainOptions {
-  return { dir: dirOf(name), device: 2, every, ...more };
+  return { dir: dirOf(name), threads: 2, every, ...more };
 }
 
 const digest = (...path: string[]): string =>

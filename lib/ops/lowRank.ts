@@ -1,4 +1,4 @@
-import { addNode, elements, type Node, type Op, type OutputSpec, type Value } from '../graph/graph.js';
+import { addNode, DTYPE_BYTES, elements, type Node, type Op, type OutputSpec, type Value } from '../graph/graph.js';
 import { expectDType, expectRank, expectShape, expectSize, expectThat } from '../graph/shapes.js';
 
 /** Factors of an adapter: P = up, Q = down, Λ = lambda, and the frozen start P0, Q0, Λ0 that it subtracts. */
@@ -33,8 +33,11 @@ function sizesOf(x: Value, up: Value, start: Value | null): Sizes {
   return { n, tokens: n * t, out, width, r, stack: start ? 2 : 1 };
 }
 
-/** The size of a float32 block of scratch, rounded up to a cache line. */
-const block = (count: number): number => 64 * Math.ceil((4 * count) / 64);
+/** The size of a block of scratch, rounded up to a cache line; float32 if nothing is said. */
+const block = (count: number, elementBytes = 4): number => 64 * Math.ceil((elementBytes * count) / 64);
+
+/** The rank as native/cuda/lowRank.cu stacks factors: rows on 16 bytes. */
+const stackedRank = (r: number): number => 8 * Math.ceil(r / 8);
 
 /**
  * y = base + scale · (up·M·Λ·down·x − up0·M·Λ0·down0·x), evaluated as ΔW = (P−P0)·M·ΛQ + P0·M·(ΛQ−Λ0Q0), which is exactly 0 at
@@ -57,6 +60,13 @@ export const lowRankOp: Op = {
     const { tokens, out, width, r, stack } = sizesOf(node.inputs[1]!, node.inputs[2]!, node.inputs[5]!);
     const stacked = stack === 2 ? block(2 * r * width) + block(2 * r * out) : 0; // sA, sB
     return stacked + block(tokens * stack * r); // h = x·sAᵀ
+  },
+  // A for each sample, B and H in the type of x.
+  cudaScratchBytes: (node) => {
+    const { n, tokens, out, width, r, stack } = sizesOf(node.inputs[1]!, node.inputs[2]!, node.inputs[5]!);
+    const bytes = DTYPE_BYTES[node.inputs[1]!.dtype];
+    const columns = stack * stackedRank(r);
+    return block(n * columns * width, bytes) + block(out * columns, bytes) + block(tokens * columns, bytes);
   },
 };
 
@@ -91,6 +101,18 @@ export const lowRankVjpOp: Op = {
       dLambda && !dDown ? r * width : 0,
     ];
     return counts.reduce((sum, count) => sum + block(count), 0);
+  },
+  // A and B for each sample, E with F, and H in the type of x, and G.
+  cudaScratchBytes: (node) => {
+    const { n, tokens, out, width, r, stack } = sizesOf(node.inputs[0]!, node.inputs[1]!, node.inputs[4]!);
+    const [dx, dUp, dDown, dLambda] = node.outputs;
+    const bytes = DTYPE_BYTES[node.inputs[0]!.dtype];
+    const ownF = (dDown || dLambda) && (stack === 2 || !dx);
+    const rows = (dx ? stack : dUp ? 1 : 0) * stackedRank(r);
+    const columns = ((dx ? stack : 0) + (ownF ? 1 : 0)) * stackedRank(r);
+    const counts = [n * rows * width, n * out * columns, tokens * columns, dUp ? tokens * stackedRank(r) : 0];
+    const g = dLambda && !dDown ? block(r * width) : 0;
+    return g + counts.reduce((sum, count) => sum + block(count, bytes), 0);
   },
 };
 

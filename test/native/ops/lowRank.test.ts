@@ -5,6 +5,7 @@ import { grad } from '../../../lib/transform/grad.js';
 import { checkKernel } from '../../support/checkKernel.js';
 import { runNative } from '../../support/nativeRun.js';
 import { pseudoRandom } from '../../support/pseudoRandom.js';
+import { roundedLowRank } from '../../support/roundedLowRank.js';
 
 type Form = 'plain' | 'diagonal' | 'start';
 
@@ -96,6 +97,8 @@ describe('lowRank', () => {
     it(`agrees with its meaning for ${JSON.stringify(sizes)}`, () =>
       checkKernel({
         inputs: shapes(sizes),
+        float32: ['up', 'down', 'lambda'],
+        rounded: roundedLowRank,
         fixed: {
           activeRank: { shape: [sizes.ranks.length], values: sizes.ranks, dtype: 'i32' },
           ...Object.fromEntries(

@@ -1,0 +1,268 @@
+// o = softmax(q k^T / sqrt(d)) v for each head, and lse = log(sum(exp(scores))). q, o [n, tq, c], k, v [n, tk, c], float32, bf16 or
+// f16; lse [n, heads, tq] float32; head h has channels h * d .. (h + 1) * d. Causal: query i sees keys 0 to i.
+// cuDNN's fused attention is asked first; what it does not cover runs here.
+//
+// Forward: a block has 64 queries and walks over tiles of keys with a running maximum, sum and unscaled output (online softmax:
+// Milakov and Gimelshein 2018; Dao et al. 2022), so no tq x tk matrix is stored. Gradients, from q, k, v, o, lse and dO alone:
+//   P = exp(S - lse);  delta = rowdot(dO, o) / sqrt(d);  dS = P o (dO v^T / sqrt(d) - delta);
+//   dq = dS k;  dk = dS^T q;  dv = P^T dO.
+// Two passes without atomics, both the same kernel: for dq blocks have queries and walk over keys, for dk and dv they have keys and
+// walk over queries, with S^T = k q^T. Seven products in place of five, but every sum has one order.
+// Tiles multiply on tensor cores (attentionTensorTiles.h) or, in float32 and for what those do not cover, without
+// (attentionTiles.h). Sums, softmax and statistics float32; P and dS are rounded to the tensors' type for tensor cores.
+// FLOPs: 4 n heads tq tk d forward, 14 backward. Traffic: q, o once; k and v once per 64 queries, from L2.
+#include <cuda_runtime.h>
+
+#include <algorithm>
+#include <cmath>
+#include <initializer_list>
+
+#include "cuda/attentionTensorTiles.h"
+#include "cuda/attentionTiles.h"
+#include "cuda/context.h"
+#include "cuda/fusedAttention.h"
+#include "cuda/launch.h"
+#include "cuda/reduce.h"
+#include "cuda/types.h"
+
+namespace tlora::cuda {
+
+namespace {
+
+constexpr float kLog2E = 1.4426950408889634f, kLog2 = 0.6931471805599453f;
+
+// Sum or maximum over the threads that share a row: neighbours, a power of two of them.
+template <class Op, int lanes>
+__device__ inline float rowReduce(float value) {
+  for (int step = lanes / 2; step > 0; step /= 2) value = Op::of(value, __shfl_xor_sync(kFullMask, value, step));
+  return value;
+}
+
+// The block's place: rows of one head of one sample, and which part of a wide head's outputs.
+template <class Tiles>
+struct Place {
+  int64_t sample, head, first;
+  int firstOut;
+  __device__ explicit Place(int splits)
+      : sample(blockIdx.z), head(blockIdx.y), first(int64_t(blockIdx.x) / splits * Tiles::kRows),
+        firstOut(int(blockIdx.x) % splits * Tiles::kOut) {}
+  // Row 0 of this head in a tensor [n, t, c].
+  __device__ int64_t at(const Heads& h, int64_t t) const { return sample * t * h.c + head * h.d; }
+  __device__ int64_t query(const Heads& h) const { return (sample * h.heads + head) * h.tq; }
+};
+
+template <class Tiles>
+__global__ void __launch_bounds__(Tiles::kThreads, Tiles::kBlocks)
+attend(Heads h, int splits, const typename Tiles::Value* q, const typename Tiles::Value* k, const typename Tiles::Value* v,
+       typename Tiles::Value* o, float* lse) {
+  constexpr int kR = Tiles::kR, kC = Tiles::kC, kA = Tiles::kA;
+  TLORA_SHARED_DYNAMIC(typename Tiles::Element, room);
+  const Place<Tiles> place(splits);
+  const int64_t rows = place.at(h, h.tq), columns = place.at(h, h.tk);
+  Tiles tiles(room,
+              {{q + rows + place.first * h.c, nullptr}, {k + columns, v + columns}, h.tq - place.first, h.tk, h.c, int(h.d), place.firstOut},
+              1);
+  float most[kR], sum[kR] = {}, acc[kR][kA] = {};
+  for (int i = 0; i < kR; i++) most[i] = -INFINITY;
+  const int64_t end = h.causal && place.first + Tiles::kRows < h.tk ? place.first + Tiles::kRows : h.tk;
+  const float scale = h.scale * kLog2E;  // scores in powers of two
+  tiles.begin(0);
+  for (int64_t first = 0; first < end; first += Tiles::kColumns) {
+    tiles.arrive(first, first + Tiles::kColumns < end ? first + Tiles::kColumns : h.tk);
+    float s[kR][kC];
+    tiles.template scores<0>(s);
+#pragma unroll
+    for (int i = 0; i < kR; i++) {
+      // Keys 0 to i of the first tile are seen by query i, so `most` is finite from then on.
+      const int64_t seen = h.causal && place.first + tiles.row(i) + 1 < h.tk ? place.first + tiles.row(i) + 1 : h.tk;
+      float top = most[i];
+#pragma unroll
+      for (int j = 0; j < kC; j++) {
+        s[i][j] = first + tiles.column(j) < seen ? s[i][j] * scale : -INFINITY;
+        top = fmaxf(top, s[i][j]);
+      }
+      top = rowReduce<Max, Tiles::kRowLanes>(top);
+      const float change = exp2f(most[i] - top);
+      most[i] = top;
+      sum[i] *= change;
+#pragma unroll
+      for (int j = 0; j < kC; j++) {
+        s[i][j] = exp2f(s[i][j] - top);
+        sum[i] += s[i][j];
+      }
+#pragma unroll
+      for (int a = 0; a < kA; a++) acc[i][a] *= change;
+    }
+    tiles.template accumulate<1>(acc, s);
+    tiles.leave();
+  }
+#pragma unroll
+  for (int i = 0; i < kR; i++) {
+    const float total = rowReduce<Sum, Tiles::kRowLanes>(sum[i]);
+    const int64_t query = place.first + tiles.row(i);
+    if (query >= h.tq) continue;
+    tiles.store(o + rows + query * h.c, acc[i], 1 / total);
+    if (lse && place.firstOut == 0 && tiles.column(0) == 0) lse[place.query(h) + query] = (most[i] + log2f(total)) * kLog2;
+  }
+}
+
+template <class T>
+struct GradientTensors {
+  const T *q, *k, *v, *dO;
+  const float *lse, *delta;
+};
+
+// First [rows] = dS columns_0 and, or, second [rows] = P columns_1. Queries: rows are queries and columns keys, first = dq.
+// Otherwise rows are keys and columns queries, first = dk and second = dv.
+template <class Tiles, bool queries, bool wantFirst, bool wantSecond>
+__global__ void __launch_bounds__(Tiles::kThreads, Tiles::kBlocks)
+attendBack(Heads h, int splits, GradientTensors<typename Tiles::Value> in, typename Tiles::Value* toFirst, typename Tiles::Value* toSecond) {
+  constexpr int kR = Tiles::kR, kC = Tiles::kC, kA = Tiles::kA;
+  TLORA_SHARED_DYNAMIC(typename Tiles::Element, room);
+  const Place<Tiles> place(splits);
+  const int64_t rowCount = queries ? h.tq : h.tk, columnCount = queries ? h.tk : h.tq;
+  const int64_t rows = place.at(h, rowCount), columns = place.at(h, columnCount), row = rows + place.first * h.c;
+  Tiles tiles(room,
+              {{(queries ? in.q : in.k) + row, (queries ? in.dO : in.v) + row},
+               {(queries ? in.k : in.q) + columns, (queries ? in.v : in.dO) + columns},
+               rowCount - place.first, columnCount, h.c, int(h.d), place.firstOut},
+              wantFirst ? 2 : 1);
+  const float *lse = in.lse + place.query(h), *delta = in.delta + place.query(h);
+  float first[kR][kA] = {}, second[kR][kA] = {};
+  // Under a causal mask (tq = tk) queries see no later keys, and keys are seen by no earlier queries.
+  const int64_t begin = h.causal && !queries ? place.first / Tiles::kColumns * Tiles::kColumns : 0;
+  const int64_t end = h.causal && queries && place.first + Tiles::kRows < columnCount ? place.first + Tiles::kRows : columnCount;
+  tiles.begin(begin);
+  for (int64_t at = begin; at < end; at += Tiles::kColumns) {
+    tiles.arrive(at, at + Tiles::kColumns < end ? at + Tiles::kColumns : columnCount);
+    float p[kR][kC], ds[kR][kC];
+    tiles.template scores<0>(p);
+    if constexpr (wantFirst) tiles.template scores<1>(ds);
+#pragma unroll
+    for (int j = 0; j < kC; j++) {
+#pragma unroll
+      for (int i = 0; i < kR; i++) {
+        const int64_t r = place.first + tiles.row(i), c = at + tiles.column(j), query = queries ? r : c, key = queries ? c : r;
+        const bool seen = query < h.tq && key < h.tk && (!h.causal || key <= query);
+        p[i][j] = seen ? exp2f(p[i][j] * (h.scale * kLog2E) - lse[query] * kLog2E) : 0.0f;
+        if constexpr (wantFirst) ds[i][j] = seen ? p[i][j] * (ds[i][j] * h.scale - delta[query]) : 0.0f;
+      }
+    }
+    if constexpr (wantFirst) tiles.template accumulate<0>(first, ds);
+    if constexpr (wantSecond) tiles.template accumulate<1>(second, p);
+    tiles.leave();
+  }
+#pragma unroll
+  for (int i = 0; i < kR; i++) {
+    const int64_t r = place.first + tiles.row(i);
+    if (r >= rowCount) continue;
+    if (wantFirst && toFirst) tiles.store(toFirst + rows + r * h.c, first[i], 1);
+    if (wantSecond && toSecond) tiles.store(toSecond + rows + r * h.c, second[i], 1);
+  }
+}
+
+// delta [n, heads, tq] = scale * rowdot(dO, o): a warp for each.
+template <class T>
+__global__ void rowDots(Heads h, const T* o, const T* dO, float* delta) {
+  const int64_t place = int64_t(blockIdx.x) * 8 + threadIdx.x / 32;
+  if (place >= h.n * h.heads * h.tq) return;
+  const int64_t sample = place / (h.heads * h.tq), head = place / h.tq % h.heads, query = place % h.tq;
+  const int64_t at = (sample * h.tq + query) * h.c + head * h.d;
+  float sum = 0;
+  for (int64_t e = threadIdx.x % 32; e < h.d; e += 32) sum += toFloat(o[at + e]) * toFloat(dO[at + e]);
+  sum = warpSum(sum);
+  if (threadIdx.x % 32 == 0) delta[place] = h.scale * sum;
+}
+
+Heads headsOf(const Call& call) {
+  const Tensor &q = call.in[0], &k = call.in[1];
+  const int64_t heads = int64_t(call.attr[0]), d = q.dims[2] / heads;
+  return {q.dims[0], q.dims[1], k.dims[1], q.dims[2], heads, d, float(1 / std::sqrt(double(d))), call.attr[1] != 0};
+}
+
+template <class Tiles>
+int splitsOf(const Heads& h) { return int(ceilDiv(h.d, Tiles::kOut)); }
+
+template <class Tiles, class... P, class... A>
+void launchTiles(Context& context, void (*kernel)(Heads, int, P...), const Heads& h, int64_t rows, int rowOperands, A... args) {
+  const int splits = splitsOf<Tiles>(h);
+  launchShared(context, kernel, Grid(ceilDiv(rows, Tiles::kRows) * splits, h.heads, h.n), Tiles::kThreads, Tiles::sharedBytes(rowOperands), h,
+               splits, args...);
+}
+
+template <class Tiles, class T>
+void forward(Context& context, const Heads& h, const T* q, const T* k, const T* v, T* o, float* lse) {
+  launchTiles<Tiles>(context, attend<Tiles>, h, h.tq, 1, q, k, v, o, lse);
+}
+
+// `together`: registers suffice for dk and dv at once.
+template <class Tiles, bool together, class T>
+void backward(Context& context, const Heads& h, const GradientTensors<T>& in, T* dq, T* dk, T* dv) {
+  if (dq) launchTiles<Tiles>(context, attendBack<Tiles, true, true, false>, h, h.tq, 2, in, dq, static_cast<T*>(nullptr));
+  if constexpr (together) {
+    if (dk || dv) launchTiles<Tiles>(context, attendBack<Tiles, false, true, true>, h, h.tk, 2, in, dk, dv);
+  } else {
+    if (dk) launchTiles<Tiles>(context, attendBack<Tiles, false, true, false>, h, h.tk, 2, in, dk, static_cast<T*>(nullptr));
+    if (dv) launchTiles<Tiles>(context, attendBack<Tiles, false, false, true>, h, h.tk, 1, in, static_cast<T*>(nullptr), dv);
+  }
+}
+
+// Rows of a head lie on 16 bytes, and its width fits the registers.
+bool onTensorCores(const Heads& h, std::initializer_list<const void*> tensors) {
+  return h.d % 8 == 0 && h.d <= 160 && std::all_of(tensors.begin(), tensors.end(), onPack);
+}
+
+FusedAttention fusedShape(const Heads& h, DType dtype) { return {dtype, h.n, h.heads, h.tq, h.tk, h.d, h.causal}; }
+
+}  // namespace
+
+void attention(const Call& call, Context& context) {
+  const Heads h = headsOf(call);
+  const void *q = call.in[0].data, *k = call.in[1].data, *v = call.in[2].data;
+  void* o = call.out[0].data;
+  float* lse = call.out[1].f32();
+  const DType dtype = call.in[0].dtype;
+  if (fusedAttention(context, fusedShape(h, dtype), q, k, v, o, lse)) return;
+  withType(dtype, [&](auto tag) {
+    using T = typename decltype(tag)::type;
+    const auto run = [&](auto tiles) {
+      forward<typename decltype(tiles)::type>(context, h, static_cast<const T*>(q), static_cast<const T*>(k), static_cast<const T*>(v),
+                                              static_cast<T*>(o), lse);
+    };
+    if constexpr (!std::is_same_v<T, float>) {
+      if (onTensorCores(h, {q, k, v, o})) {
+        if (h.d <= 64) return run(Type<TensorTiles<T, 64>>{});
+        return run(Type<TensorTiles<T, 160>>{});
+      }
+    }
+    if constexpr (std::is_same_v<T, float>) {
+      if (h.d <= 64) return run(Type<PlainTiles<T, 64>>{});
+    }
+    run(Type<PlainTiles<T, 256>>{});
+  });
+}
+
+void attentionVjp(const Call& call, Context& context) {
+  const Heads h = headsOf(call);
+  const void *q = call.in[0].data, *k = call.in[1].data, *v = call.in[2].data, *o = call.in[3].data, *dO = call.in[5].data;
+  void *dq = call.out[0].data, *dk = call.out[1].data, *dv = call.out[2].data;
+  const float* lse = call.in[4].f32();
+  float* delta = static_cast<float*>(call.scratch);
+  const DType dtype = call.in[0].dtype;
+  if (fusedAttentionVjp(context, fusedShape(h, dtype), {q, k, v, o, lse, dO, dq, dk, dv})) return;
+  withType(dtype, [&](auto tag) {
+    using T = typename decltype(tag)::type;
+    const GradientTensors<T> in{static_cast<const T*>(q), static_cast<const T*>(k), static_cast<const T*>(v), static_cast<const T*>(dO), lse, delta};
+    launch(context, rowDots<T>, ceilDiv(h.n * h.heads * h.tq, 8), 256, h, static_cast<const T*>(o), in.dO, delta);
+    T *toQ = static_cast<T*>(dq), *toK = static_cast<T*>(dk), *toV = static_cast<T*>(dv);
+    if constexpr (!std::is_same_v<T, float>) {
+      if (onTensorCores(h, {q, k, v, dO, dq, dk, dv})) {
+        if (h.d <= 64) return backward<TensorTiles<T, 64>, true>(context, h, in, toQ, toK, toV);
+        return backward<TensorTiles<T, 160>, false>(context, h, in, toQ, toK, toV);
+      }
+    }
+    backward<PlainTiles<T, 64>, true>(context, h, in, toQ, toK, toV);
+  });
+}
+
+}  // namespace tlora::cuda

@@ -15,6 +15,8 @@
 
 #include <algorithm>
 #include <cmath>
+#include <cstdlib>
+#include <cstring>
 #include <initializer_list>
 
 #include "cuda/attentionTensorTiles.h"
@@ -212,6 +214,12 @@ bool onTensorCores(const Heads& h, std::initializer_list<const void*> tensors) {
   return h.d % 8 == 0 && h.d <= 160 && std::all_of(tensors.begin(), tensors.end(), onPack);
 }
 
+// TLORA_ATTENTION=own leaves cuDNN out: for comparing, and for tests of these kernels.
+bool ownOnly() {
+  const char* choice = std::getenv("TLORA_ATTENTION");
+  return choice && std::strcmp(choice, "own") == 0;
+}
+
 FusedAttention fusedShape(const Heads& h, DType dtype) { return {dtype, h.n, h.heads, h.tq, h.tk, h.d, h.causal}; }
 
 }  // namespace
@@ -222,7 +230,7 @@ void attention(const Call& call, Context& context) {
   void* o = call.out[0].data;
   float* lse = call.out[1].f32();
   const DType dtype = call.in[0].dtype;
-  if (fusedAttention(context, fusedShape(h, dtype), q, k, v, o, lse)) return;
+  if (!ownOnly() && fusedAttention(context, fusedShape(h, dtype), q, k, v, o, lse)) return;
   withType(dtype, [&](auto tag) {
     using T = typename decltype(tag)::type;
     const auto run = [&](auto tiles) {
@@ -249,7 +257,7 @@ void attentionVjp(const Call& call, Context& context) {
   const float* lse = call.in[4].f32();
   float* delta = static_cast<float*>(call.scratch);
   const DType dtype = call.in[0].dtype;
-  if (fusedAttentionVjp(context, fusedShape(h, dtype), {q, k, v, o, lse, dO, dq, dk, dv})) return;
+  if (!ownOnly() && fusedAttentionVjp(context, fusedShape(h, dtype), {q, k, v, o, lse, dO, dq, dk, dv})) return;
   withType(dtype, [&](auto tag) {
     using T = typename decltype(tag)::type;
     const GradientTensors<T> in{static_cast<const T*>(q), static_cast<const T*>(k), static_cast<const T*>(v), static_cast<const T*>(dO), lse, delta};

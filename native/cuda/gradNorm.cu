@@ -15,7 +15,7 @@ namespace {
 constexpr int64_t kNormChunk = 65536;  // lib/ops/gradNorm.ts sizes the scratch memory by it
 constexpr int kThreads = 256;
 
-// The sum over the block, known to thread 0.
+// The sum over the block, for thread 0.
 __device__ inline double blockSumOf(double value) {
   TLORA_SHARED(double, sums, kThreads);
   const int thread = int(threadIdx.x);
@@ -24,7 +24,7 @@ __device__ inline double blockSumOf(double value) {
     __syncthreads();
     if (thread < half) sums[thread] += double(sums[thread + half]);
   }
-  return sums[0];
+  return thread == 0 ? double(sums[0]) : 0.0;
 }
 
 __global__ void squares(const float* g, int64_t n, double* partial) {

@@ -26,7 +26,7 @@ namespace tlora::cuda {
 namespace {
 
 constexpr int kMaxThreads = 512, kMaxSlabGroups = 64;
-constexpr int64_t kWholeBytes = 96 * 1024;  // of x in one block
+constexpr int64_t kWholeUnits = 16 * kMaxThreads;  // of a slab in one block: up to 128 KiB of x
 enum Phase { kSums = 1, kApply = 2 };
 
 // How x is cut. A slab is `slabGroups` groups; it is read in units of `width` channels, `units` at a time.
@@ -56,7 +56,7 @@ Cut cutOf(const Tensor& x, double groupCount, int packSize, bool packed) {
     cut.units = int(std::min<int64_t>(64, cut.slabWidth() / cut.width));
   };
   slabOf(least);
-  if (cut.positions * cut.slabWidth() * int64_t(dtypeBytes(x.dtype)) <= kWholeBytes) {
+  if (cut.positions * (cut.slabWidth() / cut.width) <= kWholeUnits) {
     cut.rows = cut.positions, cut.chunks = 1, cut.threads = cut.positions * cut.units >= kMaxThreads ? kMaxThreads : 128;
   } else {
     slabOf(least * std::max<int64_t>(1, ceilDiv(64, least)));

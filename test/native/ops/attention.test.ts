@@ -1,9 +1,9 @@
-import { describe, expect, it } from 'vitest';
+import { afterEach, describe, expect, it } from 'vitest';
 import { createGraph, input, result, type Value } from '../../../lib/graph/graph.js';
 import { attention } from '../../../lib/ops/attention.js';
 import { grad } from '../../../lib/transform/grad.js';
 import { checkKernel } from '../../support/checkKernel.js';
-import { runNative } from '../../support/nativeRun.js';
+import { onCuda, runNative } from '../../support/nativeRun.js';
 import { pseudoRandom } from '../../support/pseudoRandom.js';
 
 interface Sizes {
@@ -18,6 +18,14 @@ interface Sizes {
 function shapes({ n, tq, tk, heads, d }: Sizes): Record<'q' | 'k' | 'v', number[]> {
   return { q: [n, tq, heads * d], k: [n, tk, heads * d], v: [n, tk, heads * d] };
 }
+
+/** Shapes that a library computes on CUDA devices, for our own kernels; in half precision these multiply on tensor cores. */
+const own: Sizes[] = [
+  { n: 1, tq: 17, tk: 9, heads: 1, d: 8 },
+  { n: 2, tq: 70, tk: 77, heads: 2, d: 64 },
+  { n: 1, tq: 65, tk: 130, heads: 1, d: 40 },
+  { n: 1, tq: 20, tk: 40, heads: 2, d: 80 },
+];
 
 const cases: Sizes[] = [
   { n: 1, tq: 1, tk: 1, heads: 1, d: 1 },
@@ -44,6 +52,21 @@ describe('attention', () => {
         inputs: shapes(sizes),
         build: ({ q, k, v }) => attention(q!, k!, v!, { heads, causal }).node!.outputs as readonly Value[],
       }));
+  }
+
+  if (onCuda) {
+    for (const sizes of own) {
+      it(`agrees with its meaning for ${JSON.stringify(sizes)} without libraries`, () => {
+        process.env.TLORA_ATTENTION = 'own';
+        return checkKernel({
+          inputs: shapes(sizes),
+          build: ({ q, k, v }) => attention(q!, k!, v!, { heads: sizes.heads }).node!.outputs as readonly Value[],
+        });
+      });
+    }
+    afterEach(() => {
+      delete process.env.TLORA_ATTENTION;
+    });
   }
 
   it('agrees with its meaning where scores are large', () =>

@@ -17,11 +17,22 @@ export const qrFrameOp: Op = {
     const [, m, r] = batchOf(node.inputs[0]!);
     return threads * frameScratchBytes(m, r);
   },
+  cudaScratchBytes: (node) => cudaFrameScratchBytes(...batchOf(node.inputs[0]!)),
 };
 
 /** Float64 working memory of one QR: columns padded to 8, and six rows more for coefficients and products. */
 export function frameScratchBytes(rows: number, columns: number): number {
   return 8 * (rows + 6) * 8 * Math.ceil(columns / 8);
+}
+
+/**
+ * native/cuda/frames.cu: a mark for each matrix; then for each of up to 256 blocks a Gram matrix and its diagonal, or for each of up to
+ * 8 a float64 copy with three rows of coefficients.
+ */
+export function cudaFrameScratchBytes(count: number, rows: number, columns: number): number {
+  const products = Math.min(count, 256) * (columns + 1) * columns;
+  const copies = Math.min(count, 8) * (rows + 3) * columns;
+  return 8 * (Math.ceil(count / 2) + Math.max(products, copies));
 }
 
 function batchOf(g: Value): [count: number, m: number, r: number] {

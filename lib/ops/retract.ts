@@ -1,6 +1,6 @@
 import { addNode, type Op, type Value } from '../graph/graph.js';
 import { expectDType, expectRank, expectSize } from '../graph/shapes.js';
-import { frameScratchBytes } from './qrFrame.js';
+import { cudaFrameScratchBytes, frameScratchBytes } from './qrFrame.js';
 
 /** A matrix within a flat buffer that is to stay orthonormal. */
 export interface FrameSlice {
@@ -25,6 +25,10 @@ export const retractOp: Op = {
   scratchBytes: (node, threads) => {
     const { longest, widest } = node.attrs as { longest: number; widest: number };
     return threads * frameScratchBytes(longest, widest);
+  },
+  cudaScratchBytes: (node) => {
+    const { longest, widest } = node.attrs as { longest: number; widest: number };
+    return cudaFrameScratchBytes(node.inputs[1]!.shape[0]!, longest, widest);
   },
 };
 

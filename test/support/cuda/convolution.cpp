@@ -42,13 +42,16 @@ void convolutionForward(Context& context, const Convolution& s, const void* x, c
   queue(context, s, bias ? "forward with bias" : "forward", [=] {
     const std::vector<float> picture = floatsOf(x, s.dtype, pixels(s) * s.c, tf32);
     const std::vector<float> w = floatsOf(weight, s.dtype, weights(s), tf32);
-    std::vector<float> out(size_t(outPixels(s) * s.outs));
+    std::vector<float> byTap(w.size()), out(size_t(outPixels(s) * s.outs));  // byTap [kh, kw, c, outs]
+    const int64_t depth = s.kh * s.kw * s.c;
+    for (int64_t o = 0; o < s.outs; o++)
+      for (int64_t i = 0; i < depth; i++) byTap[size_t(i * s.outs + o)] = w[size_t(o * depth + i)];
     eachPair(s, [&](int64_t to, int64_t tap, int64_t from) {
-      for (int64_t o = 0; o < s.outs; o++) {
-        const float *in = picture.data() + from * s.c, *row = w.data() + (o * s.kh * s.kw + tap) * s.c;
-        float sum = 0;
-        for (int64_t c = 0; c < s.c; c++) sum += in[c] * row[c];
-        out[size_t(to * s.outs + o)] += sum;
+      float* sums = out.data() + to * s.outs;
+      for (int64_t c = 0; c < s.c; c++) {
+        const float factor = picture[size_t(from * s.c + c)];
+        const float* row = byTap.data() + (tap * s.c + c) * s.outs;
+        for (int64_t o = 0; o < s.outs; o++) sums[o] += factor * row[o];
       }
     });
     if (bias)

@@ -23,6 +23,11 @@ export const complementFrameOp: Op = {
     // In float64: the frame's transpose, two reflectors, two products, L.
     return threads * 8 * ((m + 2 + r) * padded + 2 * (m + 8));
   },
+  // For each of up to 64 blocks, in float64: the frame, a reflector, L.
+  cudaScratchBytes: (node) => {
+    const [count, r, m] = node.outputs[0]!.shape as [number, number, number];
+    return Math.min(count, 64) * 8 * ((r + 1) * m + r * r);
+  },
 };
 
 /**

@@ -36,6 +36,11 @@ export const gaussianSingularValuesOp: Op = {
     const { rows, cols } = node.attrs as { rows: number; cols: number };
     return threads * 8 * (2 * Math.min(rows, cols) + node.outputs[0]!.shape.at(-1)!);
   },
+  // Both diagonals of every matrix.
+  cudaScratchBytes: (node) => {
+    const { rows, cols } = node.attrs as { rows: number; cols: number };
+    return (node.inputs[0]!.shape.length === 2 ? node.inputs[0]!.shape[0]! : 1) * 8 * 2 * Math.min(rows, cols);
+  },
 };
 
 /**

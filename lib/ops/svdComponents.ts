@@ -22,6 +22,11 @@ export const svdComponentsOp: Op = {
     // In float64: the matrix, 16 partial sums and 12 vectors as wide, and the vectors of the triples in blocks of 16.
     return 8 * ((m + 28) * padded + (m + n) * 16 * Math.ceil(r / 16));
   },
+  // In float64: the matrix and its right vectors by columns, values, their order; then marks.
+  cudaScratchBytes: (node) => {
+    const [n, m] = [...node.inputs[0]!.shape].sort((a, b) => a - b) as [number, number];
+    return 8 * (m * n + n * n + 2 * n) + 4 * (Math.ceil(n / 2) + 1);
+  },
 };
 
 /**

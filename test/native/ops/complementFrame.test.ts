@@ -18,6 +18,7 @@ for (const [count, n, rank, rows] of [
   for (const which of ['last', 'middle', 'principal'] as const) {
     test(`complementFrame: ${which} ${rank} rows of ${rows} × ${n}, ${count} times`, () =>
       checkKernel({
+        half: false,
         inputs: { g: [count, n, rank] },
         fixed: { key: { shape: [count, 4], values: keys(count), dtype: 'i32' } },
         build: ({ g, key }) => complementFrame(key!, qrFrame(g!), { rows, which }),

@@ -23,6 +23,7 @@ const CASES: GaussianMatrix[] = [
 for (const shape of CASES) {
   test(`gaussianSingularValues: ${shape.which} ${shape.rank} of ${shape.rows} × ${shape.cols}`, () =>
     checkKernel({
+      half: false,
       inputs: {},
       fixed: { key: { shape: [3, 4], values: keys(3, 8), dtype: 'i32' } },
       build: ({ key }) => gaussianSingularValues(key!, shape),
@@ -32,6 +33,7 @@ for (const shape of CASES) {
 
 test('gaussianSingularValues keeps the relative accuracy of small values', () =>
   checkKernel({
+    half: false,
     inputs: {},
     fixed: { key: { shape: [4, 4], values: keys(4, 3), dtype: 'i32' } },
     build: ({ key }) => gaussianSingularValues(key!, { rows: 40, cols: 40, rank: 1, which: 'last', std: 1 }),

@@ -16,7 +16,12 @@ for (const shape of [
 ]) {
   for (const transposed of [false, true]) {
     test(`qrFrame [${shape}]${transposed ? ' transposed' : ''}`, () =>
-      checkKernel({ inputs: { g: shape }, build: ({ g }) => qrFrame(g!, { transposed }), tolerance: 3e-7 }));
+      checkKernel({
+        half: false,
+        inputs: { g: shape },
+        build: ({ g }) => qrFrame(g!, { transposed }),
+        tolerance: 3e-7,
+      }));
   }
 }
 

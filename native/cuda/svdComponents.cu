@@ -2,7 +2,7 @@
 // "Jacobi's method is more accurate than QR", 1992): the columns of A, w or wᵀ, whichever is tall, are rotated in pairs until all are
 // orthogonal, A V = U diag(sigma). A round does n / 2 disjoint pairs, one block each; n - 1 rounds are a sweep. Launches past the end
 // return at once, so the host never waits; runs once in a run, and is not meant to be recorded: about kSweeps n launches.
-// Infinite or undefined weights give undefined triples.
+// Weights that are not finite give NaN alone.
 #include "cuda/context.h"
 #include "cuda/doubles.h"
 #include "cuda/launch.h"
@@ -171,10 +171,11 @@ __global__ void __launch_bounds__(kThreads) write(Work work, float* up, float* s
     const double other = room[t];
     if (other > most || (other == most && place[t] < at)) most = other, at = place[t];
   }
-  const double sign = d[at] < 0 ? -1 : 1;
+  const bool finite = work.sigma[work.order[0]] < HUGE_VAL;
+  const double sign = !finite ? double(NAN) : d[at] < 0 ? -1 : 1;
   for (int64_t i = threadIdx.x; i < work.in; i += kThreads) down[j * work.in + i] = float(sign * d[i]);
   for (int64_t i = threadIdx.x; i < work.out; i += kThreads) up[i * work.rank + j] = float(sign * u[i]);
-  if (threadIdx.x == 0) sigma[j] = float(work.sigma[column]);
+  if (threadIdx.x == 0) sigma[j] = finite ? float(work.sigma[column]) : NAN;
 }
 
 }  // namespace

@@ -38,6 +38,7 @@ export function addEvaluateCommand(program: Command, context: CliContext, exit: 
     .command('evaluate')
     .description('judge a run on the mini model: fidelity, alignment, leak, copies')
     .option('--run <dir>', 'folder of the run')
+    .option('--best', 'judge the best checkpoint of a run with --watch (default: the last step)')
     .option('--count <n>', 'pictures for each of 32 prompts (default: 1)', parseNumber)
     .option('--steps <n>', 'sampler steps (default: 25)', parseNumber)
     .option('--seed <n>', 'a whole number (default: 0)', parseNumber)

@@ -1,4 +1,4 @@
-import { mkdirSync } from 'node:fs';
+import { existsSync, mkdirSync } from 'node:fs';
 import { availableParallelism } from 'node:os';
 import { join } from 'node:path';
 import { ConfigError } from '../errors.js';
@@ -23,6 +23,8 @@ import { seen } from './reader.js';
 export interface EvaluateRunOptions {
   /** Folder of a training run on the mini model. */
   readonly run: string;
+  /** Judges the best checkpoint of a run that was watched instead of the last step; default false. */
+  readonly best?: boolean | undefined;
   /** Default: the world's 32. */
   readonly prompts?: readonly Prompt[] | undefined;
   /** Pictures for each prompt; default 1. */
@@ -59,7 +61,7 @@ interface TrainedRun {
   readonly training: Float32Array;
 }
 
-async function openRun(dir: string): Promise<TrainedRun> {
+async function openRun(dir: string, best: boolean): Promise<TrainedRun> {
   const folder = runFolder(dir);
   const { model, image, images, className } = readRunConfig(folder) as Record<string, unknown>;
   const source = image ?? (Array.isArray(images) ? images[0] : undefined);
@@ -81,7 +83,14 @@ async function openRun(dir: string): Promise<TrainedRun> {
       },
     );
   const { pixels } = await loadPhoto(source, SIDE);
-  return { model, className, adapter: folder.adapterPath, training: pixelsToSigned(pixels) };
+  const adapter = best ? folder.bestPath : folder.adapterPath;
+  if (!existsSync(adapter))
+    throw new ConfigError(`run: expected ${adapter}, found none`, {
+      hint: best
+        ? 'Only runs with --watch keep their best checkpoint.'
+        : 'The run was stopped before it saved anything.',
+    });
+  return { model, className, adapter, training: pixelsToSigned(pixels) };
 }
 
 /** What a picture that is no concept's is measured against: itself, in the scene that the evaluators see. */
@@ -119,7 +128,7 @@ async function picturesFor(
 
 /**
  * Makes pictures with a run's adapter and without for prompts, from the same noise, and judges both. Pictures and
- * `evaluation.json` go to `evaluation/` in the run's folder.
+ * `evaluation.json` go to `evaluation/` in the run's folder, those of the best checkpoint to `evaluation-best/`.
  * @throws (by rejecting) ConfigError for no evaluators, no run, or a run on another model; and what `generate` throws
  */
 export async function evaluateRun(options: EvaluateRunOptions): Promise<RunEvaluation> {
@@ -133,10 +142,11 @@ export async function evaluateRun(options: EvaluateRunOptions): Promise<RunEvalu
   const reading = chooseFloat32Device(options.device ?? 'auto', { threads });
   const evaluators = await openEvaluators({ dir: options.evaluators, device: reading });
   try {
-    const run = await openRun(options.run);
+    const { best = false } = options;
+    const run = await openRun(options.run, best);
     const concept = conceptOf(run.training);
     const reference = concept === null ? await ownReference(evaluators, run.training) : conceptReference(concept);
-    const dir = join(options.run, 'evaluation');
+    const dir = join(options.run, best ? 'evaluation-best' : 'evaluation');
     let done = 0;
     const onPrompt = (): void => onProgress?.(++done, 2 * prompts.length);
     const pictures = await picturesFor(run, options, { dir: join(dir, 'pictures'), adapted: true, onPrompt });

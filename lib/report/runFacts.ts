@@ -8,8 +8,8 @@ import { ConfigError } from '../errors.js';
 import { loadPhoto } from '../io/image.js';
 import { type EmbeddedPicture, embedPicture } from '../io/pictureUri.js';
 import { type RunFolder, readRunConfig, runFolder } from '../train/runFolder.js';
-import { type RunLog, readRunLog } from '../train/runLog.js';
-import { type WatchRecord, type WatchVerdict, watchRecord, watchVerdict } from '../train/watchFigures.js';
+import { type RunLog, readRunLog, watchRecords } from '../train/runLog.js';
+import { type WatchRecord, type WatchVerdict, watchVerdict } from '../train/watchFigures.js';
 import { type EffectiveRank, effectiveRanks, holdsChange } from './effectiveRank.js';
 
 /** A picture made during training. */
@@ -38,14 +38,6 @@ export interface RunFacts {
   /** The training picture as the model saw it; null: it was not trained from a file that is still there. */
   readonly training: EmbeddedPicture | null;
   readonly samples: readonly RunSample[];
-}
-
-function watchesOf({ watches }: RunLog): WatchRecord[] {
-  const settings = JSON.stringify(watches.at(-1)?.watch.settings);
-  const own = watches.filter(({ watch }) => JSON.stringify(watch.settings) === settings);
-  const without = own.find(({ step }) => step === 0)?.watch;
-  if (!without) return [];
-  return own.flatMap(({ step, watch }) => (step > 0 ? [watchRecord(step, watch, without)] : []));
 }
 
 async function trainingPicture(config: RunFacts['config']): Promise<EmbeddedPicture | null> {
@@ -86,7 +78,7 @@ export async function readRunFacts(dir: string, colour: number, label?: string):
   const file = openAdapter(folder.adapterPath);
   if (!file.info) throw new ConfigError(`run: expected an adapter of tlora in '${dir}', got one of another program`);
   const log = readRunLog(folder.logPath);
-  const watches = watchesOf(log);
+  const watches = watchRecords(log);
   return {
     ...{ colour, folder, config, log, watches },
     label: label ?? `${String(config.variant)} · ${basename(resolve(dir))}`,

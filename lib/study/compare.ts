@@ -1,6 +1,13 @@
 import type { AdapterVariant } from '../adapters/adapterSpec.js';
-import type { StudyPoint, StudyResult, StudyResults } from './results.js';
-import { alignmentAt, bootstrapMean, type Interval, MATCHED_SHARE, type PairedDifference } from './statistics.js';
+import type { StudyFigures, StudyPoint, StudyResult, StudyResults } from './results.js';
+import {
+  alignmentAt,
+  bootstrapMean,
+  type Interval,
+  MATCHED_SHARE,
+  type PairedDifference,
+  spearman,
+} from './statistics.js';
 
 /** A run with its start: the model without an adapter. */
 interface Curve extends StudyResult {
@@ -13,7 +20,13 @@ function curves({ runs, bounds }: StudyResults): Curve[] {
   return runs.flatMap((run) => {
     const own = bounds.find(({ concept }) => concept === run.concept);
     if (!own) return [];
-    return [{ ...run, curve: [{ step: 0, ...own.floor }, ...run.points], pastedAlignment: own.pasted.alignment }];
+    return [
+      {
+        ...run,
+        curve: [{ step: 0, copyScore: 0, ...own.floor }, ...run.points],
+        pastedAlignment: own.pasted.alignment,
+      },
+    ];
   });
 }
 
@@ -75,7 +88,7 @@ export function compare(
 }
 
 /** Means at the last step of all runs of a method at a rank, and of the rows of comparison. */
-export function finalMeans(results: StudyResults, variant: AdapterVariant, rank: number): StudyPoint | null {
+export function finalMeans(results: StudyResults, variant: AdapterVariant, rank: number): StudyFigures | null {
   const points = results.runs
     .filter((run) => run.variant === variant && run.rank === rank)
     .map((run) => run.points.at(-1)!);
@@ -83,15 +96,33 @@ export function finalMeans(results: StudyResults, variant: AdapterVariant, rank:
 }
 
 /** The mean of each figure. */
-export function meanPoint(points: readonly Omit<StudyPoint, 'step'>[]): StudyPoint {
-  const mean = (of: keyof Omit<StudyPoint, 'step'>): number =>
-    points.reduce((sum, point) => sum + point[of], 0) / points.length;
+export function meanPoint(points: readonly StudyFigures[]): StudyFigures {
+  const mean = (of: keyof StudyFigures): number => points.reduce((sum, point) => sum + point[of], 0) / points.length;
   return {
-    step: 0,
     fidelity: mean('fidelity'),
     alignment: mean('alignment'),
     leakBackground: mean('leakBackground'),
     leakPosition: mean('leakPosition'),
     copies: mean('copies'),
+  };
+}
+
+/** How well the overfit meter's copy score orders all checkpoints by what the evaluators see: rank correlations. */
+export interface MeterAgreement {
+  readonly checkpoints: number;
+  readonly leak: number;
+  readonly copies: number;
+  readonly alignment: number;
+}
+
+export function meterAgreement({ runs }: StudyResults): MeterAgreement {
+  const points = runs.flatMap((run) => run.points);
+  const scores = points.map(({ copyScore }) => copyScore);
+  const against = (of: (point: StudyPoint) => number): number => spearman(scores, points.map(of));
+  return {
+    checkpoints: points.length,
+    leak: against(leakOf),
+    copies: against(({ copies }) => copies),
+    alignment: against(({ alignment }) => alignment),
   };
 }

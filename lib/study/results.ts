@@ -16,6 +16,8 @@ export interface StudyFigures {
 /** A judged checkpoint; step 0 is the model without an adapter. */
 export interface StudyPoint extends StudyFigures {
   readonly step: number;
+  /** Of the overfit meter. */
+  readonly copyScore: number;
 }
 
 /** A finished run. */

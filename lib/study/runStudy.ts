@@ -8,6 +8,7 @@ import { openPictureMaker, type PictureMaker } from '../evaluate/pictureMaker.js
 import type { Reader } from '../evaluate/reader.js';
 import { writePng } from '../io/image.js';
 import { runFolder } from '../train/runFolder.js';
+import { readRunLog, watchRecords } from '../train/runLog.js';
 import { train } from '../train/train.js';
 import { SIDE } from '../world/canvas.js';
 import { concept as conceptOf, conceptTrainingView } from '../world/concepts.js';
@@ -91,12 +92,15 @@ async function runUnit(tools: Tools, unit: StudyUnit, reference: Reference): Pro
     ...{ variant: unit.variant, rank: unit.rank, seed: unit.seed, learningRate: learningRates[unit.variant] },
     ...{ className: conceptOf(unit.concept).noun, token: TOKEN, prompt: 'a {0}', overwrite: true },
     saveEvery: judged[0]!,
+    watch: { every: judged[0]!, draws: 2 },
   });
   const folder = runFolder(outputDir);
+  const watched = watchRecords(readRunLog(folder.logPath));
   const points: StudyPoint[] = [];
   for (const step of judged) {
     const adapter = step === steps ? folder.adapterPath : folder.checkpointPath(step);
-    points.push({ step, ...(await judge(tools, await pictures(tools, unit.concept, adapter), reference)) });
+    const copyScore = watched.find((record) => record.step === step)?.copy ?? 0;
+    points.push({ step, copyScore, ...(await judge(tools, await pictures(tools, unit.concept, adapter), reference)) });
   }
   addResult(options.dir, { ...unit, points, seconds: durationMs / 1000 });
   rmSync(outputDir, { recursive: true, force: true });

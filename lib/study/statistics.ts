@@ -63,3 +63,21 @@ export function bootstrapMean(differences: readonly PairedDifference[], draws = 
   const at = (share: number): number => means[Math.min(draws - 1, Math.floor(share * draws))]!;
   return { mean: mean(groups.map(mean)), low: at(0.025), high: at(0.975) };
 }
+
+/** Places in the order of the values, from 0; equal values share the mean of theirs. */
+function places(values: readonly number[]): number[] {
+  return values.map((value) => {
+    const below = values.filter((other) => other < value).length;
+    const equal = values.filter((other) => other === value).length;
+    return below + (equal - 1) / 2;
+  });
+}
+
+/** Spearman's rank correlation; NaN if all of one side are equal. */
+export function spearman(xs: readonly number[], ys: readonly number[]): number {
+  const [a, b] = [places(xs), places(ys)];
+  const [ma, mb] = [mean(a), mean(b)];
+  const products = (one: readonly number[], mOne: number, other: readonly number[], mOther: number): number =>
+    one.reduce((sum, value, i) => sum + (value - mOne) * (other[i]! - mOther), 0);
+  return products(a, ma, b, mb) / Math.sqrt(products(a, ma, a, ma) * products(b, mb, b, mb));
+}

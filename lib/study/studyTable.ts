@@ -1,6 +1,6 @@
 import type { AdapterVariant } from '../adapters/adapterSpec.js';
-import { type Comparison, compare, finalMeans, meanPoint } from './compare.js';
-import type { StudyPoint, StudyResults } from './results.js';
+import { type Comparison, compare, finalMeans, meanPoint, meterAgreement } from './compare.js';
+import type { StudyFigures, StudyResults } from './results.js';
 import { type StudySettings, studyUnits } from './settings.js';
 import { type Interval, MATCHED_SHARE } from './statistics.js';
 
@@ -28,7 +28,7 @@ function markdown(head: readonly string[], rows: readonly (readonly string[])[])
   return [line(head), line(head.map(() => '---')), ...rows.map(line)].join('\n');
 }
 
-function pointCells({ fidelity, alignment, leakBackground, leakPosition, copies }: StudyPoint): string[] {
+function pointCells({ fidelity, alignment, leakBackground, leakPosition, copies }: StudyFigures): string[] {
   return [fidelity, alignment, leakBackground, leakPosition, copies].map(three);
 }
 
@@ -80,6 +80,15 @@ export function resultsOf({ runs, bounds }: StudyResults, settings: StudySetting
   };
 }
 
+function meterText(results: StudyResults): string {
+  const { checkpoints, leak, copies, alignment } = meterAgreement(results);
+  const [a, b, c] = [leak, copies, alignment].map((value) => (Number.isNaN(value) ? 'none' : signed(value)));
+  return (
+    `The overfit meter ([watch.md](watch.md)) sees no evaluator. Over all ${checkpoints} checkpoints its copy score has a rank correlation of ` +
+    `${a} with leak, ${b} with near-copies, and ${c} with alignment.`
+  );
+}
+
 /** The study as text for docs/mini-model.md. */
 export function studyText(all: StudyResults, settings: StudySettings): string {
   const results = resultsOf(all, settings);
@@ -97,6 +106,8 @@ export function studyText(all: StudyResults, settings: StudySettings): string {
     `corrected for their number. Fidelity is that of pictures in scenes. Equal fidelity is ${MATCHED_SHARE * 100} % of the best that LoRA of the same`,
     `rank, concept and seed reaches, interpolated between checkpoints; a run that never reaches it counts with the alignment of the training picture`,
     `itself, with which any fidelity can be had. Leak is the mean of background and position.`,
+    '',
+    meterText(results),
     '',
   ].join('\n');
 }

@@ -1,5 +1,5 @@
 import { existsSync, readFileSync } from 'node:fs';
-import type { WatchFigures } from './watchFigures.js';
+import { type WatchFigures, type WatchRecord, watchRecord } from './watchFigures.js';
 
 /** A line of the log for a finished step. */
 export interface LoggedStep {
@@ -50,4 +50,13 @@ export function readRunLog(path: string): RunLog {
     steps: inOrder(lines.filter((line) => typeof line.loss === 'number')),
     watches: inOrder(lines.filter((line) => 'watch' in line)),
   };
+}
+
+/** What was watched, beside the model without adapters: of the settings of the last line, without step 0. */
+export function watchRecords({ watches }: RunLog): WatchRecord[] {
+  const settings = JSON.stringify(watches.at(-1)?.watch.settings);
+  const own = watches.filter(({ watch }) => JSON.stringify(watch.settings) === settings);
+  const without = own.find(({ step }) => step === 0)?.watch;
+  if (!without) return [];
+  return own.flatMap(({ step, watch }) => (step > 0 ? [watchRecord(step, watch, without)] : []));
 }

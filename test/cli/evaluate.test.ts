@@ -37,8 +37,8 @@ function evaluate(...args: string[]) {
 }
 
 it('tlora evaluate passes its flags on and prints a table', async () => {
-  const { out, err, status, given } = await evaluate('--run', 'runs/a', '--count', '3', '--seed', '7');
-  expect(given).toMatchObject({ run: 'runs/a', count: 3, seed: 7 });
+  const { out, err, status, given } = await evaluate('--run', 'runs/a', '--count', '3', '--seed', '7', '--best');
+  expect(given).toMatchObject({ run: 'runs/a', count: 3, seed: 7, best: true });
   expect(out.split('\n')[0]).toMatch(/^ +fidelity +in scenes/);
   expect(out.split('\n')[1]).toMatch(/^pictures +0\.500 +0\.250 +– +0\.750/);
   expect(err).toContain('pictures for 64 of 64 prompts');

@@ -25,7 +25,10 @@ async function model(name: string, latentSide: number): Promise<string> {
   return at(name);
 }
 
-async function run(name: string, settings: { model: string; image: string; resolution?: number }): Promise<string> {
+async function run(
+  name: string,
+  settings: { model: string; image: string; resolution?: number; watch?: boolean },
+): Promise<string> {
   const shared = { className: 'creature', rank: 2, steps: 1, threads: 2, outputDir: at(name) };
   await train({ ...shared, ...settings });
   return at(name);
@@ -68,6 +71,15 @@ describe('evaluateRun', () => {
     expect({ concept, oracle }).toEqual({ concept: null, oracle: null });
     expect(pictures).toMatchObject({ identified: null, copies: { share: null }, copiesMasked: null });
     expect(pasted.fidelity).toBeCloseTo(1, 5);
+  });
+
+  it('judges the best checkpoint of a watched run beside the last step', async () => {
+    const dir = await run('watched', { model: at('model'), image: at('photo.png'), watch: true });
+    const one = { evaluators: at('evaluators'), prompts: prompts.slice(1), steps: 1, threads: 2 };
+    await evaluateRun({ run: dir, best: true, ...one });
+    expect(existsSync(join(dir, 'evaluation-best', 'evaluation.json'))).toBe(true);
+    expect(existsSync(join(dir, 'evaluation'))).toBe(false);
+    await expect(evaluateRun({ run: at('photo'), best: true, ...one })).rejects.toThrow(/expected .*best\.safetensors/);
   });
 
   it('refuses runs on models of other pictures', async () => {

@@ -1,11 +1,11 @@
 import { describe, expect, it } from 'vitest';
 import type { StudyPoint } from '../../lib/study/results.js';
 import { judgedSteps, STUDY_SETTINGS, studyUnits } from '../../lib/study/settings.js';
-import { alignmentAt, bootstrapMean } from '../../lib/study/statistics.js';
+import { alignmentAt, bootstrapMean, spearman } from '../../lib/study/statistics.js';
 import { concept, developmentConcepts } from '../../lib/world/concepts.js';
 
 const point = (fidelity: number, alignment: number): StudyPoint => ({
-  ...{ step: 0, fidelity, alignment },
+  ...{ step: 0, copyScore: 0, fidelity, alignment },
   ...{ leakBackground: 0, leakPosition: 0, copies: 0 },
 });
 
@@ -35,6 +35,16 @@ describe('alignmentAt', () => {
   it('knows the start, and runs that never get there', () => {
     expect(alignmentAt(run, 0.1)).toBe(0.9);
     expect(alignmentAt(run, 0.95)).toBeNull();
+  });
+});
+
+describe('spearman', () => {
+  it('knows orders, reversals, ties and nothing', () => {
+    expect(spearman([1, 2, 3, 10], [2, 4, 8, 9])).toBeCloseTo(1, 12);
+    expect(spearman([1, 2, 3], [0.3, 0.2, -5])).toBeCloseTo(-1, 12);
+    expect(spearman([1, 1, 2, 2], [1, 2, 1, 2])).toBeCloseTo(0, 12);
+    expect(spearman([1, 2, 3, 4, 5], [1, 3, 2, 5, 4])).toBeCloseTo(0.8, 12);
+    expect(spearman([1, 2], [3, 3])).toBeNaN();
   });
 });
 

@@ -16,11 +16,11 @@ const results: StudyResults = {
   runs: [0, 1].flatMap((concept) => {
     const shared = { concept, seed: 1, rank: 8, seconds: 1 };
     return [
-      { ...shared, variant: 'lora' as const, points: [{ step: 100, ...figures(0.8, 0.5, 0.6) }] },
+      { ...shared, variant: 'lora' as const, points: [{ step: 100, copyScore: 0.6, ...figures(0.8, 0.5, 0.6) }] },
       {
         ...shared,
         variant: 'tlora' as const,
-        points: [{ step: 100, ...figures(concept === 0 ? 0.8 : 0.4, 0.6, 0.2) }],
+        points: [{ step: 100, copyScore: 0.1, ...figures(concept === 0 ? 0.8 : 0.4, 0.6, 0.2) }],
       },
     ];
   }),
@@ -62,6 +62,7 @@ describe('studyText', () => {
       '| training picture | 1.000 | 0.200 |',
       '| T-LoRA − LoRA, rank 8 | 2 | −0.11',
       '| 1 / 0 | +0.100 (+0.100 … +0.100) |',
+      'Over all 4 checkpoints its copy score has a rank correlation of +1.000 with leak, none with near-copies, and −1.000 with',
     ])
       expect(text).toContain(row);
     expect(text).not.toContain('NaN');

@@ -66,29 +66,21 @@ std::string nameOf(const char* address, bool shared) {
 
 bool sameWarp(const Access& a) { return a.thread / 32 == running.linear / 32; }
 
-// Whether the accesses that `a` stands for come before this thread's.
-bool ordered(const Access& a, bool shared) {
-  if (a.block < firstOfLaunch) return true;
-  if (a.block != blockNumber) return shared;
-  if (a.by == Access::blocks) return false;
+// Whether the accesses of this launch (to shared memory: of this block) that `a` stands for come before this thread's.
+bool ordered(const Access& a) {
+  if (a.block != blockNumber || a.by == Access::blocks) return false;
   if (a.epoch < uint16_t(running.epoch)) return true;
   if (a.by == Access::warps || !sameWarp(a)) return false;
   return a.warpEpoch < uint16_t(running.warpEpoch) || (a.by == Access::one && a.thread == running.linear);
 }
 
-Access mine() {
-  return {blockNumber, uint16_t(running.epoch), uint16_t(running.warpEpoch), uint16_t(running.linear), Access::one};
-}
-
-// Adds this thread's read to those that the cell stands for.
-void noteRead(Access& read, bool shared) {
-  const Access now = mine();
-  const bool old = read.block < firstOfLaunch || (shared && read.block != blockNumber);
-  if (old || (read.block == blockNumber && read.by != Access::blocks && read.epoch < now.epoch)) {
-    read = now;
-  } else if (read.block != blockNumber || read.by == Access::blocks) {
-    read.block = blockNumber;
+// Adds this thread's read to those of the same launch that the cell stands for.
+void noteRead(Access& read, const Access& now) {
+  if (read.block != now.block || read.by == Access::blocks) {
+    read.block = now.block;
     read.by = Access::blocks;
+  } else if (read.epoch < now.epoch) {
+    read = now;
   } else if (!sameWarp(read) || read.by == Access::warps) {
     read.by = Access::warps;
   } else if (read.warpEpoch < now.warpEpoch) {
@@ -98,35 +90,49 @@ void noteRead(Access& read, bool shared) {
   }
 }
 
+char *lastBegin = nullptr, *lastEnd = nullptr;  // of the allocation that was touched last
+
 void checkBounds(const char* address, size_t bytes, bool write, void* code) {
+  if (address >= lastBegin && address + bytes <= lastEnd) return;
   const auto after = allocations.upper_bound(const_cast<char*>(address));
   if (after != allocations.begin()) {
     const auto& [begin, size] = *std::prev(after);
-    if (address + bytes <= begin + size) return;
+    lastBegin = begin;
+    lastEnd = begin + size;
+    if (address + bytes <= lastEnd) return;
   }
   thisBlock().fail(std::string(write ? "a write" : "a read") + " outside of all device memory" + sourceLine(code));
 }
 
-void touch(const void* pointer, size_t bytes, bool write, void* code) {
-  if (!checkingFlag || !running.inKernel) return;
-  const char* address = static_cast<const char*>(pointer);
-  const char* sharedBegin = thisBlock().sharedBase();
-  const bool shared = address >= sharedBegin && address < sharedBegin + kMostSharedBytes;
-  if (!shared && (address < heapBegin || address >= heapEnd)) return;
-  if (!shared) checkBounds(address, bytes, write, code);
-  Cell* cell = shared ? sharedCells + (address - sharedBegin) / kCellBytes : heapCells + (address - heapBegin) / kCellBytes;
+// `oldest`: accesses by blocks of lower numbers do not count.
+void touchCells(Cell* cell, const char* address, size_t bytes, bool write, bool shared, uint32_t oldest, void* code) {
+  const Access now{blockNumber, uint16_t(running.epoch), uint16_t(running.warpEpoch), uint16_t(running.linear), Access::one};
   for (size_t i = 0; i < bytes; i += kCellBytes, cell++) {
-    if (!ordered(cell->write, shared)) race(address + i, shared, write ? "a write" : "a read", cell->write, code);
+    const bool written = cell->write.block >= oldest, read = cell->read.block >= oldest;
+    if (written && !ordered(cell->write)) race(address + i, shared, write ? "a write" : "a read", cell->write, code);
     if (write) {
-      if (!ordered(cell->read, shared)) race(address + i, shared, "a write", cell->read, code);
-      cell->write = mine();
+      if (read && !ordered(cell->read)) race(address + i, shared, "a write", cell->read, code);
+      cell->write = now;
+    } else if (shared && !written) {
+      thisBlock().fail("a read of " + nameOf(address + i, true) + ", which no thread has written" + sourceLine(code));
+    } else if (!read) {
+      cell->read = now;
     } else {
-      if (shared && cell->write.block != blockNumber) {
-        thisBlock().fail("a read of " + nameOf(address + i, true) + ", which no thread has written" + sourceLine(code));
-      }
-      noteRead(cell->read, shared);
+      noteRead(cell->read, now);
     }
   }
+}
+
+inline void touch(const void* pointer, size_t bytes, bool write, void* code) {
+  if (!checkingFlag || !running.inKernel) return;
+  const char* address = static_cast<const char*>(pointer);
+  if (address >= heapBegin && address < heapEnd) {
+    checkBounds(address, bytes, write, code);
+    return touchCells(heapCells + (address - heapBegin) / kCellBytes, address, bytes, write, false, firstOfLaunch, code);
+  }
+  const char* sharedBegin = running.shared;
+  if (address < sharedBegin || address >= sharedBegin + kMostSharedBytes) return;
+  touchCells(sharedCells + (address - sharedBegin) / kCellBytes, address, bytes, write, true, blockNumber, code);
 }
 
 }  // namespace
@@ -148,6 +154,7 @@ void watchAllocation(char* data, size_t bytes, bool live) {
     allocations[data] = bytes;
   } else {
     allocations.erase(data);
+    lastBegin = lastEnd = nullptr;
   }
 }
 

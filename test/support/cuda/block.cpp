@@ -58,7 +58,7 @@ void Block::run(const dim3& index, const dim3& blockDim, const dim3& gridDim, si
   const size_t warps = size_t(count_ + 31) / 32;
   if (warps_.size() < warps) warps_.resize(warps), waitingLanes_.resize(warps), warpEpochs_.resize(warps);
   std::fill(warpEpochs_.begin(), warpEpochs_.end(), 0);
-  running = {{}, index, blockDim, gridDim, 0, 0, 0, true};
+  running = {{}, index, blockDim, gridDim, 0, 0, 0, true, shared_};
   while (fault_.empty()) {
     if (!ready_.empty()) {
       Fiber* fiber = ready_.front();

@@ -30,6 +30,7 @@ struct Running {
   unsigned epoch = 0;       // barriers of the block so far
   unsigned warpEpoch = 0;   // barriers of the warp so far
   bool inKernel = false;
+  const char* shared = nullptr;  // the block's shared memory
 };
 extern constinit thread_local Running running __attribute__((tls_model("initial-exec")));
 

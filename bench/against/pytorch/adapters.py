@@ -49,6 +49,20 @@ class SeparateLinear(OrthoLinear):
         return F.linear(x, self.weight, self.bias) + (trained - frozen)
 
 
+class MaskedLinear(OrthoLinear):
+    """Both branches as one pair of products at full rank, the inactive components zeroed by a mask on the device: the same kernels
+    at every rank, as a compiler or a captured graph wants them. Factors are formed in float32 and rounded to the type of x."""
+
+    def forward(self, x):
+        base = F.linear(x, self.weight, self.bias) if self.cached is None else self.cached
+        mask = self.active.mask[:, None]
+        trained = self.lamb[:, None] * self.down
+        down = torch.cat([trained * mask, (trained - self.scaled_down0) * mask]).to(x.dtype)
+        up = torch.cat([self.up - self.up0, self.up0], dim=1).to(x.dtype)
+        h = F.linear(x, down)
+        return torch.addmm(base.flatten(0, 1), h.flatten(0, 1), up.t()).view(base.shape)
+
+
 class SampledLinear(OrthoLinear):
     """For sampling: both branches stand stacked, a component's two factors side by side, so that the active prefix is a slice.
     `start` holds the trained values too, as trained_up, trained_down and trained_lambda."""
@@ -68,9 +82,14 @@ class SampledLinear(OrthoLinear):
 
 
 class Active:
-    """The rank that is active in this step, shared by all layers."""
+    """The rank that is active in this step, shared by all layers: a number, or a mask [r] of zeros and ones for MaskedLinear."""
 
     rank = 0
+    mask = None
+
+    def choose(self, rank, of):
+        self.rank = rank
+        self.mask = (torch.arange(of) < rank).float()
 
 
 def adapted_paths(model):

@@ -4,7 +4,7 @@ from pathlib import Path
 
 import torch
 import torch.nn.functional as F
-from adapters import SampledLinear, SeparateLinear, StackedLinear, adapted_paths, attach, cache_context
+from adapters import MaskedLinear, SampledLinear, SeparateLinear, StackedLinear, adapted_paths, attach, cache_context
 from safetensors.torch import load_file
 from unet import Attention, load_unet
 
@@ -65,7 +65,7 @@ def check_adapters(folder, conditions, layer, cached):
         cache_context(adapters, context)
     worst = 0.0
     for rank in (4, 8):
-        active.rank = rank
+        active.choose(rank, 8)
         out = model(sample, torch.tensor([500]), context, *more)
         error = difference(out, expected[f"r{rank}.out"])
         worst = max(worst, error)
@@ -87,7 +87,7 @@ def check(folder):
     names = ("sample", "encoder_hidden_states", "text_embeds", "time_ids")
     conditions = [expected[name] for name in names if name in expected]
     worst = 0.0
-    for layer in (StackedLinear, SampledLinear, SeparateLinear):
+    for layer in (StackedLinear, MaskedLinear, SampledLinear, SeparateLinear):
         fused = cached = layer is not SeparateLinear
         Attention.fused = fused
         error = check_unet(load_unet(folder.parent / folder.name.replace("expected", "tiny")), expected)

@@ -223,9 +223,10 @@ class UNet2DConditionModel(nn.Module):
     def time(self, timesteps, text_embeds, time_ids):
         config = self.config
         flip, shift = config["flip_sin_to_cos"], config["freq_shift"]
-        emb = self.time_embedding(timestep_features(timesteps, config["block_out_channels"][0], flip, shift))
+        dtype = self.conv_in.weight.dtype
+        emb = self.time_embedding(timestep_features(timesteps, config["block_out_channels"][0], flip, shift).to(dtype))
         if self.text_time:
-            ids = timestep_features(time_ids.flatten(), config["addition_time_embed_dim"], flip, shift)
+            ids = timestep_features(time_ids.flatten(), config["addition_time_embed_dim"], flip, shift).to(dtype)
             emb = emb + self.add_embedding(torch.cat([text_embeds, ids.reshape(time_ids.shape[0], -1)], dim=-1))
         return emb
 

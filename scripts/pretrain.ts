@@ -1,9 +1,10 @@
 // Trains the mini base model with tlora's own engine, in slices of any length: `npm run pretrain -- --stage vae --out runs/mini --minutes 30`.
 import { availableParallelism } from 'node:os';
 import { parseArgs } from 'node:util';
+import { chooseFloat32Device } from '../lib/pipeline/device.js';
 import { exportModel, miniPlan, pretrainUnet, pretrainVae, probeSchedule } from '../lib/pretrain/pretrain.js';
 import { MINI_SETTINGS } from '../lib/pretrain/settings.js';
-import { float32Device } from './float32-device.js';
+import { deviceOf } from './device-flags.js';
 
 const USAGE = `npm run pretrain -- --stage STAGE --out DIR [options]
   --stage STAGE   vae: the autoencoder · probe: what its latents show under noise, to check the schedule · unet: UNet and text encoder, on the finished autoencoder · export: write the model as it stands
@@ -45,7 +46,15 @@ function readArguments() {
   if (out === undefined) throw new Error(`--out: expected a folder\n\n${USAGE}`);
   const minutes = number('minutes', /^\d+(\.\d+)?$/);
   const [steps, threads] = [number('steps', /^[1-9]\d*$/), number('threads', /^[1-9]\d*$/)!];
-  return { stage, out, model, minutes, steps, threads, device: () => float32Device(values, threads) } as const;
+  return {
+    stage,
+    out,
+    model,
+    minutes,
+    steps,
+    threads,
+    device: () => deviceOf(values, threads, chooseFloat32Device),
+  } as const;
 }
 
 async function main(): Promise<void> {

@@ -5,7 +5,8 @@ import { EVALUATORS_DIR } from '../lib/evaluate/evaluatorFiles.js';
 import { verifyEvaluators } from '../lib/evaluate/evaluators.js';
 import { EVALUATOR_SETTINGS } from '../lib/evaluate/settings.js';
 import { exportEvaluators, trainEvaluators } from '../lib/evaluate/trainEvaluators.js';
-import { float32Device } from './float32-device.js';
+import { chooseFloat32Device } from '../lib/pipeline/device.js';
+import { deviceOf } from './device-flags.js';
 
 const USAGE = `npm run pretrain:evaluators -- --out DIR [options]
   --out DIR       folder of the run: state, log and curve. A run that is there goes on; at its end the evaluators are measured and written
@@ -46,7 +47,14 @@ function readArguments() {
   if (values.out === undefined && !values.verify) throw new Error(`--out: expected a folder\n\n${USAGE}`);
   const minutes = number('minutes', /^\d+(\.\d+)?$/);
   const [steps, threads] = [number('steps', /^[1-9]\d*$/), number('threads', /^[1-9]\d*$/)!];
-  return { ...values, dir: values.out ?? '', minutes, steps, threads, device: float32Device(values, threads) };
+  return {
+    ...values,
+    dir: values.out ?? '',
+    minutes,
+    steps,
+    threads,
+    device: deviceOf(values, threads, chooseFloat32Device),
+  };
 }
 
 /** Numbers of a line with four digits. */

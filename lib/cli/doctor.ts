@@ -1,8 +1,9 @@
 import { spawnSync } from 'node:child_process';
 import { existsSync } from 'node:fs';
 import { availableParallelism, cpus, freemem, totalmem } from 'node:os';
+import { deviceText, EXPECTED_CAPABILITY, isUsable } from '../addon/cudaDevices.js';
 import { addonCandidates, loadAddon } from '../addon/load.js';
-import type { AddonInfo } from '../addon/surface.js';
+import type { AddonInfo, CudaInfo } from '../addon/surface.js';
 import { TloraError } from '../errors.js';
 import { loadSharp } from '../io/loadSharp.js';
 import { formatBytes } from '../plan/byteSize.js';
@@ -85,9 +86,18 @@ function addonFindings(machine: Machine): Finding[] {
     { name: 'addon', ok: true, text: path },
     { name: 'built with', text: `${compiler}, Node-API ${napi}, plan format ${planFormat}` },
     { name: 'instructions', text: cpu.length > 0 ? cpu.join(' ') : 'none beyond the platform’s own' },
-    { name: 'CUDA', text: cuda.found ? 'found' : `not used: ${cuda.reason}` },
+    ...cudaFindings(cuda),
     ...tools(false),
   ];
+}
+
+/** The devices, or in one line what is missing. */
+function cudaFindings({ found, reason, devices }: CudaInfo): Finding[] {
+  if (!found) return [{ name: 'CUDA', text: `not used: ${reason}` }];
+  return devices.map((device) => {
+    const text = deviceText(device);
+    return { name: 'CUDA', text: isUsable(device) ? text : `not used: ${EXPECTED_CAPABILITY}, found ${text}` };
+  });
 }
 
 async function sharpFinding(machine: Machine): Promise<Finding> {

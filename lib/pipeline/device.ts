@@ -1,8 +1,8 @@
 import { cpus } from 'node:os';
+import { deviceText, EXPECTED_CAPABILITY, isUsable } from '../addon/cudaDevices.js';
 import { loadAddon } from '../addon/load.js';
 import type { AddonInfo, CudaDevice } from '../addon/surface.js';
 import { ConfigError, DeviceError } from '../errors.js';
-import { formatBytes } from '../plan/byteSize.js';
 import { CUDA_WORKSPACE_BYTES, type Target } from '../plan/target.js';
 import { type ComputeType, computeType, type Precision, precisionOn } from './precision.js';
 
@@ -32,20 +32,10 @@ export interface ComputeDevice {
   readonly threads: number;
 }
 
-/** Compute capability of the oldest devices that the CUDA library has code for. */
-const LEAST_CAPABILITY = 8;
-
-const usable = ({ capability }: CudaDevice): boolean => Number(capability) >= LEAST_CAPABILITY;
-
-/** One line that names a CUDA device. */
-export function deviceText({ index, name, capability, memoryBytes }: CudaDevice): string {
-  return `cuda:${index} ${name}, compute capability ${capability}, ${formatBytes(memoryBytes)}`;
-}
-
 /** Why no CUDA device can be used. */
 function whyNone({ cuda }: Pick<AddonInfo, 'cuda'>): string {
   if (cuda.devices.length === 0) return cuda.reason;
-  return `expected a compute capability of ${LEAST_CAPABILITY}.0 or more, found ${cuda.devices.map(deviceText).join('; ')}`;
+  return `${EXPECTED_CAPABILITY}, found ${cuda.devices.map(deviceText).join('; ')}`;
 }
 
 type Machine = Pick<AddonInfo, 'cpu' | 'cuda'>;
@@ -59,7 +49,7 @@ function refused(wish: string, machine: Machine, why: string): DeviceError {
 
 /** The CUDA device for a wish; undefined where `auto` finds none. */
 function cudaFor(wish: DeviceWish, machine: Machine): CudaDevice | undefined {
-  const devices = machine.cuda.devices.filter(usable);
+  const devices = machine.cuda.devices.filter(isUsable);
   if (wish === 'auto') return devices[0];
   if (devices.length === 0) throw refused(wish, machine, whyNone(machine));
   if (wish === 'cuda') return devices[0];

@@ -1,4 +1,5 @@
 import { describe, expect, it } from 'vitest';
+import type { AddonInfo } from '../../lib/addon/surface.js';
 import { type DoctorReport, doctor, type Finding, type Machine } from '../../lib/cli/doctor.js';
 
 const healthy: Machine = {
@@ -27,6 +28,17 @@ describe('doctor', () => {
     expect(find(report, 'addon')).toEqual({ name: 'addon', ok: true, text: 'b/tlora.node' });
     expect(find(report, 'instructions')?.text).toBe('avx2 fma');
     expect(find(report, 'CUDA')?.text).toBe('not used: no NVIDIA driver');
+  });
+
+  it('lists CUDA devices, and what an old one lacks', async () => {
+    const device = { index: 0, name: 'H100', capability: '9.0', memoryBytes: 85e9, workspaceBytes: 0 };
+    const devices = [device, { ...device, index: 1, name: 'T4', capability: '7.5', memoryBytes: 16e9 }];
+    const info = (): AddonInfo => ({ ...healthy.info(), cuda: { found: true, reason: '', devices } });
+    const report = await doctor({ ...healthy, info });
+    expect(report.findings.filter(({ name }) => name === 'CUDA').map(({ text }) => text)).toEqual([
+      'cuda:0 H100, compute capability 9.0, 85.0GB',
+      'not used: expected a compute capability of 8.0 or more, found cuda:1 T4, compute capability 7.5, 16.0GB',
+    ]);
   });
 
   it('names the build for a missing addon, and the tools it lacks', async () => {

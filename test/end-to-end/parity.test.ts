@@ -10,17 +10,24 @@ import {
   readTensorFloat32,
   writeSafetensors,
 } from '../../lib/io/safetensors.js';
+import { chooseDevice, type DeviceWish } from '../../lib/pipeline/device.js';
 import type { Check } from '../parity/checks.js';
 import { discover, resultsIn } from '../parity/discover.js';
 import { runParity } from '../parity/runParity.js';
+import { testDevice } from '../support/nativeRun.js';
 
 const fixtures = fileURLToPath(new URL('../fixtures', import.meta.url));
 const found = discover(fixtures);
 
+const threads = availableParallelism();
+/** On CUDA float32, with three times the bounds. */
+const device = chooseDevice(testDevice() as DeviceWish, { threads, precision: 'fp32' });
+
 async function checksOf(filter: string, dir: string = fixtures): Promise<Check[]> {
   const checks: Check[] = [];
   await runParity(dir, {
-    threads: availableParallelism(),
+    threads,
+    device,
     filter,
     onCheck: (check) => void checks.push(check),
     onSkip: () => {},

@@ -26,7 +26,8 @@ async function passOf({ session, model, expected }: Pipeline, timestep: number):
   const text = textStatesOf(unet, 'text_embeds');
   const all = await prepareConditions(session, model, text, timeIdsOf(unet));
   const { shape, data } = firstLatents(unet, 'sample', 1);
-  const sizes = { batch: 1, height: shape[2], width: shape[3], contextTokens: text.tokens };
+  const { compute } = session;
+  const sizes = { batch: 1, height: shape[2], width: shape[3], contextTokens: text.tokens, compute };
   return { sizes, sample: data, timestep, conditions: selectConditions(all, [0]) };
 }
 

@@ -58,9 +58,11 @@ export function relativeError(ours: ArrayLike<number>, theirs: ArrayLike<number>
   return ratio(squares(ours, theirs));
 }
 
-export function checksOf(source: string, report: (check: Check) => void): Checks {
-  const bounded = (what: string, error: number, bound: number, note?: string): void =>
+/** @param factor on all bounds of errors */
+export function checksOf(source: string, report: (check: Check) => void, factor = 1): Checks {
+  const judge = (what: string, error: number, bound: number, note?: string): void =>
     report({ source, what, error, bound, passed: error <= bound, ...(note === undefined ? {} : { note }) });
+  const bounded: Checks['bounded'] = (what, error, bound, note) => judge(what, error, bound * factor, note);
   return {
     bounded,
     atLeast: (what, p, least) => report({ source, what, error: p, bound: least, passed: p > least, note: 'p-value' }),

@@ -1,3 +1,4 @@
+import type { ComputeDevice } from '../../lib/pipeline/device.js';
 import { type OpenModel, openModel } from '../../lib/pipeline/openModel.js';
 import { openSession, type Session } from '../../lib/pipeline/session.js';
 
@@ -17,11 +18,12 @@ export interface PipelineOptions {
   readonly name: string;
   readonly dir: string;
   readonly expected: string;
-  readonly threads: number;
+  /** What computes, or the number of threads of the CPU. */
+  readonly device: number | ComputeDevice;
   readonly photo?: string | undefined;
 }
 
 /** Dispose `session.engine` at the end. */
-export function openPipeline({ name, dir, expected, threads, photo }: PipelineOptions): Pipeline {
-  return { name, expected, photo, model: openModel(dir), session: openSession(threads) };
+export function openPipeline({ name, dir, expected, device, photo }: PipelineOptions): Pipeline {
+  return { name, expected, photo, model: openModel(dir), session: openSession(device) };
 }

@@ -1,4 +1,5 @@
 import { basename } from 'node:path';
+import type { ComputeDevice } from '../../lib/pipeline/device.js';
 import { type Check, checksOf } from './checks.js';
 import { discover, type FoundPipeline, resultsIn, type Skipped } from './discover.js';
 import { kindOf } from './kinds.js';
@@ -7,6 +8,8 @@ import { checkSingularValues } from './singularValues.js';
 
 export interface ParityOptions {
   readonly threads: number;
+  /** Default: the CPU. */
+  readonly device?: ComputeDevice | undefined;
   readonly photo?: string | undefined;
   /** Only results whose `pipeline/name` contains this. */
   readonly filter?: string | undefined;
@@ -28,7 +31,7 @@ async function runPipeline(found: FoundPipeline, options: ParityOptions): Promis
   const wanted = resultsIn(found.expected).filter((name) => `${found.name}/${name}`.includes(options.filter ?? ''));
   if (wanted.length === 0) return;
   await guarded(found.name, options, async () => {
-    const pipeline = openPipeline({ ...found, threads: options.threads, photo: options.photo });
+    const pipeline = openPipeline({ ...found, device: options.device ?? options.threads, photo: options.photo });
     try {
       for (const name of wanted) await runResult(pipeline, name, options);
     } finally {
@@ -41,7 +44,22 @@ async function runResult(pipeline: Pipeline, name: string, options: ParityOption
   const source = `${pipeline.name}/${name.replace(/\.safetensors$/, '')}`;
   const check = kindOf(name);
   if (!check) return options.onSkip({ path: source, reason: 'of no known kind' });
-  await guarded(source, options, () => check(pipeline, checksOf(source, options.onCheck)));
+  const { device } = options;
+  if (isHalf(device) && name !== 'unet.safetensors') {
+    const reason = `in ${device!.precision} only the predictions of the UNet are compared`;
+    return options.onSkip({ path: source, reason });
+  }
+  await guarded(source, options, () => check(pipeline, checksOf(source, options.onCheck, boundsFactor(device))));
+}
+
+function isHalf(device: ComputeDevice | undefined): boolean {
+  return device?.compute === 'bf16' || device?.compute === 'f16';
+}
+
+/** Other libraries add in another order: float32 on CUDA has three times the CPU's bounds. TF32 rounds factors to 2^-11 where float32 has 2^-24. */
+function boundsFactor(device: ComputeDevice | undefined): number {
+  if (device === undefined || device.info.kind === 'cpu' || isHalf(device)) return 1;
+  return device.precision === 'tf32' ? 2 ** 13 : 3;
 }
 
 /** Checks everything in a folder shaped like the reference fixtures. */
@@ -52,6 +70,8 @@ export async function runParity(dir: string, options: ParityOptions): Promise<vo
   for (const path of found.singularValues) {
     const source = basename(path, '.safetensors');
     if (!source.includes(options.filter ?? '')) continue;
-    await guarded(source, options, () => checkSingularValues(path, options.threads, checksOf(source, options.onCheck)));
+    await guarded(source, options, () =>
+      checkSingularValues(path, options.device ?? options.threads, checksOf(source, options.onCheck)),
+    );
   }
 }

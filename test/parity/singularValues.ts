@@ -1,5 +1,6 @@
 import { createGraph, input, result } from '../../lib/graph/graph.js';
 import { gaussianSingularValues, type SingularRange } from '../../lib/ops/gaussianSingularValues.js';
+import type { ComputeDevice } from '../../lib/pipeline/device.js';
 import { openSession, runOnce } from '../../lib/pipeline/session.js';
 import { drawKey } from '../../lib/random/philox.js';
 import { SMALLEST_P } from './bounds.js';
@@ -36,9 +37,9 @@ function column(values: Float32Array, width: number, k: number): number[] {
   return Array.from({ length: values.length / width }, (_, i) => values[i * width + k]!);
 }
 
-async function draw(threads: number, name: string, rank: number): Promise<Float32Array> {
+async function draw(device: number | ComputeDevice, name: string, rank: number): Promise<Float32Array> {
   const [, width, out, which] = /^(\d+)x(\d+)\.r\d+\.(\w+)$/.exec(name)!;
-  const session = openSession(threads);
+  const session = openSession(device);
   try {
     const graph = createGraph();
     const shape = { rows: Number(out), cols: Number(width), rank, which: which as SingularRange, std: 1 / rank };
@@ -54,11 +55,11 @@ async function draw(threads: number, name: string, rank: number): Promise<Float3
  * Singular values of starts against the reference's draws: a two-sample Kolmogorov–Smirnov test of each value in its order. A tensor of r values is
  * r tests; its p-value is the smallest of them times r (Bonferroni).
  */
-export async function checkSingularValues(path: string, threads: number, checks: Checks): Promise<void> {
+export async function checkSingularValues(path: string, device: number | ComputeDevice, checks: Checks): Promise<void> {
   const reference = openReference(path);
   for (const name of reference.keys) {
     const [draws, rank] = reference.shape(name) as [number, number];
-    const ours = await draw(threads, name, rank);
+    const ours = await draw(device, name, rank);
     const theirs = reference.floats(name);
     const each = Array.from({ length: rank }, (_, k) =>
       kolmogorovP(kolmogorovSmirnov(column(ours, rank, k), column(theirs, rank, k)), DRAWS, draws),

@@ -26,7 +26,7 @@ async function trainerFor(pipeline: Pipeline, reference: Reference, layout: Adap
   const conditions = await prepareConditions(session, model, text, timeIdsOf(reference));
   const trainer = await createTrainer(session, {
     unet: model.unet,
-    sizes: { batch: 1, height, width, contextTokens: text.tokens },
+    sizes: { batch: 1, height, width, contextTokens: text.tokens, compute: session.compute },
     adapters: adaptersOf(layout, false),
     draws: 'given',
     accumulate: 1,

@@ -19,6 +19,8 @@ export interface Measured {
   readonly trial: Trial;
   /** Seconds of every turn. */
   readonly seconds: Readonly<Partial<Record<Name, readonly number[]>>>;
+  /** Floating-point operations a second that one thread did at most between the turns, in registers alone. */
+  readonly peak: number;
   /** The algorithm that oneDNN chose. */
   readonly algorithm?: string;
 }
@@ -74,8 +76,12 @@ export async function measure(
   let warm = 0;
   for (const name of names) warm += await run(name);
   const seconds = Object.fromEntries(names.map((name) => [name, [] as number[]]));
-  for (let i = turns(rounds, warm); i > 0; i--) for (const name of names) seconds[name]!.push(await run(name));
+  let peak = 0;
+  for (let i = turns(rounds, warm); i > 0; i--) {
+    for (const name of names) seconds[name]!.push(await run(name));
+    peak = Math.max(peak, Number(await libraries.ask('peak')));
+  }
   await libraries.ask('drop');
   await torch?.ask('drop');
-  return { trial, seconds, ...(typeof answer === 'string' ? { algorithm: answer } : {}) };
+  return { trial, seconds, peak, ...(typeof answer === 'string' ? { algorithm: answer } : {}) };
 }

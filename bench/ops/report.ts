@@ -12,6 +12,8 @@ export interface Row {
   readonly median: Readonly<Partial<Record<Name, number>>>;
   /** Time of a contender at its best by ours at its best; above 1 we are faster. */
   readonly ratio: Readonly<Partial<Record<Name, number>>>;
+  /** Floating-point operations a second of one thread in registers alone, at best, in the same turns. */
+  readonly peak: number;
   readonly algorithm?: string;
   readonly side?: number;
 }
@@ -25,7 +27,7 @@ export function geometricMean(values: readonly number[]): number {
   return Math.exp(values.reduce((sum, value) => sum + Math.log(value), 0) / values.length);
 }
 
-export function rowOf({ trial, seconds, algorithm }: Measured): Row {
+export function rowOf({ trial, seconds, peak, algorithm }: Measured): Row {
   const each = (of: (list: readonly number[]) => number): Partial<Record<Name, number>> =>
     Object.fromEntries(Object.entries(seconds).map(([name, list]) => [name, of(list)]));
   const best = each((list) => Math.min(...list));
@@ -34,7 +36,7 @@ export function rowOf({ trial, seconds, algorithm }: Measured): Row {
   );
   const { group, name, flops, side } = trial;
   const optional = { ...(algorithm ? { algorithm } : {}), ...(side ? { side } : {}) };
-  return { group, name, flops, best, median: each(median), ratio, ...optional };
+  return { group, name, flops, best, median: each(median), ratio, peak, ...optional };
 }
 
 const TITLES: Readonly<Record<Name, string>> = {
@@ -54,16 +56,23 @@ function cell(row: Row, seconds: number | undefined): string {
 export function table(rows: readonly Row[]): string {
   const present = NAMES.filter((name) => rows.some((row) => row.best[name] !== undefined));
   const rivals = present.filter((name) => name !== 'tlora');
-  const head = ['shape', ...present.map((n) => `${TITLES[n]} (median)`), ...rivals.map((n) => `× ${TITLES[n]}`)];
+  const head = [
+    'shape',
+    ...present.map((n) => `${TITLES[n]} (median)`),
+    ...rivals.map((n) => `× ${TITLES[n]}`),
+    'peak of a thread',
+  ];
   const lines = rows.map((row) => [
     row.name,
     ...present.map((n) => (row.best[n] === undefined ? '' : `${cell(row, row.best[n])} (${cell(row, row.median[n])})`)),
     ...rivals.map((n) => row.ratio[n]?.toFixed(2) ?? ''),
+    (row.peak / 1e9).toFixed(1),
   ]);
   const mean = [
     'geometric mean',
     ...present.map(() => ''),
     ...rivals.map((n) => geometricMean(ratios(rows, n)).toFixed(2)),
+    '',
   ];
   return [head, head.map(() => '---'), ...lines, mean].map((cells) => `| ${cells.join(' | ')} |`).join('\n');
 }

@@ -25,7 +25,7 @@ export const groupNormOp: Op = {
 export const groupNormVjpOp: Op = {
   name: 'groupNormVjp',
   attrs: ['groups', 'eps', 'silu'],
-  overwrites: [0, 5],
+  overwrites: [5, 0], // dy first: over x, the exponentials of SiLU would be computed twice
   scratchBytes: (node) => {
     const x = node.inputs[0]!;
     const channelSums = 2 * 4 * x.shape[0]! * chunks(x) * x.shape.at(-1)!;

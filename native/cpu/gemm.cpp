@@ -3,6 +3,7 @@
 #include <algorithm>
 #include <numeric>
 
+#include "gemmFewRows.h"
 #include "gemmMicro.h"
 #include "gemmPack.h"
 
@@ -17,8 +18,6 @@ constexpr int64_t kBlockRows = 336;
 // with this many products, some 3 us of work.
 constexpr int64_t kLeastRows = 112, kLeastColumns = 128;
 constexpr int64_t kSmallRows = 28, kSmallColumns = kMostPanels * kPanel, kLeastProducts = int64_t{1} << 18;
-// 16-bit panels that fewer row groups read are widened in registers, others once into the workspace.
-constexpr int64_t kWidenGroups = 8;
 
 // Rows of A that no more columns than these meet are read where they lie, unless their stride maps them to one cache set.
 constexpr int64_t kInPlaceColumns = 128;
@@ -67,22 +66,40 @@ struct BPanels {
   DType dtype;
 };
 
-// A frozen weight's own panels when they can be read in place, otherwise a packed copy.
-BPanels panelsOfB(const Product& p, int64_t j0, int64_t columns, int64_t k0, int64_t depth, const ABlock& a, int64_t groups,
-                  float* space) {
-  const PackedMatrix& w = p.b.packed;
-  const bool inPlace = p.b.kind == Kind::weightTransposed && a.layout == ALayout::rows &&
-                       (w.dtype == DType::f32 || groups < kWidenGroups);
-  if (!inPlace) {
-    packPanels(p.b, j0, columns, k0, depth, space);
-    return {space, depth * kPanel * int64_t{sizeof(float)}, DType::f32};
-  }
-  const int64_t bytes = dtypeBytes(w.dtype);
-  const int64_t panelBytes = w.cols * kPanel * bytes;
-  return {static_cast<const char*>(w.data) + j0 / kPanel * panelBytes + k0 * kPanel * bytes, panelBytes, w.dtype};
+bool inPlaceB(const Product& p, const ABlock& a) { return p.b.kind == Kind::weightTransposed && a.layout == ALayout::rows; }
+
+// A frozen weight's own panels where they can be read in place.
+BPanels panelsOfWeight(const PackedMatrix& w, int64_t j0, int64_t k0) {
+  const int64_t place = kPanel * static_cast<int64_t>(dtypeBytes(w.dtype));
+  return {static_cast<const char*>(w.data) + (j0 / kPanel * w.cols + k0) * place, w.cols * place, w.dtype};
 }
 
-MicroKernel kernelFor(const MicroKernels& kernels, ALayout layout, DType dtype, int height, int64_t panels) {
+// A part of a frozen B that will be packed or read next, asked for in steps: weights come from memory, in runs too short or
+// too far apart for the hardware to foresee.
+class Ahead {
+ public:
+  Ahead(const GemmMatrix& b, int64_t j0, int64_t columns, int64_t k0, int64_t depth) : b_(b), j0_(j0), k0_(k0) {
+    if (!b.packed.data || columns <= 0 || depth <= 0) return;
+    const bool inPlace = b.kind == Kind::weightTransposed;
+    const int64_t along = inPlace ? columns : depth, across = inPlace ? depth : columns;
+    lines_ = (across * kPanel * static_cast<int64_t>(dtypeBytes(b.packed.dtype)) + 63) / 64;
+    total_ = (along + kPanel - 1) / kPanel * lines_;
+  }
+  void ask(int64_t step, int64_t steps) const {
+    prefetchRuns(total_ * step / steps, total_ * (step + 1) / steps, lines_, [&](int64_t i) { return run(i); });
+  }
+
+ private:
+  const char* run(int64_t i) const {
+    if (b_.kind != Kind::weightTransposed) return placeOf(b_, k0_ + i * kPanel, j0_);
+    return static_cast<const char*>(panelsOfWeight(b_.packed, j0_ + i * kPanel, k0_).data);
+  }
+  const GemmMatrix& b_;
+  int64_t j0_, k0_, lines_ = 1, total_ = 0;
+};
+
+MicroKernel kernelFor(const MicroKernels& kernels, ALayout layout, DType dtype, bool keep, int height, int64_t panels) {
+  if (keep && dtype != DType::f32) return kernels.keep[dtype == DType::f16 ? 0 : 1][height - 1][panels - 1];
   if (layout == ALayout::columns) return kernels.columns[height - 1][panels - 1];
   return kernels.rows[dtype == DType::f32 ? 0 : dtype == DType::f16 ? 1 : 2][height - 1][panels - 1];
 }
@@ -91,12 +108,19 @@ MicroKernel kernelFor(const MicroKernels& kernels, ALayout layout, DType dtype, 
 void multiplyBlock(const Product& p, int64_t i0, int64_t j0, int64_t j1, int64_t k0, int64_t depth, const RowGroups& groups,
                    const ABlock& a, float* space) {
   const MicroKernels& kernels = microKernels();
+  const int64_t wide = kernels.maxPanels * kPanel, nextK = k0 + depth;
   const GemmOptions& o = p.options;
-  for (int64_t j = j0; j < j1; j += kernels.maxPanels * kPanel) {
-    const int64_t columns = std::min<int64_t>(j1 - j, kernels.maxPanels * kPanel);
+  for (int64_t j = j0; j < j1; j += wide) {
+    const int64_t columns = std::min(j1 - j, wide);
     const int64_t panels = (columns + kPanel - 1) / kPanel;
-    const BPanels b = panelsOfB(p, j, columns, k0, depth, a, groups.count, space);
+    const bool inPlace = inPlaceB(p, a), keep = inPlace && p.b.packed.dtype != DType::f32 && groups.count > 1;
+    const BPanels packed = {space, depth * kPanel * int64_t{sizeof(float)}, DType::f32};
+    if (!inPlace) packPanels(p.b, j, columns, k0, depth, space);
+    const Ahead ahead = j + wide < j1
+                            ? Ahead(p.b, j + wide, std::min(j1 - j - wide, wide), k0, depth)
+                            : Ahead(p.b, j0, std::min(j1 - j0, wide), nextK, std::min(kBlockK, p.k - nextK));
     for (int64_t g = 0; g < groups.count; g++) {
+      const BPanels b = inPlace && !(keep && g > 0) ? panelsOfWeight(p.b.packed, j, k0) : packed;
       const int height = groups.height(g);
       const int64_t row = groups.begin(g);
       const MicroArgs args = {
@@ -112,8 +136,10 @@ void multiplyBlock(const Product& p, int64_t i0, int64_t j0, int64_t j1, int64_t
           .scale = o.scale,
           .columnScale = o.columnScale ? o.columnScale + j : nullptr,
           .bias = o.bias && k0 == 0 ? o.bias + j : nullptr,
+          .wide = space,
       };
-      kernelFor(kernels, a.layout, b.dtype, height, panels)(&args);
+      ahead.ask(g, groups.count);
+      kernelFor(kernels, a.layout, b.dtype, keep, height, panels)(&args);
     }
   }
 }
@@ -229,13 +255,18 @@ void gemm(Context& context, int64_t m, int64_t n, int64_t k, const GemmMatrix& a
   if (m == 0 || n == 0) return;
   const Product product{m, n, k, a, b, c, stride, options, &context.cancelled};
   const Grid grid = gridFor(m, n, k, context.pool.threads());
+  const bool fewRows = grid.rows == 1 && fewRowsPay(m, a, b, options);
   constexpr int64_t unit = kMostPanels * kPanel;  // tiles begin at whole micro-tiles, whatever the grid
   const int64_t units = (n + unit - 1) / unit;
   context.pool.run(grid.tiles(), [&](int64_t task, int thread) {
     const int64_t row = task % grid.rows, column = task / grid.rows;
     const Tile tile = {m * row / grid.rows, m * (row + 1) / grid.rows, units * column / grid.columns * unit,
                        std::min(n, units * (column + 1) / grid.columns * unit)};
-    if (tile.j0 < tile.j1) multiplyTile(product, tile, context.workspace(thread));
+    if (tile.j0 >= tile.j1) return;
+    if (fewRows)
+      multiplyFewRows({m, k, a, b, c, stride, context.cancelled}, tile.j0, tile.j1, context.workspace(thread));
+    else
+      multiplyTile(product, tile, context.workspace(thread));
   });
 }
 

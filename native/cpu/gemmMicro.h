@@ -1,5 +1,7 @@
 // The innermost product of gemm: up to `rows` x (16 * panels) elements of C over one block of k, in registers.
 #pragma once
+#include <algorithm>
+
 #include "../core/tensor.h"
 #include "simd.h"
 
@@ -18,6 +20,7 @@ struct MicroArgs {
   float scale;
   const float* columnScale;  // [columns] or nullptr
   const float* bias;         // [columns] or nullptr
+  float* wide = nullptr;     // of kernels that keep: panels [panel][depth][16] in float32
 };
 
 using MicroKernel = void (*)(const MicroArgs*);
@@ -29,8 +32,10 @@ enum class ALayout { rows, columns };
 constexpr int kMostRows = 14, kMostPanels = 2;
 struct MicroKernels {
   int maxRows, maxPanels;
-  // [rows - 1][panels - 1]; `rows` layout for f32, f16 and bf16 panels, `columns` layout for f32 panels.
+  // [rows - 1][panels - 1]; `rows` layout for f32, f16 and bf16 panels, `columns` layout for f32 panels. `keep`, for f16 and
+  // bf16 in `rows` layout, also leaves the widened panels at args->wide, which costs next to nothing beside the products.
   MicroKernel rows[3][kMostRows][kMostPanels];
+  MicroKernel keep[2][kMostRows][kMostPanels];
   MicroKernel columns[kMostRows][kMostPanels];
 };
 const MicroKernels& microKernels();
@@ -67,7 +72,7 @@ TLORA_INLINE Vec<W> loadWide(const void* p) {
   }
 }
 
-template <int R, int P, ALayout L, DType T>
+template <int R, int P, ALayout L, DType T, bool Keep = false>
 struct Micro {
   template <int W>
   TLORA_INLINE static void run(const MicroArgs* args) {
@@ -75,15 +80,11 @@ struct Micro {
     constexpr int N = P * V;               // vectors per row of the tile
     constexpr int64_t kStep = 16 * (T == DType::f32 ? 4 : 2);  // bytes per k in a panel
     const int64_t stride = args->aStride;
-    TLORA_UNROLL
-    for (int r = 0; r < R; r++) {
-      __builtin_prefetch(args->c + r * args->cStride, 1);
-      if constexpr (P > 1) __builtin_prefetch(args->c + r * args->cStride + 16, 1);
-    }
     Vec<W> acc[R][N] = {};
     const char* b[P];
     TLORA_UNROLL
     for (int p = 0; p < P; p++) b[p] = static_cast<const char*>(args->b) + p * args->panelBytes;
+    float* kept = args->wide;
     // One pointer for three rows: row r is at group[r / 3] + (r % 3) * stride, which is one addressing mode on x86.
     constexpr int groups = L == ALayout::rows ? (R + 2) / 3 : 1;
     const float* group[groups];
@@ -92,7 +93,10 @@ struct Micro {
     auto step = [&](int u) TLORA_INLINE_LAMBDA {
       Vec<W> wide[N];
       TLORA_UNROLL
-      for (int n = 0; n < N; n++) wide[n] = loadWide<W, T>(b[n / V] + u * kStep + (n % V) * (kStep / V));
+      for (int n = 0; n < N; n++) {
+        wide[n] = loadWide<W, T>(b[n / V] + u * kStep + (n % V) * (kStep / V));
+        if constexpr (Keep) store(kept + n / V * args->depth * 16 + u * 16 + n % V * W, wide[n]);
+      }
       TLORA_UNROLL
       for (int r = 0; r < R; r++) {
         const float* at = L == ALayout::rows ? group[r / 3] + (r % 3) * stride + u : group[0] + r;
@@ -105,13 +109,23 @@ struct Micro {
     auto advance = [&](int u) TLORA_INLINE_LAMBDA {
       TLORA_UNROLL
       for (int p = 0; p < P; p++) b[p] += u * kStep;
+      if constexpr (Keep) kept += u * 16;
       TLORA_UNROLL
       for (int g = 0; g < groups; g++) {
         group[g] += L == ALayout::rows ? u : stride;
         asm("" : "+r"(group[g]));  // keeps the groups as they are: otherwise one pointer a row, and they spill
       }
     };
+    // C's rows are asked for one by one between the first steps: all at once, they would hold up what A and B ask for.
+    const float* c = args->c;
     int64_t k = 0;
+    for (; k < std::min<int64_t>(R * unroll, args->depth - unroll + 1); k += unroll, c += args->cStride) {
+      __builtin_prefetch(c, 1);
+      if constexpr (P > 1) __builtin_prefetch(c + 16, 1);
+      TLORA_UNROLL
+      for (int u = 0; u < unroll; u++) step(u);
+      advance(unroll);
+    }
     for (; k + unroll <= args->depth; k += unroll) {
       TLORA_UNROLL
       for (int u = 0; u < unroll; u++) step(u);

@@ -60,6 +60,66 @@ struct Transpose16 {
   }
 };
 
+// Takes runs of `step` lanes from a and b by turns, inside each 128-bit half: its low or high lanes. Step 8: whole halves.
+typedef uint16_t Halves __attribute__((vector_size(32)));
+template <int step, bool high>
+constexpr int zipHalf(int i) {
+  if (step == 8) return i % 8 + (high ? 8 : 0) + i / 8 * 16;
+  const int lane = i % 8, run = lane / step;
+  return i - lane + (high ? 4 : 0) + run / 2 * step + lane % step + run % 2 * 16;
+}
+template <int step, bool high, int... i>
+TLORA_INLINE Halves zipHalves(Halves a, Halves b, std::integer_sequence<int, i...>) {
+  return __builtin_shufflevector(a, b, zipHalf<step, high>(i)...);
+}
+template <int step, bool high>
+TLORA_INLINE Halves zipHalves(Halves a, Halves b) {
+  return zipHalves<step, high>(a, b, std::make_integer_sequence<int, 16>());
+}
+
+// Eight rows, or columns [column / 2][low or high half], so that pairs, fours and eights of rows come to lie side by side.
+TLORA_INLINE void turnEight(const uint16_t* in, Halves (&s)[8]) {
+  Halves r[8];
+  TLORA_UNROLL
+  for (int i = 0; i < 8; i++) std::memcpy(&r[i], in + i * 16, sizeof r[i]);
+  TLORA_UNROLL
+  for (int i = 0; i < 8; i += 2) s[i] = zipHalves<1, false>(r[i], r[i + 1]), s[i + 1] = zipHalves<1, true>(r[i], r[i + 1]);
+  TLORA_UNROLL
+  for (int i = 0; i < 8; i += 4) {
+    r[i] = zipHalves<2, false>(s[i], s[i + 2]), r[i + 1] = zipHalves<2, true>(s[i], s[i + 2]);
+    r[i + 2] = zipHalves<2, false>(s[i + 1], s[i + 3]), r[i + 3] = zipHalves<2, true>(s[i + 1], s[i + 3]);
+  }
+  TLORA_UNROLL
+  for (int i = 0; i < 4; i++)
+    s[2 * i] = zipHalves<4, false>(r[i], r[i + 4]), s[2 * i + 1] = zipHalves<4, true>(r[i], r[i + 4]);
+}
+
+// Transpose16 of float16 or bfloat16 without gaps, widened at the end: half as much to move as in float32.
+template <DType T>
+struct WidenTranspose16 {
+  template <int W>
+  TLORA_INLINE static void run(const uint16_t* in, float* out) {
+    if constexpr (W == 4) {
+      float wide[16 * 16];
+      for (int i = 0; i < 256; i += W) store(wide + i, loadWide<W, T>(in + i));
+      Transpose16::run<W>(wide, 16, out);
+    } else {
+      Halves low[8], high[8];
+      turnEight(in, low);
+      turnEight(in + 128, high);
+      TLORA_UNROLL
+      for (int i = 0; i < 8; i++) {
+        const Halves columns[2] = {zipHalves<8, false>(low[i], high[i]), zipHalves<8, true>(low[i], high[i])};
+        TLORA_UNROLL
+        for (int k = 0; k < 16; k += W) {
+          store(out + i * 16 + k, loadWide<W, T>(reinterpret_cast<const uint16_t*>(&columns[0]) + k));
+          store(out + (i + 8) * 16 + k, loadWide<W, T>(reinterpret_cast<const uint16_t*>(&columns[1]) + k));
+        }
+      }
+    }
+  }
+};
+
 template <DType T>
 struct Widen {
   template <int W>
@@ -142,6 +202,11 @@ void panelsOfColumns(const float* p, int64_t stride, int64_t columns, int64_t de
   }
 }
 
+void turnHalves(DType dtype, const void* from, float* out) {
+  const auto* in = static_cast<const uint16_t*>(from);
+  dtype == DType::f16 ? simd<WidenTranspose16<DType::f16>>(in, out) : simd<WidenTranspose16<DType::bf16>>(in, out);
+}
+
 // Rows [row0, row0 + depth) of a packed weight, columns from column0: out[k * 16 + c]. The weight's own panels lie across
 // (16 rows of one column together), so blocks are transposed; columns outside the weight do not occur here.
 void panelOfWeight(const PackedMatrix& w, int64_t row0, int64_t column0, int64_t count, int64_t depth, float* out) {
@@ -150,8 +215,11 @@ void panelOfWeight(const PackedMatrix& w, int64_t row0, int64_t column0, int64_t
     const int64_t panel = row / kPanel, lane = row % kPanel;
     const int64_t run = std::min(kPanel - lane, row0 + depth - row);
     const char* from = static_cast<const char*>(w.data) + (panel * w.cols + column0) * kPanel * bytes;
-    const size_t block = kPanel * kLanes * bytes;
-    for (size_t line = 0; line < block; line += 64) __builtin_prefetch(from + kMostPanels * block + line);  // as above
+    if (count == kLanes && run == kPanel && w.dtype != DType::f32) {
+      turnHalves(w.dtype, from, out + (row - row0) * kLanes);
+      row += run;
+      continue;
+    }
     float wide[kPanel * kLanes], turned[kPanel * kLanes];
     widen(from, w.dtype, count * kPanel, wide);
     if (count < kLanes) std::fill(wide + count * kPanel, wide + kLanes * kPanel, 0.0f);

@@ -1,5 +1,7 @@
 // Blocks of an operand, copied into the order in which the micro-kernel reads them.
 #pragma once
+#include <algorithm>
+
 #include "gemm.h"
 #include "gemmMicro.h"
 
@@ -25,6 +27,24 @@ void packColumns(const GemmMatrix& a, int64_t i0, const RowGroups& groups, int64
 
 // Columns j0 .. j0 + columns of B, k in [k0, k0 + depth), as panels [panel][depth][16] of float32, zero past the last column.
 void packPanels(const GemmMatrix& b, int64_t j0, int64_t columns, int64_t k0, int64_t depth, float* out);
+
+// Where 16 rows of column j of a frozen B of kind weight or weightTaps lie, from row k on (k a multiple of 16).
+inline const char* placeOf(const GemmMatrix& b, int64_t k, int64_t j) {
+  const PackedMatrix& w = b.packed;
+  const bool taps = b.kind == GemmMatrix::Kind::weightTaps;
+  const int64_t row = taps ? k % b.taps.outs : k, column = taps ? b.taps.tap[k / b.taps.outs] * b.taps.width + j : j;
+  return static_cast<const char*>(w.data) + (row / kPanel * w.cols + column) * kPanel * static_cast<int64_t>(dtypeBytes(w.dtype));
+}
+
+// Asks the memory for lines [from, to) of runs of `lines` cache lines, of which run i begins at run(i).
+template <class Run>
+void prefetchRuns(int64_t from, int64_t to, int64_t lines, Run run) {
+  for (int64_t i = from; i < to;) {
+    const char* const begin = run(i / lines);
+    const int64_t end = std::min(to, (i / lines + 1) * lines);
+    for (int64_t line = i % lines; i < end; i++, line++) __builtin_prefetch(begin + line * 64, 0, 2);
+  }
+}
 
 // Widens `count` elements (a multiple of 16) of a packed weight.
 void widen(const void* p, DType dtype, int64_t count, float* out);

@@ -3,8 +3,9 @@
 // chunk gives its own mean and squared deviations from it per group, while it lies in cache; these are combined in
 // float64 (Chan et al. 1979), so nothing cancels however far the mean is from 0. y may lie over x.
 //
-// Gradient: dz = dy act'(z), computed again from x in both passes; dw = sum dz xhat, db = sum dz, and with
-// A = mean over the group of dz w and B that of dz w xhat: dx = rstd (dz w - A - xhat B). dx may lie over x or dy.
+// Gradient: dz = dy act'(z), z computed again from x; dw = sum dz xhat, db = sum dz, and with A = mean over the group of dz w
+// and B that of dz w xhat: dx = rstd (dz w - A - xhat B). With SiLU the first pass leaves dz in dx, so that the second needs
+// no exponentials; where dx lies over x, which both passes read, it computes them again. dx may lie over x or dy.
 #include <cmath>
 
 #include "cpu/blocks.h"
@@ -132,10 +133,11 @@ struct Backward {
   }
 };
 
-// sums[i] = sum of dz over the chunk's rows, products[i] = that of dz xhat, in groups of four rows.
-template <bool Silu>
+// sums[i] = sum of dz over the chunk's rows, products[i] = that of dz xhat, in groups of four rows; dz is kept if there is
+// room for it.
+template <bool Silu, bool Keep>
 struct GradientSums {
-  template <int W> TLORA_INLINE static void run(const Backward* from, float* sums, float* products) {
+  template <int W> TLORA_INLINE static void run(const Backward* from, float* sums, float* products, float* kept) {
     const Backward in = *from;
     std::fill_n(sums, in.c, 0.0f);
     std::fill_n(products, in.c, 0.0f);
@@ -147,6 +149,7 @@ struct GradientSums {
           in.at<Silu, W>(k, i, part, dz, xhat);
           sum += dz;
           product += dz * xhat;
+          if constexpr (Keep) store(kept + k * in.c + i, dz, part);
         }
         store(sums + i, load<W>(sums + i, part) + sum, part);
         store(products + i, load<W>(products + i, part) + product, part);
@@ -186,7 +189,7 @@ struct Gradient {
   }
 
   template <bool Silu>
-  void sums(Context& context, bool keepChannels) const {
+  void sums(Context& context, bool keepChannels, float* kept) const {
     const float* w = call.in[1].f32();
     g.eachChunk(context, [&](int64_t sample, int64_t k, int64_t first, int thread) {
       Channels at(context, thread, g.c);
@@ -194,7 +197,8 @@ struct Gradient {
       float* sum = keepChannels ? channelSums() + task * 2 * g.c : at.first;
       float* product = sum + g.c;
       const Backward in = chunk(sample, k, first, at);
-      simd<GradientSums<Silu>>(&in, sum, product);
+      if (kept) simd<GradientSums<Silu, true>>(&in, sum, product, kept + first);
+      else simd<GradientSums<Silu, false>>(&in, sum, product, kept);
       double* partial = g.partials(call, task);
       for (int64_t i = 0; i < g.c; i++) {
         double* ab = partial + i / g.width * 2;
@@ -216,11 +220,13 @@ struct Gradient {
     });
   }
 
+  // With `kept`, dz lies in dx.
   template <bool Silu>
-  void rows(Context& context) const {
+  void rows(Context& context, const float* kept) const {
     g.eachChunk(context, [&](int64_t sample, int64_t k, int64_t first, int thread) {
       Channels at(context, thread, g.c);
-      const Backward in = chunk(sample, k, first, at);
+      Backward in = chunk(sample, k, first, at);
+      if (kept) in.dy = kept + first;
       const double* ab = g.results(call) + sample * g.groups * 2;
       for (int64_t i = 0; i < g.c; i++) {
         at.first[i] = static_cast<float>(ab[i / g.width * 2]);
@@ -262,10 +268,12 @@ void groupNorm(const Call& call, Context& context) {
 void groupNormVjp(const Call& call, Context& context) {
   const Gradient gradient(call);
   const bool silu = call.attr[2] != 0, channels = call.out[1].present() || call.out[2].present();
-  silu ? gradient.sums<true>(context, channels) : gradient.sums<false>(context, channels);
+  float* const dx = call.out[0].f32();
+  float* const kept = silu && dx != call.in[0].f32() ? dx : nullptr;
+  silu ? gradient.sums<true>(context, channels, kept) : gradient.sums<false>(context, channels, nullptr);
   if (call.out[0].present()) {
     gradient.combine(context);
-    silu ? gradient.rows<true>(context) : gradient.rows<false>(context);
+    silu && !kept ? gradient.rows<true>(context, nullptr) : gradient.rows<false>(context, kept);
   }
   if (channels) {
     const float* sums = gradient.channelSums();

@@ -1,5 +1,6 @@
 // One who runs a piece of work on request, in turns with others.
 #pragma once
+#include <algorithm>
 #include <cstdint>
 #include <cstdlib>
 #include <functional>
@@ -31,5 +32,8 @@ Work openblasProduct(const char* library, int threads, std::istream& words);
 // forward|data <n> <h> <w> <channels> <outs> <window> <stride> <padding>: by oneDNN, weights packed beforehand. `about` becomes
 // the name of the algorithm that it chose. An empty Work where the program was built without oneDNN.
 Work onednnConvolution(std::istream& words, std::string& about);
+
+// Floating-point operations a second of one thread that only multiplies and adds in registers, best of five short runs.
+double peakFlops();
 
 }  // namespace tlora::bench

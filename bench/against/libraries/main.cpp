@@ -4,6 +4,7 @@
 //   product ...           prepares OpenBLAS (contender.h)
 //   conv ...              prepares oneDNN
 //   time NAME             runs tlora, openblas or onednn once: seconds by the clock, of this thread, of the whole process
+//   peak                  what one thread does at most now, in floating-point operations a second
 //   bits                  a hash of all results of the plan
 //   drop                  forgets all of it
 #include <bit>
@@ -122,6 +123,7 @@ class Bench {
     if (verb == "product") works_["openblas"] = bench::openblasProduct(openblas_, threads_, words);
     else if (verb == "conv") return convolution(words);
     else if (verb == "time") return time(words);
+    else if (verb == "peak") return std::to_string(bench::peakFlops());
     else if (verb == "bits") return quoted(std::to_string(ours_->bits()));
     else if (verb == "drop") drop();
     else throw std::runtime_error("no such request: " + verb);

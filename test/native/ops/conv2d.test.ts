@@ -14,6 +14,8 @@ const SIZES: Record<string, Size> = {
   'one pixel': { x: [1, 1, 1, 1], w: [1, 1, 1], options: {} },
   '1x1': { x: [2, 3, 5, 20], w: [17, 1, 1], options: {} },
   '1x1 with stride 2': { x: [1, 5, 4, 3], w: [18, 1, 1], options: { stride: 2 } },
+  '1x1 of 32 pixels': { x: [2, 4, 4, 130], w: [39, 1, 1], options: {} },
+  'stride 2, 64 pixels a residue': { x: [1, 16, 16, 20], w: [112, 3, 3], options: { stride: 2, pad: 1 } },
   '3x3 with padding': { x: [2, 5, 7, 33], w: [35, 3, 3], options: { pad: 1 } },
   '3x3 on one pixel': { x: [3, 1, 1, 16], w: [16, 3, 3], options: { pad: 1 } },
   'stride 2 with padding': { x: [1, 9, 7, 12], w: [20, 3, 3], options: { stride: 2, pad: 1 } },

@@ -1,5 +1,6 @@
 import { expect, test } from 'vitest';
 import { createGraph, elements, input, result, type Value } from '../../../lib/graph/graph.js';
+import { add } from '../../../lib/ops/add.js';
 import { groupNorm } from '../../../lib/ops/groupNorm.js';
 import { scale } from '../../../lib/ops/scale.js';
 import { grad } from '../../../lib/transform/grad.js';
@@ -40,6 +41,13 @@ test.each([true, false])('groupNorm over its input, backward %s', (backward) =>
     build: ({ x, w, b }) => scale(groupNorm(scale(x!, 2), w!, b!, { groups: 3, eps: 1e-5, silu: true }), 0.5),
   }),
 );
+
+// Its gradient is also that of p, so only x is left to lie under dx.
+test('groupNorm with a gradient that is still needed', () =>
+  checkKernel({
+    inputs: { x: [2, 5, 12], w: [12], b: [12], p: [2, 5, 12] },
+    build: ({ x, w, b, p }) => add(groupNorm(scale(x!, 2), w!, b!, { groups: 3, eps: 1e-5, silu: true }), p!),
+  }));
 
 /** y and all gradients. */
 async function run(threads: number, shape: number[]): Promise<Map<string, Float32Array>> {

@@ -5,11 +5,14 @@ import { checkKernel } from '../../support/checkKernel.js';
 import { runNative } from '../../support/nativeRun.js';
 import { pseudoRandom } from '../../support/pseudoRandom.js';
 
-// Rows, in, out: sizes of 1, and none a multiple of a tile (14 or 6 rows, 16 columns) or a block (336 rows, 384 products).
+// Rows, in, out: sizes of 1, and few a multiple of a tile (14 or 6 rows, 16 columns) or a block (336 rows, 384 products); 32
+// and 64 rows have a gradient of their own.
 const SIZES = [
   [1, 1, 1],
   [2, 5, 3],
   [17, 33, 19],
+  [32, 150, 45],
+  [64, 250, 401],
   [77, 400, 45],
   [459, 20, 130],
 ] as const;

@@ -81,5 +81,5 @@ async function main() {
 
 main().catch((error) => {
   console.error(`demo: ${error.message}`);
-  process.exitCode = 1;
+  process.exitCode = error.name === 'AbortError' ? 130 : 1;
 });

@@ -13,6 +13,7 @@ import { train } from '../train/train.js';
 import type { Scene } from '../world/attributes.js';
 import { SIDE } from '../world/canvas.js';
 import { concept, conceptTrainingView } from '../world/concepts.js';
+import { vocabulary } from '../world/lexicon.js';
 import type { Prompt } from '../world/prompts.js';
 import { holdsEvaluators, judgeSides } from './demoFigures.js';
 import { type PictureSide, type SidePictures, sidePictures } from './demoPictures.js';
@@ -65,6 +66,15 @@ async function subjectOf({ dir, image, className }: DemoOptions): Promise<Subjec
   const path = join(dir, 'sprite.png');
   await writePng(path, picture.pixels, SIDE, SIDE);
   return { image: path, className: className ?? concept(DEMO_CONCEPT).noun, scene };
+}
+
+/** Words that no caption of the mini world has. */
+export function unknownWords(text: string): string[] {
+  const known = new Set(vocabulary);
+  return text
+    .toLowerCase()
+    .split(/\s+/)
+    .filter((word) => word !== '' && !known.has(word));
 }
 
 /** What each part of the demo needs. */
@@ -163,6 +173,11 @@ export async function demo(options: DemoOptions): Promise<DemoResult> {
   rmSync(join(options.dir, 'report.html'), { force: true });
   const subject = await subjectOf(options);
   const stage: Stage = { options, settings, model: options.model ?? MINI_DIR, subject, note };
+  const unknown = unknownWords(subject.className);
+  if (unknown.length > 0)
+    note(
+      `the mini model has never read '${unknown.join("', '")}': creature and object are known, and so are dog, cat, car, …`,
+    );
   const seconds = new Map<string, number>();
   const sides: PictureSide[] = [{ name: 'no adapter', folder: 'none' }];
   for (const side of SIDES) {

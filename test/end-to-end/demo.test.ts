@@ -64,9 +64,13 @@ describe('the demo', () => {
     await writePhoto(at('photo.png'), 96, 80);
     const dir = at('own');
     const own = { dir, image: at('photo.png'), className: 'object' };
-    const { table } = await demo(short({ ...own, pictures: 1, evaluators: at('none') }));
+    const notes: string[] = [];
+    const onNote = (text: string): number => notes.push(text);
+    const named = { className: 'blue teapot', onNote };
+    const { table } = await demo(short({ ...own, ...named, pictures: 1, evaluators: at('none') }));
+    expect(notes[0]).toContain("never read 'teapot'");
     expect(table).toBeNull();
-    expect(readFileSync(join(dir, 'report.html'), 'utf8')).toContain('sks object');
+    expect(readFileSync(join(dir, 'report.html'), 'utf8')).toContain('sks blue teapot');
     expect(existsSync(join(dir, 'sprite.png'))).toBe(false);
     const judged = await demo(short({ ...own, pictures: 1 }));
     expect(judged.table!.rows.map(([name]) => name)).not.toContain('true renders');

@@ -10,25 +10,21 @@ function bf16Bits(x: number): number {
   return ((u + 0x7fff + ((u >>> 16) & 1)) >>> 16) & 0xffff;
 }
 
-function evenRound(x: number): number {
-  const down = Math.floor(x);
-  const rest = x - down;
-  return rest > 0.5 || (rest === 0.5 && down % 2 === 1) ? down + 1 : down;
-}
-
-/** Finite values of at most 65504 only. */
+/** Of values in float32, of at most 65504. */
 function f16Bits(x: number): number {
+  f32[0] = Math.abs(x);
+  const size = bits[0]!;
   const sign = x < 0 || Object.is(x, -0) ? 0x8000 : 0;
-  const size = Math.abs(x);
-  const exponent = Math.max(-14, Math.floor(Math.log2(size || 1e-30)));
-  const mantissa = evenRound(size * 2 ** (10 - exponent)); // 1024 and more: a normal number
-  return sign | ((exponent + 14) * 1024 + mantissa);
+  if (size >= 0x38800000) return sign | ((size - 0x38000000 + 0xfff + ((size >>> 13) & 1)) >>> 13);
+  f32[0]! += 0.5; // below 2^-14: the mantissa then counts multiples of 2^-24
+  return sign | (bits[0]! - 0x3f000000);
 }
 
 function f16Value(h: number): number {
   const exponent = (h >> 10) & 31;
   const mantissa = h & 1023;
-  const size = exponent === 0 ? mantissa * 2 ** -24 : (1024 + mantissa) * 2 ** (exponent - 25);
+  bits[0] = ((exponent + 112) << 23) | (mantissa << 13);
+  const size = exponent === 0 ? mantissa * 2 ** -24 : f32[0]!;
   return h & 0x8000 ? -size : size;
 }
 

@@ -38,31 +38,27 @@ build_with_cmake() {
 
 # Without CMake: the same sources, one line each.
 build_by_hand() {
-  local flags=(-std=gnu++20 -O3 -fPIC -fvisibility=hidden -Wno-psabi -ffp-contract=off -Inative)
-  local toolkit includes libraries
-  toolkit=$(dirname "$(dirname "$(readlink -f "$(command -v nvcc)")")")
-  includes=(-I"$toolkit/include" -I"$TLORA_NVIDIA_ROOT/cu13/include" -I"$TLORA_NVIDIA_ROOT/cublas/include" -I"$TLORA_NVIDIA_ROOT/cudnn/include")
-  libraries=$(find -L "$TLORA_NVIDIA_ROOT" "$toolkit/lib64" -name 'libcublasLt.so.1[23]' -o -name 'libcudnn.so.9' 2>/dev/null)
-  mkdir -p "$build/o" "$programs"
+  local objects=$build/o flags=(-O3 -Inative) host=-fPIC,-fvisibility=hidden,-Wno-psabi,-ffp-contract=off
+  local cuda=(nvcc -std=c++20 "-arch=sm_$1" "-Xcompiler=$host" "-I$TLORA_NVIDIA_ROOT"/{cu13,cublas,cudnn}/include "${flags[@]}")
+  local cpu=(g++ -std=gnu++20 "${host//,/ }" "${flags[@]}")
+  mkdir -p "$objects" "$programs"
   {
     for source in native/core/*.cpp native/cpu/*.cpp bench/gpu/replay.cpp; do
-      echo "g++ ${flags[*]} -c $source -o $build/o/$(basename "$source").o"
+      echo "${cpu[*]} -c $source -o $objects/$(basename "$source").o"
     done
-    for source in native/cuda/*.cpp; do
-      echo "g++ ${flags[*]} ${includes[*]} -c $source -o $build/o/cuda-$(basename "$source").o"
-    done
-    for source in native/cuda/*.cu; do
-      echo "nvcc -std=c++20 -O3 -arch=sm_$1 -Xcompiler=-fPIC,-fvisibility=hidden,-Wno-psabi -Inative ${includes[*]} -c $source -o $build/o/cuda-$(basename "$source").o"
-    done
+    for source in native/cuda/*.{cpp,cu}; do echo "${cuda[*]} -c $source -o $objects/cuda-$(basename "$source").o"; done
   } | xargs -P "$(nproc)" -I{} sh -c '{}'
-  # shellcheck disable=SC2086
-  nvcc -shared -arch="sm_$1" -cudart static "$build"/o/cuda-*.o $libraries -o "$programs/tlora_cuda.so"
-  local core
-  core=$(find "$build/o" -name '*.o' ! -name 'cuda-*' ! -name 'run_plan.cpp.o' ! -name 'replay.cpp.o')
-  # shellcheck disable=SC2086
-  g++ $core "$build/o/run_plan.cpp.o" -o "$programs/tlora-run-plan" -ldl -lpthread
-  # shellcheck disable=SC2086
-  g++ $core "$build/o/replay.cpp.o" -o "$programs/tlora-replay" -ldl -lpthread
+  local libraries core
+  mapfile -t libraries < <(find -L "$TLORA_NVIDIA_ROOT" -name "libcublasLt.so.$(toolkit_major)" -o -name libcudnn.so.9)
+  [[ ${#libraries[@]} -eq 2 ]] || libraries=(-lcublasLt -lcudnn)
+  nvcc -shared "-arch=sm_$1" "$objects"/cuda-*.o "${libraries[@]}" -o "$programs/tlora_cuda.so"
+  mapfile -t core < <(find "$objects" -name '*.o' ! -name 'cuda-*' ! -name run_plan.cpp.o ! -name replay.cpp.o)
+  g++ "${core[@]}" "$objects/run_plan.cpp.o" -o "$programs/tlora-run-plan" -ldl -lpthread
+  g++ "${core[@]}" "$objects/replay.cpp.o" -o "$programs/tlora-replay" -ldl -lpthread
+}
+
+toolkit_major() {
+  nvcc --version | sed -n 's/.*release \([0-9]*\).*/\1/p'
 }
 
 build() {

@@ -56,4 +56,5 @@ set_target_properties(tlora_cuda PROPERTIES PREFIX "" CUDA_RUNTIME_LIBRARY Stati
 target_compile_options(tlora_cuda PRIVATE $<$<COMPILE_LANGUAGE:CUDA>:-std=c++20 --threads=2 -Xcompiler=-Wno-psabi>)
 target_include_directories(tlora_cuda PRIVATE native SYSTEM ${CUDAToolkit_INCLUDE_DIRS} ${TLORA_CUBLASLT_INCLUDE} ${TLORA_CUDNN_INCLUDE})
 target_link_libraries(tlora_cuda PRIVATE ${TLORA_CUBLASLT_LIBRARY} ${TLORA_CUDNN_LIBRARY})
+target_link_options(tlora_cuda PRIVATE -Wl,--no-undefined) # a missing kernel fails here, by name
 message(STATUS "tlora: CUDA backend with toolkit ${CUDAToolkit_VERSION}, ${TLORA_CUBLASLT_LIBRARY}, ${TLORA_CUDNN_LIBRARY}, for ${TLORA_CUDA_ARCHS}")

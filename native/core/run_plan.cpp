@@ -248,6 +248,7 @@ int run(const Arguments& a) {
   const auto* data = reinterpret_cast<const uint8_t*>(bytes.data());
   const Plan plan = decodePlan(data, bytes.size());
   const auto engine = openEngine(a, plan);
+  const size_t freeBefore = engine->freeBytes();
   Random random;
   addWeights(*engine, plan, random);
   createStates(*engine, plan, random);
@@ -276,8 +277,9 @@ int run(const Arguments& a) {
     printTable(plan, shortest, true, 100);
   }
   printResults(*program);
-  printf("calls %zu, threads %d, arena %zu bytes, peak %zu bytes, of which workspace %zu; free %zu bytes\n", plan.calls.size(),
-         engine->threads(), plan.arenaBytes, engine->memory().peak(), engine->memory().bytes(Use::workspace), engine->freeBytes());
+  printf("calls %zu, threads %d, arena %zu bytes, peak %zu bytes, of which workspace %zu\n", plan.calls.size(),
+         engine->threads(), plan.arenaBytes, engine->memory().peak(), engine->memory().bytes(Use::workspace));
+  printf("free on the device: %zu bytes at first, %zu now\n", freeBefore, engine->freeBytes());
   engine->dispose();
   return 0;
 }

@@ -17,7 +17,7 @@
 namespace tlora {
 namespace cuda {
 
-#define TLORA_OP(name) __attribute__((weak)) void name(const Call&, Context&);
+#define TLORA_OP(name) void name(const Call&, Context&);
 #include "core/ops.def"
 #undef TLORA_OP
 
@@ -28,7 +28,7 @@ struct OpEntry {
   Op op;
 };
 
-const OpEntry kOps[] = {
+constexpr OpEntry kOps[] = {
 #define TLORA_OP(name) {#name, name},
 #include "core/ops.def"
 #undef TLORA_OP
@@ -174,7 +174,7 @@ bool read(void* self, void* to, const void* from, size_t bytes) {
 
 const void* kernel(const char* op) {
   for (const OpEntry& entry : kOps) {
-    if (entry.op && strcmp(entry.name, op) == 0) return &entry;
+    if (strcmp(entry.name, op) == 0) return &entry;
   }
   return nullptr;
 }

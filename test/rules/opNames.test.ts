@@ -41,9 +41,12 @@ describe('op names', () => {
     expect(definedOps().sort()).toEqual(kernels.toSorted());
   });
 
-  it('have a CPU kernel in the file of the op, or of its Vjp', () => {
+  it.each([
+    ['cpu', 'cpp'],
+    ['cuda', 'cu'],
+  ])('have a kernel in the file of the op, or of its Vjp, in native/%s', (room, ending) => {
     const holds = (file: string, name: string): boolean => {
-      const path = at(`native/cpu/${file}.cpp`);
+      const path = at(`native/${room}/${file}.${ending}`);
       return existsSync(path) && new RegExp(`^void ${name}\\(`, 'm').test(readFileSync(path, 'utf8'));
     };
     expect(kernels.filter((name) => !holds(base(name), name) && !holds(name, name))).toEqual([]);

@@ -1,6 +1,6 @@
 // Runs the tests of native/cuda without a device: builds tlora_cuda_emulated.so and the emulator's own planted kernels, then
 //   1. the emulator's tests and every op's tests, with each access of a kernel checked for races and bounds;
-//   2. with --parity: the reference's numbers (test/fixtures), unchecked, on the emulated device.
+//   2. with --parity: the reference's numbers (test/fixtures) and whole runs, unchecked, on the emulated device.
 // --build: only builds. Other arguments go to vitest: names of test files.
 import { spawnSync } from 'node:child_process';
 import { availableParallelism } from 'node:os';
@@ -32,4 +32,8 @@ if (!flags.includes('--build')) {
   const vitest = path.join(root, 'node_modules', 'vitest', 'vitest.mjs');
   const projects = ['--project', 'native', '--project', 'cuda'];
   run(process.execPath, [vitest, 'run', ...projects, ...tests], { ...device, TLORA_EMULATE_CHECK: '1' });
+  if (flags.includes('--parity')) {
+    const whole = ['parity', 'trainCuda'].map((name) => `test/end-to-end/${name}.test.ts`);
+    run(process.execPath, [vitest, 'run', '--project', 'native', ...whole], device);
+  }
 }

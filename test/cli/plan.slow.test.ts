@@ -41,6 +41,7 @@ describe('tlora plan', () => {
       .map((line) => line.split('  ')[0]);
     expect(names).toMatchInlineSnapshot(`
       [
+        "device",
         "parameters",
         "trained values",
         "ops forward",
@@ -92,7 +93,7 @@ describe('tlora plan', () => {
     await refuses('--threads', '-1', 'error: --threads: expected a whole number of at least 1, got -1');
     await refuses('--resolution', '100', 'error: --resolution: expected a multiple of 8');
     await refuses('--memory', 'lots', "error: --memory: expected a size such as 9GB or 8.5GiB, got 'lots'");
-    await refuses('--precision', 'int8', 'Allowed choices are fp32, bf16, fp16.');
+    await refuses('--precision', 'int8', 'Allowed choices are bf16, fp16, tf32, fp32.');
   });
 
   it('names what is wrong with a folder', async () => {
@@ -100,5 +101,28 @@ describe('tlora plan', () => {
     const { err, status } = await tlora(['plan', '--model', dir], { parts });
     expect(err).toContain('is not a model folder: it has no model_index.json');
     expect(status).toBe(1);
+  });
+});
+
+describe('SDXL at 1024² on CUDA, rank 64 in bfloat16', () => {
+  const model = join(tmpdir(), `tlora-sdxl-${process.pid}`);
+  beforeAll(() => {
+    const made = spawnSync(process.execPath, [script, '--shape', 'sdxl', '--headers-only', '--out', model]);
+    expect(made.status).toBe(0);
+  });
+  afterAll(() => rmSync(model, { recursive: true, force: true }));
+  const shape = { model, resolution: 1024, rank: 64, device: 'cuda' as const };
+
+  it('trains in 12 GB, in bfloat16 by default', () => {
+    const { precision, forecast, recomputed } = planTraining(shape);
+    expect({ precision, recomputed }).toEqual({ precision: 'bf16', recomputed: [] });
+    expect(forecast.workspaceBytes).toBe(64 * 2 ** 20);
+    expect(forecast.totalBytes).toBeLessThan(12e9);
+  });
+
+  it('trains in 8 GB by recomputing', () => {
+    const { forecast, recomputed } = planTraining({ ...shape, memory: '8GB' });
+    expect(forecast.totalBytes).toBeLessThanOrEqual(8e9);
+    expect(recomputed.length).toBeGreaterThan(0);
   });
 });

@@ -1,4 +1,4 @@
-// Steps that the device judges and notes down itself, as a queue on CUDA needs it; here on the tests' device, whose answers are known.
+// Steps that the engine judges and notes down itself, as a queue on CUDA needs it; here on the CPU, where the host can see each.
 import { afterEach, beforeEach, describe, expect, it } from 'vitest';
 import type { AdapterLayout } from '../../lib/adapters/adapterLayout.js';
 import { DEFAULT_START } from '../../lib/adapters/adapterSpec.js';

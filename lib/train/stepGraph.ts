@@ -2,6 +2,7 @@ import { at, createGraph, type Graph, input, result, state, type Value } from '.
 import type { Component } from '../io/modelFolder.js';
 import { accumulate } from '../ops/accumulate.js';
 import { adamw } from '../ops/adamw.js';
+import { add } from '../ops/add.js';
 import { cast } from '../ops/cast.js';
 import { concat } from '../ops/concat.js';
 import { gradNorm } from '../ops/gradNorm.js';
@@ -69,7 +70,8 @@ export function recordFloats(recording: StepRecording): number {
  *
  * Inputs: `timesteps`, `signal`, `noiseWeight`, `targetSignal`, `targetNoise` [n], `activeRank` [n] i32, the conditions of
  * `traceUnet`, `lossSeed` [1] (1), `hyper` [8] (ADAMW_HYPER); drawn: `latentMean`, `latentStd` [n, h, w, c] and `latentKey`,
- * `noiseKey` [n, 4]; given: `latents`, `noise`. Results: `loss` [1], `perSample` [n], `norm` [1]. With `record` the state buffer
+ * `noiseKey` [n, 4]; given: `latents`, `noise`. Results: `loss` [1], `perSample` [n], `norm` [1]; until 'loss' also `residual`
+ * [n, h, w, c], prediction − target. With `record` the state buffer
  * `steps` takes the place of `lossSeed`, and for accumulated batches `lossSum` that of the host's sum.
  */
 export function stepGraph(options: StepGraphOptions): Graph {
@@ -117,6 +119,7 @@ function appendLoss(graph: Graph, options: StepGraphOptions, adapters: TrainedAd
   const losses = mse(cast(prediction, 'f32'), target);
   result(graph, 'loss', losses.loss);
   result(graph, 'perSample', losses.perSample);
+  if (options.until === 'loss') result(graph, 'residual', add(prediction, scale(target, -1)));
   return losses.loss;
 }
 

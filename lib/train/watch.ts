@@ -15,10 +15,13 @@ import { saveBest } from './saveRun.js';
 import { stepGraph } from './stepGraph.js';
 import type { RunControl } from './trainingRun.js';
 import {
+  commonSquare,
+  type PictureError,
   WATCH_BANDS,
   type WatchFigures,
   type WatchRecord,
   type WatchVerdict,
+  watchedDraws,
   watchRecord,
   watchVerdict,
 } from './watchFigures.js';
@@ -32,11 +35,6 @@ class WatchStopped extends Error {}
 /** Whether a step is watched: every so many, and the last. */
 function isWatched({ options }: PreparedRun, step: number): boolean {
   return step > 0 && (step % options.watch!.every === 0 || step === options.steps);
-}
-
-/** The timesteps at which losses are taken: `draws` in each band, evenly spread. */
-export function watchedTimesteps(T: number, draws: number): number[] {
-  return Array.from({ length: WATCH_BANDS * draws }, (_, i) => Math.floor(((i + 0.5) * T) / (WATCH_BANDS * draws)));
 }
 
 type RankAt = (t: number) => number;
@@ -59,26 +57,28 @@ function expectGoingOn({ control }: Meter): void {
   if (control.stopRequested) throw new WatchStopped();
 }
 
-/** Mean squared error of each band, one draw after the other. */
-async function bandLosses(meter: Meter, rankAt: RankAt): Promise<number[]> {
+/** Mean squared error of each band, and what predictions from most noise miss alike; one draw after the other. */
+async function fixedNoiseFigures(meter: Meter, rankAt: RankAt): Promise<Pick<WatchFigures, 'losses' | 'unknown'>> {
   const { run, program, settings, control } = meter;
   const seed = deriveSeed(run.options.seed, SEED_USES.watch);
-  const timesteps = watchedTimesteps(run.noise.trainTimesteps, settings.draws);
-  const losses = new Array<number>(WATCH_BANDS).fill(0);
-  for (const [i, t] of timesteps.entries()) {
+  const draws = watchedDraws(run.noise.trainTimesteps, settings.draws, run.latents.mean.length);
+  const losses: number[][] = Array.from({ length: WATCH_BANDS }, () => []);
+  const errors: PictureError[] = [];
+  for (const [i, { band, t, picture }] of draws.entries()) {
     expectGoingOn(meter);
-    control.emit({ type: 'phase', phase: 'watch', done: i, total: timesteps.length });
+    control.emit({ type: 'phase', phase: 'watch', done: i, total: draws.length });
     writeAll(program, {
-      ...run.pictureFeeds([i % run.latents.mean.length]),
+      ...run.pictureFeeds([picture]),
       ...timeFeeds(run.noise, [t], [rankAt(t)]),
       latentKey: streamKeys(seed, 2 * i, 1),
       noiseKey: streamKeys(seed, 2 * i + 1, 1),
     });
     await program.run();
-    const band = Math.floor(i / settings.draws);
-    losses[band] = losses[band]! + readResult(program, 'loss')[0]! / settings.draws;
+    losses[band]!.push(readResult(program, 'loss')[0]!);
+    if (band === WATCH_BANDS - 1) errors.push({ picture, values: readResult(program, 'residual') });
   }
-  return losses;
+  const mean = (values: readonly number[]): number => values.reduce((sum, value) => sum + value, 0) / values.length;
+  return { losses: losses.map(mean), unknown: commonSquare(errors) };
 }
 
 /** Root of the mean squared difference. */
@@ -108,7 +108,7 @@ async function pictureDistance(meter: Meter, rankAt: RankAt): Promise<number | n
 }
 
 async function figures(meter: Meter, rankAt: RankAt): Promise<WatchFigures> {
-  return { losses: await bandLosses(meter, rankAt), distance: await pictureDistance(meter, rankAt) };
+  return { ...(await fixedNoiseFigures(meter, rankAt)), distance: await pictureDistance(meter, rankAt) };
 }
 
 /** Watches a run. */

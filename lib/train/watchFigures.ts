@@ -10,6 +10,8 @@ export const COPYING = 0.5;
 export interface WatchFigures {
   /** Mean squared error of each band of timesteps. */
   readonly losses: readonly number[];
+  /** Mean square of what the predictions from most noise get wrong alike; see `commonSquare`. */
+  readonly unknown: number;
   /** Mean distance of the watched pictures to the nearest training picture, in latents; null: no pictures are made. */
   readonly distance: number | null;
 }
@@ -34,14 +36,62 @@ export interface WatchVerdict {
 
 /**
  * How much of the way to a copy is gone: the larger of
- * - 1 − loss / loss without adapters, in the band of most noise. There the noisy picture shows next to nothing of the layout, so
- *   what is predicted of it is known by heart;
+ * - 1 − unknown / unknown without adapters. In the band of most noise the noisy picture shows next to nothing of the layout, so what is
+ *   predicted of it is known by heart;
  * - 1 − distance / distance without adapters, of pictures that are made, if any are.
  */
 export function copyScore(now: WatchFigures, without: WatchFigures): number {
-  const byLoss = 1 - now.losses.at(-1)! / without.losses.at(-1)!;
+  const byHeart = without.unknown > 0 ? 1 - now.unknown / without.unknown : 0;
   const byPictures = now.distance === null || without.distance === null ? 0 : 1 - now.distance / without.distance;
-  return Math.max(0, byLoss, byPictures);
+  return Math.min(1, Math.max(0, byHeart, byPictures));
+}
+
+/** A prediction's error, noise or velocity. */
+export interface PictureError {
+  /** Of which training picture. */
+  readonly picture: number;
+  readonly values: Float32Array;
+}
+
+/**
+ * Mean square of the part that errors of the same picture have in common: the mean product of two different ones, unbiased. What a model gets
+ * wrong because it does not know the picture is the same whatever the noise; what it gets wrong because it is not exact differs, and cancels.
+ */
+export function commonSquare(errors: readonly PictureError[]): number {
+  let [sum, pairs] = [0, 0];
+  errors.forEach((one, i) => {
+    for (const other of errors.slice(i + 1)) {
+      if (other.picture !== one.picture) continue;
+      sum += one.values.reduce((products, value, k) => products + value * other.values[k]!, 0) / one.values.length;
+      pairs++;
+    }
+  });
+  return sum / pairs;
+}
+
+/** One pass of a measurement. */
+export interface WatchedDraw {
+  readonly band: number;
+  readonly t: number;
+  readonly picture: number;
+}
+
+/**
+ * All passes of a measurement: `draws` timesteps in each band, evenly spread, the pictures in turn; in the band of most noise as many of
+ * every picture, and two at least, so that their errors can be compared.
+ */
+export function watchedDraws(T: number, draws: number, pictures: number): WatchedDraw[] {
+  const inBand = (band: number, count: number, i: number): number =>
+    Math.floor(((band + (i + 0.5) / count) * T) / WATCH_BANDS);
+  const all: WatchedDraw[] = [];
+  for (let band = 0; band < WATCH_BANDS - 1; band++) {
+    for (let i = 0; i < draws; i++) all.push({ band, t: inBand(band, draws, i), picture: all.length % pictures });
+  }
+  const [last, count] = [WATCH_BANDS - 1, Math.max(2, draws)];
+  for (let picture = 0; picture < pictures; picture++) {
+    for (let i = 0; i < count; i++) all.push({ band: last, t: inBand(last, count, i), picture });
+  }
+  return all;
 }
 
 export function watchRecord(step: number, now: WatchFigures, without: WatchFigures): WatchRecord {

@@ -1,26 +1,28 @@
 import { describe, expect, it } from 'vitest';
 import { resolveTrainOptions } from '../../lib/train/options.js';
-import { watchedTimesteps } from '../../lib/train/watch.js';
 import {
   COPYING,
+  commonSquare,
   copyScore,
   WATCH_BANDS,
   type WatchFigures,
   type WatchRecord,
+  watchedDraws,
   watchRecord,
   watchVerdict,
 } from '../../lib/train/watchFigures.js';
 
-const without: WatchFigures = { losses: [1, 0.5, 0.25, 0.125, 0.0625], distance: 2 };
+const without: WatchFigures = { losses: [1, 0.5, 0.25, 0.125, 0.0625], unknown: 0.5, distance: 2 };
 
-/** Figures with shares of the losses without adapters: of the noisiest band, and of all others. */
-function figures(noisiest: number, others: number, distance: number | null = null): WatchFigures {
-  return { losses: without.losses.map((loss, band) => loss * (band === 4 ? noisiest : others)), distance };
+/** Figures with shares of those without adapters: of what is unknown, and of the losses of all bands but the noisiest. */
+function figures(unknown: number, losses: number, distance: number | null = null): WatchFigures {
+  const all = without.losses.map((loss, band) => loss * (band === 4 ? 1 : losses));
+  return { losses: all, unknown: unknown * without.unknown, distance };
 }
 
-/** A run of pairs (noisiest, others), watched every ten steps. */
+/** A run of pairs (unknown, losses), watched every ten steps. */
 function records(pairs: readonly (readonly [number, number])[]): WatchRecord[] {
-  return pairs.map(([noisiest, others], i) => watchRecord(10 * (i + 1), figures(noisiest, others), without));
+  return pairs.map(([unknown, losses], i) => watchRecord(10 * (i + 1), figures(unknown, losses), without));
 }
 
 describe('copyScore', () => {
@@ -29,9 +31,11 @@ describe('copyScore', () => {
     expect(copyScore(figures(0, 1), without)).toBe(1);
   });
 
-  it('is the share of the noisiest loss that is gone, whatever the other bands', () => {
+  it('is the share of the unknown that is gone, whatever the losses', () => {
     expect(copyScore(figures(0.75, 0.1), without)).toBeCloseTo(0.25, 12);
     expect(copyScore(figures(1.5, 0.1), without)).toBe(0);
+    expect(copyScore(figures(-0.1, 0.1), without)).toBe(1); // an estimate may fall below 0
+    expect(copyScore(figures(0.1, 0.1), { ...without, unknown: 0 })).toBe(0);
   });
 
   it('is that of the pictures where these are nearer', () => {
@@ -83,11 +87,43 @@ describe('watchVerdict', () => {
   });
 });
 
-describe('watchedTimesteps', () => {
+describe('watchedDraws', () => {
   it('are spread evenly over the bands', () => {
-    expect(watchedTimesteps(1000, 2)).toEqual([50, 150, 250, 350, 450, 550, 650, 750, 850, 950]);
-    const all = watchedTimesteps(1000, 3);
-    expect(all.map((t) => Math.floor((t * WATCH_BANDS) / 1000))).toEqual(all.map((_, i) => Math.floor(i / 3)));
+    expect(watchedDraws(1000, 2, 1).map(({ t }) => t)).toEqual([50, 150, 250, 350, 450, 550, 650, 750, 850, 950]);
+    const all = watchedDraws(1000, 3, 1);
+    expect(all.map(({ t }) => Math.floor((t * WATCH_BANDS) / 1000))).toEqual(all.map(({ band }) => band));
+  });
+
+  it('show the pictures in turn, and from most noise each one twice at least', () => {
+    const all = watchedDraws(1000, 1, 3);
+    expect(all.map(({ band, picture }) => [band, picture])).toEqual([
+      ...[0, 1, 2, 3].map((i) => [i, i % 3]),
+      ...[0, 0, 1, 1, 2, 2].map((picture) => [4, picture]),
+    ]);
+  });
+});
+
+describe('commonSquare', () => {
+  const errors = (...all: [picture: number, values: number[]][]) =>
+    all.map(([picture, values]) => ({ picture, values: Float32Array.from(values) }));
+
+  it('is the mean square of what is alike', () => {
+    expect(commonSquare(errors([0, [3, 4]], [0, [3, 4]]))).toBe(12.5);
+    expect(commonSquare(errors([0, [2, 0]], [0, [0, 5]]))).toBe(0);
+    expect(commonSquare(errors([0, [1, 1]], [0, [3, 1]], [0, [2, -2]]))).toBeCloseTo((2 + 0 + 2) / 3, 12);
+  });
+
+  it('compares errors of the same picture only', () => {
+    expect(commonSquare(errors([0, [1, 1]], [1, [9, 9]], [0, [1, 3]], [1, [1, 1]]))).toBe((2 + 9) / 2);
+  });
+
+  it('lets errors cancel that differ from noise to noise', () => {
+    const noisy = Array.from({ length: 6 }, (_, draw) => ({
+      picture: 0,
+      values: Float32Array.from({ length: 4096 }, (_v, k) => 0.5 + 3 * Math.sin(12.9898 * (k + 1) * (draw + 1.37))),
+    }));
+    expect(commonSquare(noisy)).toBeGreaterThan(0.15);
+    expect(commonSquare(noisy)).toBeLessThan(0.35);
   });
 });
 

@@ -1,7 +1,7 @@
 // y = xhat w + b, xhat = (x - mean) rstd over the last axis; w and b may be absent. x [rows, c]; mean and rstd [rows] float32.
 // Gradient, with g = dy w: dx = rstd (g - mean(g) - xhat mean(g xhat)); dw = sum dy xhat, db = sum dy over rows.
-// A warp has one row. What it reads stays in registers up to 256 units of 16 bytes (2048 channels of bf16); the rest of a wider
-// row is read again. Variance about the mean, in two steps; all sums float32. y may lie over x, dx over x or dy.
+// A warp has one row. What it reads stays in registers, up to 2048 channels of bf16 forward and 1280 backward (half of that of
+// float32); the rest of a wider row is read again. Variance about the mean, in two steps; all sums float32. y may lie over x, dx over x or dy.
 // Traffic: forward x read, y written; backward x and dy read, dx written; with dw or db, x and dy once more.
 #include <cuda_runtime.h>
 
@@ -16,9 +16,11 @@ namespace tlora::cuda {
 
 namespace {
 
-constexpr int kThreads = 256, kWarps = kThreads / 32, kKept = 8;
+constexpr int kThreads = 256, kWarps = kThreads / 32;
+constexpr int kKeptForward = 8, kKeptBackward = 5;  // units of a row in a lane's registers; backward, of two rows
 
 // The units of a row that this lane has: lane, lane + 32, ...
+template <int kKept>
 struct Units {
   int64_t count;  // of the row
   bool packed;
@@ -38,18 +40,18 @@ struct Units {
   }
 };
 
-template <class T>
+template <class T, int kKept>
 struct Row {
   const T* row;
-  Units units;
+  Units<kKept> units;
   Pack<T> kept[kKept];
-  __device__ Row(const T* row, Units units) : row(row), units(units) {
+  __device__ Row(const T* row, Units<kKept> units) : row(row), units(units) {
     units.each([&](int64_t unit, int k) {
-      if (k < kKept) kept[k] = loadUnit(row + units.at<T>(unit), units.packed);
+      if (k < kKept) kept[k] = loadUnit(row + units.template at<T>(unit), units.packed);
     });
   }
   __device__ Pack<T> at(int64_t unit, int k) const {
-    return k < kKept ? kept[k] : loadUnit(row + units.at<T>(unit), units.packed);
+    return k < kKept ? kept[k] : loadUnit(row + units.template at<T>(unit), units.packed);
   }
 };
 
@@ -59,9 +61,9 @@ __global__ void normaliseRows(const T* x, ChannelValues w, ChannelValues b, T* y
   constexpr int V = Pack<T>::size;
   const int64_t r = int64_t(blockIdx.x) * kWarps + threadIdx.x / 32;
   if (r >= rows) return;
-  const Units units{packed ? c / V : c, packed};
+  const Units<kKeptForward> units{packed ? c / V : c, packed};
   const int width = packed ? V : 1;
-  const Row<T> row(x + r * c, units);
+  const Row<T, kKeptForward> row(x + r * c, units);
   float sum = 0, square = 0;
   units.each([&](int64_t unit, int k) {
     const Pack<T> pack = row.at(unit, k);
@@ -77,7 +79,7 @@ __global__ void normaliseRows(const T* x, ChannelValues w, ChannelValues b, T* y
   });
   const float s = 1 / sqrtf(warpSum(square) / float(c) + eps);
   units.each([&](int64_t unit, int k) {
-    const int64_t at = units.at<T>(unit);
+    const int64_t at = units.template at<T>(unit);
     const Pack<T> pack = row.at(unit, k);
     float scale[V], shift[V];
     loadChannels(w, at, packed, 1, scale);
@@ -96,14 +98,14 @@ __global__ void __launch_bounds__(kThreads, 2) gradientRows(const T* x, ChannelV
   constexpr int V = Pack<T>::size;
   const int64_t r = int64_t(blockIdx.x) * kWarps + threadIdx.x / 32;
   if (r >= rows) return;
-  const Units units{packed ? c / V : c, packed};
-  const Row<T> row(x + r * c, units), from(dy + r * c, units);
+  const Units<kKeptBackward> units{packed ? c / V : c, packed};
+  const Row<T, kKeptBackward> row(x + r * c, units), from(dy + r * c, units);
   const float m = mean[r], s = rstd[r];
   float sum = 0, product = 0;
   units.each([&](int64_t unit, int k) {
     const Pack<T> xs = row.at(unit, k), dys = from.at(unit, k);
     float g[V];
-    loadChannels(w, units.at<T>(unit), packed, 1, g);
+    loadChannels(w, units.template at<T>(unit), packed, 1, g);
     for (int i = 0; i < V; i++) {
       g[i] *= toFloat(dys[i]);  // 0 past a unit of one element
       sum += g[i];
@@ -114,7 +116,7 @@ __global__ void __launch_bounds__(kThreads, 2) gradientRows(const T* x, ChannelV
   product = warpSum(product) / float(c);
   units.each([&](int64_t unit, int k) {
     const Pack<T> xs = row.at(unit, k), dys = from.at(unit, k);
-    const int64_t at = units.at<T>(unit);
+    const int64_t at = units.template at<T>(unit);
     float g[V];
     loadChannels(w, at, packed, 1, g);
     for (int i = 0; i < V; i++) g[i] = s * (g[i] * toFloat(dys[i]) - sum - (toFloat(xs[i]) - m) * s * product);
@@ -129,8 +131,8 @@ __global__ void channelSums(const T* x, const float* mean, const float* rstd, co
   constexpr int V = Pack<T>::size;
   TLORA_SHARED(float, sums, kWarps * 32 * 2 * V);
   const int lane = int(threadIdx.x) % 32, warp = int(threadIdx.x) / 32;
-  const Units units{packed ? c / V : c, packed};
-  const int64_t unit = int64_t(blockIdx.x) * 32 + lane, at = units.at<T>(unit);
+  const Units<kKeptBackward> units{packed ? c / V : c, packed};
+  const int64_t unit = int64_t(blockIdx.x) * 32 + lane, at = units.template at<T>(unit);
   float weight[V] = {}, bias[V] = {};
   if (unit < units.count) {
     const int64_t begin = int64_t(blockIdx.y) * step, end = begin + step < rows ? begin + step : rows;

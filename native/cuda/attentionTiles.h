@@ -53,11 +53,13 @@ class PlainTiles {
     for (int i = 0; i < kR; i++)
       for (int j = 0; j < kC; j++) s[i][j] = 0;
     const SharedArray<float> left = room_, right = room_ + 64 * kPitch;
+    const bool idle = row(0) >= source_.rowCount || first_ + column(0) >= source_.columnCount;
     for (int k = 0; k < source_.d; k += kStep) {
       __syncthreads();
       loadStep(left, source_.rows[which], 0, source_.rowCount, k);
       loadStep(right, source_.columns[which], first_, source_.columnCount, k);
       __syncthreads();
+      if (idle) continue;
 #pragma unroll
       for (int e = 0; e < kStep; e += 4) {
         float a[kR][4], b[kC][4];
@@ -84,8 +86,10 @@ class PlainTiles {
       }
       loadValues(source_.columns[which], source_.firstOut + part * 64);
       __syncthreads();
+      if (row(0) >= source_.rowCount) continue;
+      const int end = int(source_.columnCount - first_ < kColumns ? source_.columnCount - first_ : kColumns);
 #pragma unroll 4
-      for (int k = 0; k < kColumns; k += 4) {
+      for (int k = 0; k < end; k += 4) {
         float p[kR][4];
         for (int i = 0; i < kR; i++)
           for (int f = 0; f < 4; f++) p[i][f] = scores_[row(i) * kScorePitch + k + f];

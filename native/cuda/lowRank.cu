@@ -12,8 +12,8 @@
 // Gradients, up to 7: factors; E [n, t, blocks rp] = scale dy B, of which F = scale dy P is the last block;
 //   dx = E A;  G [r, in] = F^T x;  H1 = x (L Q)^T;  dP = scale dy^T H1;  dQ = L G, dL = rowdot(Q, G).
 // H, E, F and H1 are of the compute type; G and the gradients of the factors float32. No gradient for the start.
-// Traffic for T = n t tokens, e bytes an element: forward T e (in + 2 out + 4 rp), gradients T e (3 in + 2 out + 10 rp) and
-// 8 r (in + out) bytes of the factors each time; FLOPs 4 T rp (in + out) and 2 T rp (5 out + 4 in).
+// Traffic for T = n t tokens, e bytes an element, with a start: forward T e (in + 2 out + 4 rp), gradients T e (3 in + 2 out + 8 rp) and
+// 8 r (in + out) bytes of the factors each time; FLOPs 4 T rp (in + out) and 8 T rp (in + out).
 #include <cuda_runtime.h>
 
 #include "cuda/context.h"

@@ -104,35 +104,58 @@ void checkBounds(const char* address, size_t bytes, bool write, void* code) {
   thisBlock().fail(std::string(write ? "a write" : "a read") + " outside of all device memory" + sourceLine(code));
 }
 
-// `oldest`: accesses by blocks of lower numbers do not count.
-void touchCells(Cell* cell, const char* address, size_t bytes, bool write, bool shared, uint32_t oldest, void* code) {
+// One cell, whatever was there before. `oldest`: accesses by blocks of lower numbers do not count.
+__attribute__((noinline)) void touchCell(Cell& cell, const char* address, bool write, bool shared, uint32_t oldest, void* code) {
   const Access now{blockNumber, uint16_t(running.epoch), uint16_t(running.warpEpoch), uint16_t(running.linear), Access::one};
-  for (size_t i = 0; i < bytes; i += kCellBytes, cell++) {
-    const bool written = cell->write.block >= oldest, read = cell->read.block >= oldest;
-    if (written && !ordered(cell->write)) race(address + i, shared, write ? "a write" : "a read", cell->write, code);
-    if (write) {
-      if (read && !ordered(cell->read)) race(address + i, shared, "a write", cell->read, code);
-      cell->write = now;
-    } else if (shared && !written) {
-      thisBlock().fail("a read of " + nameOf(address + i, true) + ", which no thread has written" + sourceLine(code));
-    } else if (!read) {
-      cell->read = now;
-    } else {
-      noteRead(cell->read, now);
-    }
+  const bool written = cell.write.block >= oldest, read = cell.read.block >= oldest;
+  if (written && !ordered(cell.write)) race(address, shared, write ? "a write" : "a read", cell.write, code);
+  if (write) {
+    if (read && !ordered(cell.read)) race(address, shared, "a write", cell.read, code);
+    cell.write = now;
+  } else if (shared && !written) {
+    thisBlock().fail("a read of " + nameOf(address, true) + ", which no thread has written" + sourceLine(code));
+  } else if (!read) {
+    cell.read = now;
+  } else {
+    noteRead(cell.read, now);
   }
 }
 
-inline void touch(const void* pointer, size_t bytes, bool write, void* code) {
+// What most accesses are, and change nothing: a read of what was written before the last barrier and read since by several warps, or
+// by this thread.
+inline bool settled(const Cell& cell, bool shared, uint32_t block, uint16_t epoch, uint16_t thread, uint32_t oldest) {
+  const bool before = shared ? cell.write.block == block && cell.write.epoch < epoch : cell.write.block < oldest;
+  if (!before || cell.read.block != block) return false;
+  if (cell.read.by == Access::blocks) return true;
+  return cell.read.epoch == epoch && (cell.read.by == Access::warps || (cell.read.by == Access::one && cell.read.thread == thread));
+}
+
+template <size_t Bytes, bool Write>
+inline void touchCells(Cell* cell, const char* address, bool shared, uint32_t oldest, void* code) {
+  const auto epoch = uint16_t(running.epoch), thread = uint16_t(running.linear);
+  for (size_t i = 0; i < Bytes; i += kCellBytes, cell++) {
+    if (!Write && settled(*cell, shared, blockNumber, epoch, thread, oldest)) continue;
+    touchCell(*cell, address + i, Write, shared, oldest, code);
+  }
+}
+
+template <size_t Bytes, bool Write>
+inline void touch(const void* pointer, void* code) {
   if (!checkingFlag || !running.inKernel) return;
   const char* address = static_cast<const char*>(pointer);
   if (address >= heapBegin && address < heapEnd) {
-    checkBounds(address, bytes, write, code);
-    return touchCells(heapCells + (address - heapBegin) / kCellBytes, address, bytes, write, false, firstOfLaunch, code);
+    checkBounds(address, Bytes, Write, code);
+    return touchCells<Bytes, Write>(heapCells + (address - heapBegin) / kCellBytes, address, false, firstOfLaunch, code);
   }
   const char* sharedBegin = running.shared;
   if (address < sharedBegin || address >= sharedBegin + kMostSharedBytes) return;
-  touchCells(sharedCells + (address - sharedBegin) / kCellBytes, address, bytes, write, true, blockNumber, code);
+  touchCells<Bytes, Write>(sharedCells + (address - sharedBegin) / kCellBytes, address, true, blockNumber, code);
+}
+
+template <bool Write>
+void touchRange(const void* pointer, long bytes, void* code) {
+  const char* address = static_cast<const char*>(pointer);
+  for (long i = 0; i < bytes; i += kCellBytes) touch<kCellBytes, Write>(address + i, code);
 }
 
 }  // namespace
@@ -161,15 +184,16 @@ void watchAllocation(char* data, size_t bytes, bool live) {
 }  // namespace tlora::emulated
 
 using tlora::emulated::touch;
+using tlora::emulated::touchRange;
 
 #define TLORA_CODE __builtin_return_address(0)
-#define TLORA_HOOKS(n)                                                        \
-  void __tsan_read##n(void* p) { touch(p, n, false, TLORA_CODE); }            \
-  void __tsan_write##n(void* p) { touch(p, n, true, TLORA_CODE); }            \
-  void __tsan_unaligned_read##n(void* p) { touch(p, n, false, TLORA_CODE); }  \
-  void __tsan_unaligned_write##n(void* p) { touch(p, n, true, TLORA_CODE); }  \
-  void __tsan_volatile_read##n(void* p) { touch(p, n, false, TLORA_CODE); }   \
-  void __tsan_volatile_write##n(void* p) { touch(p, n, true, TLORA_CODE); }
+#define TLORA_HOOKS(n)                                                       \
+  void __tsan_read##n(void* p) { touch<n, false>(p, TLORA_CODE); }           \
+  void __tsan_write##n(void* p) { touch<n, true>(p, TLORA_CODE); }           \
+  void __tsan_unaligned_read##n(void* p) { touch<n, false>(p, TLORA_CODE); } \
+  void __tsan_unaligned_write##n(void* p) { touch<n, true>(p, TLORA_CODE); } \
+  void __tsan_volatile_read##n(void* p) { touch<n, false>(p, TLORA_CODE); }  \
+  void __tsan_volatile_write##n(void* p) { touch<n, true>(p, TLORA_CODE); }
 
 extern "C" {
 TLORA_HOOKS(1)
@@ -177,8 +201,8 @@ TLORA_HOOKS(2)
 TLORA_HOOKS(4)
 TLORA_HOOKS(8)
 TLORA_HOOKS(16)
-void __tsan_read_range(void* p, long n) { touch(p, size_t(n), false, TLORA_CODE); }
-void __tsan_write_range(void* p, long n) { touch(p, size_t(n), true, TLORA_CODE); }
+void __tsan_read_range(void* p, long n) { touchRange<false>(p, n, TLORA_CODE); }
+void __tsan_write_range(void* p, long n) { touchRange<true>(p, n, TLORA_CODE); }
 void __tsan_vptr_update(void**, void*) {}
 void __tsan_init() {}
 void __tsan_func_entry(void*) {}

@@ -20,7 +20,7 @@ const COMPARED: readonly (readonly [AdapterVariant, AdapterVariant])[] = [
 ];
 
 const three = (value: number): string => value.toFixed(3);
-const signed = (value: number): string => `${value < 0 ? '−' : '+'}${Math.abs(value).toFixed(3)}`;
+const signed = (value: number): string => `${value <= -0.0005 ? '−' : '+'}${Math.abs(value).toFixed(3)}`;
 const interval = ({ mean, low, high }: Interval): string => `${signed(mean)} (${signed(low)} … ${signed(high)})`;
 
 function markdown(head: readonly string[], rows: readonly (readonly string[])[]): string {

@@ -17,7 +17,10 @@ const BY_CODE: Readonly<Record<string, Make>> = {
   ERR_TLORA_FILE_FORMAT: (message, cause) => new FileFormatError(message, { cause }),
   ERR_TLORA_NON_FINITE: (message, cause) => new NonFiniteError(message, { cause }),
   ERR_TLORA_OUT_OF_MEMORY: (message, cause) =>
-    new OutOfMemoryError(message, { cause, hint: 'Give --memory to recompute instead of keeping, lower --resolution, --batch or --rank, or free memory.' }),
+    new OutOfMemoryError(message, {
+      cause,
+      hint: 'Give --memory to recompute instead of keeping, lower --resolution, --batch or --rank, or free memory.',
+    }),
 };
 
 /** The tlora error for one that native code threw; errors without a code of ours are returned as they are. */

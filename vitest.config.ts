@@ -33,7 +33,7 @@ const config: ViteUserConfig = defineConfig({
           setupFiles: process.env.TLORA_TRACE ? ['bench/gpu/recordTrace.ts'] : [],
           include: ['test/native/**/*.test.ts', 'test/end-to-end/**/*.test.ts'],
           pool: 'forks',
-          maxWorkers: 1,
+          maxWorkers: process.env.TLORA_PLANTED ? 2 : 1, // an emulated device has no threads of its own
           testTimeout: 120_000,
           hookTimeout: 120_000,
         },

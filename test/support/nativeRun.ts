@@ -17,6 +17,9 @@ export function testDevice(): string {
 
 export const onCuda: boolean = testDevice() !== 'cpu';
 
+/** Whether kernels are emulated with every access checked: one thread after the other, always in the same order. */
+export const emulated: boolean = onCuda && process.env.TLORA_EMULATE_CHECK === '1';
+
 /** What plans for the tests' device are made for. */
 export function testTarget(threads: number): Target {
   return onCuda ? { device: 'cuda', threads, workspaceBytes: CUDA_WORKSPACE_BYTES } : threads;

@@ -58,3 +58,11 @@ target_include_directories(tlora_cuda PRIVATE native SYSTEM ${CUDAToolkit_INCLUD
 target_link_libraries(tlora_cuda PRIVATE ${TLORA_CUBLASLT_LIBRARY} ${TLORA_CUDNN_LIBRARY})
 target_link_options(tlora_cuda PRIVATE -Wl,--no-undefined) # a missing kernel fails here, by name
 message(STATUS "tlora: CUDA backend with toolkit ${CUDAToolkit_VERSION}, ${TLORA_CUBLASLT_LIBRARY}, ${TLORA_CUDNN_LIBRARY}, for ${TLORA_CUDA_ARCHS}")
+
+# Makes cuDNN's plans for described devices; built by scripts/compile-cuda.mjs, and absent from the package.
+if(EXISTS ${CMAKE_CURRENT_SOURCE_DIR}/test/support/cuda/plans/plans.cpp)
+  add_executable(tlora-cudnn-plans EXCLUDE_FROM_ALL test/support/cuda/plans/plans.cpp native/cuda/dnnPlan.cpp native/cuda/choices.cpp
+    native/cuda/shapeText.cpp native/cuda/attentionGraphs.cpp native/cuda/convolutionGraphs.cpp)
+  target_include_directories(tlora-cudnn-plans PRIVATE native SYSTEM ${CUDAToolkit_INCLUDE_DIRS} ${TLORA_CUDNN_INCLUDE})
+  target_link_libraries(tlora-cudnn-plans PRIVATE ${TLORA_CUDNN_LIBRARY})
+endif()

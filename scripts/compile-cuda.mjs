@@ -38,13 +38,30 @@ function checkOpens(nvidiaRoot) {
   if (!cuda.found && !cuda.reason.startsWith('no CUDA device can be used')) process.exit(1);
 }
 
+/** cuDNN takes every graph, and has engines for it on devices that are only described. */
+function checkPlans() {
+  const made = spawnSync(path.join(folder, 'Release', 'tlora-cudnn-plans'), { encoding: 'utf8' });
+  const lines = made.stdout.trim().split('\n');
+  console.log(made.status === 0 ? lines.at(-1) : `${lines.join('\n')}\n${made.stderr}`);
+  if (made.status !== 0) process.exit(1);
+}
+
 function compile(nvidiaRoot) {
   const architectures = process.env.TLORA_CUDA_ARCHS ?? '80-real;90-real';
   const options = ['-DTLORA_CUDA=ON', `-DTLORA_NVIDIA_ROOT=${nvidiaRoot}`, `-DTLORA_CUDA_ARCHS=${architectures}`];
   run('cmake', ['-S', root, '-B', folder, '--log-level=WARNING', ...options]);
-  run('cmake', ['--build', folder, '--target', 'tlora_cuda', '-j', String(availableParallelism())]);
+  run('cmake', [
+    '--build',
+    folder,
+    '--target',
+    'tlora_cuda',
+    'tlora-cudnn-plans',
+    '-j',
+    String(availableParallelism()),
+  ]);
   console.log(`compiled for ${architectures}`);
   checkOpens(nvidiaRoot);
+  checkPlans();
 }
 
 if (!works('nvcc', ['--version'])) {

@@ -1,91 +1,15 @@
-// cuDNN's sizes are in the order n, c, h, w whatever the layout; channels last is said by the strides.
 #include "convolution.h"
 
 #include <algorithm>
 
 #include "convert.h"
+#include "convolutionGraphs.h"
 #include "libraryState.h"
 #include "matmul.h"
 #include "shapeText.h"
 
 namespace tlora::cuda {
 namespace {
-
-enum Uid : int64_t { kX = 1, kWeight, kY, kBias, kSum };
-
-DnnTensor channelsLast(int64_t uid, cudnnDataType_t type, int64_t n, int64_t c, int64_t h, int64_t w) {
-  return {uid, type, {n, c, h, w}, {c * h * w, 1, c * w, c}};
-}
-DnnTensor pictureOf(const Convolution& s) { return channelsLast(kX, dnnType(s.dtype), s.n, s.c, s.h, s.w); }
-DnnTensor weightOf(const Convolution& s, cudnnDataType_t type) { return channelsLast(kWeight, type, s.outs, s.c, s.kh, s.kw); }
-DnnTensor outputOf(const Convolution& s) { return channelsLast(kY, dnnType(s.dtype), s.n, s.outs, s.oh, s.ow); }
-
-Descriptor windowOf(const Convolution& s) {
-  const cudnnConvolutionMode_t mode = CUDNN_CROSS_CORRELATION;
-  Descriptor window(CUDNN_BACKEND_CONVOLUTION_DESCRIPTOR);
-  window.set(CUDNN_ATTR_CONVOLUTION_COMP_TYPE, CUDNN_DATA_FLOAT);
-  window.set(CUDNN_ATTR_CONVOLUTION_CONV_MODE, CUDNN_TYPE_CONVOLUTION_MODE, 1, &mode);
-  window.set(CUDNN_ATTR_CONVOLUTION_SPATIAL_DIMS, int64_t{2});
-  window.set(CUDNN_ATTR_CONVOLUTION_DILATIONS, {1, 1});
-  window.set(CUDNN_ATTR_CONVOLUTION_FILTER_STRIDES, {s.stride, s.stride});
-  window.set(CUDNN_ATTR_CONVOLUTION_PRE_PADDINGS, {s.padTop, s.padLeft});
-  window.set(CUDNN_ATTR_CONVOLUTION_POST_PADDINGS, {s.padBottom, s.padRight});
-  window.finalize("convolution window");
-  return window;
-}
-
-void addBias(DnnGraph& graph, const Convolution& s, const Descriptor& sum, const Descriptor& y) {
-  const Descriptor& bias = graph.tensor(channelsLast(kBias, dnnType(s.dtype), 1, s.outs, 1, 1));
-  const cudnnPointwiseMode_t mode = CUDNN_POINTWISE_ADD;
-  Descriptor& add = graph.parts.emplace_back(CUDNN_BACKEND_POINTWISE_DESCRIPTOR);
-  add.set(CUDNN_ATTR_POINTWISE_MODE, CUDNN_TYPE_POINTWISE_MODE, 1, &mode).set(CUDNN_ATTR_POINTWISE_MATH_PREC, CUDNN_DATA_FLOAT);
-  add.finalize("addition of the bias");
-  Descriptor& operation = graph.operations.emplace_back(CUDNN_BACKEND_OPERATION_POINTWISE_DESCRIPTOR);
-  operation.set(CUDNN_ATTR_OPERATION_POINTWISE_PW_DESCRIPTOR, add).set(CUDNN_ATTR_OPERATION_POINTWISE_XDESC, sum);
-  operation.set(CUDNN_ATTR_OPERATION_POINTWISE_BDESC, bias).set(CUDNN_ATTR_OPERATION_POINTWISE_YDESC, y);
-  operation.finalize("addition of the bias");
-}
-
-DnnGraph forwardGraph(const Convolution& s, bool bias) {
-  DnnGraph graph;
-  const Descriptor &x = graph.tensor(pictureOf(s)), &weight = graph.tensor(weightOf(s, dnnType(s.dtype)));
-  const Descriptor& y = graph.tensor(outputOf(s));
-  DnnTensor inner = channelsLast(kSum, CUDNN_DATA_FLOAT, s.n, s.outs, s.oh, s.ow);
-  inner.isVirtual = true;
-  const Descriptor& sum = bias ? graph.tensor(inner) : y;
-  const Descriptor& window = graph.parts.emplace_back(windowOf(s));
-  Descriptor& operation = graph.operations.emplace_back(CUDNN_BACKEND_OPERATION_CONVOLUTION_FORWARD_DESCRIPTOR);
-  operation.set(CUDNN_ATTR_OPERATION_CONVOLUTION_FORWARD_X, x).set(CUDNN_ATTR_OPERATION_CONVOLUTION_FORWARD_W, weight);
-  operation.set(CUDNN_ATTR_OPERATION_CONVOLUTION_FORWARD_Y, sum).set(CUDNN_ATTR_OPERATION_CONVOLUTION_FORWARD_CONV_DESC, window);
-  operation.set(CUDNN_ATTR_OPERATION_CONVOLUTION_FORWARD_ALPHA, 1.0f).set(CUDNN_ATTR_OPERATION_CONVOLUTION_FORWARD_BETA, 0.0f);
-  operation.finalize("convolution");
-  if (bias) addBias(graph, s, sum, y);
-  return graph;
-}
-
-DnnGraph dataGraph(const Convolution& s) {
-  DnnGraph graph;
-  const Descriptor &dx = graph.tensor(pictureOf(s)), &weight = graph.tensor(weightOf(s, dnnType(s.dtype)));
-  const Descriptor &dy = graph.tensor(outputOf(s)), &window = graph.parts.emplace_back(windowOf(s));
-  Descriptor& operation = graph.operations.emplace_back(CUDNN_BACKEND_OPERATION_CONVOLUTION_BACKWARD_DATA_DESCRIPTOR);
-  operation.set(CUDNN_ATTR_OPERATION_CONVOLUTION_BWD_DATA_DX, dx).set(CUDNN_ATTR_OPERATION_CONVOLUTION_BWD_DATA_W, weight);
-  operation.set(CUDNN_ATTR_OPERATION_CONVOLUTION_BWD_DATA_DY, dy).set(CUDNN_ATTR_OPERATION_CONVOLUTION_BWD_DATA_CONV_DESC, window);
-  operation.set(CUDNN_ATTR_OPERATION_CONVOLUTION_BWD_DATA_ALPHA, 1.0f).set(CUDNN_ATTR_OPERATION_CONVOLUTION_BWD_DATA_BETA, 0.0f);
-  operation.finalize("data gradient");
-  return graph;
-}
-
-DnnGraph weightGraph(const Convolution& s, cudnnDataType_t type) {
-  DnnGraph graph;
-  const Descriptor &x = graph.tensor(pictureOf(s)), &dw = graph.tensor(weightOf(s, type));
-  const Descriptor &dy = graph.tensor(outputOf(s)), &window = graph.parts.emplace_back(windowOf(s));
-  Descriptor& operation = graph.operations.emplace_back(CUDNN_BACKEND_OPERATION_CONVOLUTION_BACKWARD_FILTER_DESCRIPTOR);
-  operation.set(CUDNN_ATTR_OPERATION_CONVOLUTION_BWD_FILTER_X, x).set(CUDNN_ATTR_OPERATION_CONVOLUTION_BWD_FILTER_DW, dw);
-  operation.set(CUDNN_ATTR_OPERATION_CONVOLUTION_BWD_FILTER_DY, dy).set(CUDNN_ATTR_OPERATION_CONVOLUTION_BWD_FILTER_CONV_DESC, window);
-  operation.set(CUDNN_ATTR_OPERATION_CONVOLUTION_BWD_FILTER_ALPHA, 1.0f).set(CUDNN_ATTR_OPERATION_CONVOLUTION_BWD_FILTER_BETA, 0.0f);
-  operation.finalize("weight gradient");
-  return graph;
-}
 
 // The plan of a shape, made at its first use; nullptr where no engine does it.
 template <class Build>
@@ -130,9 +54,9 @@ void convolutionForward(Context& context, const Convolution& s, const void* x, c
     return matmul(context, p);
   }
   const std::string shape = textOf(context, s, bias ? "forward with bias" : "forward");
-  if (const DnnPlan* plan = planOf(context, s, shape, [&] { return forwardGraph(s, bias != nullptr); })) {
-    if (bias) return run(context, *plan, shape, {{kX, x}, {kWeight, weight}, {kY, y}, {kBias, bias}});
-    return run(context, *plan, shape, {{kX, x}, {kWeight, weight}, {kY, y}});
+  if (const DnnPlan* plan = planOf(context, s, shape, [&] { return convolutionForwardGraph(s, bias != nullptr); })) {
+    if (bias) return run(context, *plan, shape, {{kPicture, x}, {kWeight, weight}, {kOutput, y}, {kBias, bias}});
+    return run(context, *plan, shape, {{kPicture, x}, {kWeight, weight}, {kOutput, y}});
   }
   if (!bias) refuse(shape);
   convolutionForward(context, s, x, weight, nullptr, y);
@@ -147,9 +71,9 @@ void convolutionDataGradient(Context& context, const Convolution& s, const void*
     return matmul(context, p);
   }
   const std::string shape = textOf(context, s, "data gradient");
-  const DnnPlan* plan = planOf(context, s, shape, [&] { return dataGraph(s); });
+  const DnnPlan* plan = planOf(context, s, shape, [&] { return convolutionDataGraph(s); });
   if (!plan) refuse(shape);
-  run(context, *plan, shape, {{kX, dx}, {kWeight, weight}, {kY, dy}});
+  run(context, *plan, shape, {{kPicture, dx}, {kWeight, weight}, {kOutput, dy}});
 }
 
 void convolutionWeightGradient(Context& context, const Convolution& s, const void* x, const void* dy, float* dw) {
@@ -161,8 +85,8 @@ void convolutionWeightGradient(Context& context, const Convolution& s, const voi
     return matmul(context, p);
   }
   const std::string shape = textOf(context, s, "weight gradient");
-  if (const DnnPlan* plan = planOf(context, s, shape, [&] { return weightGraph(s, CUDNN_DATA_FLOAT); })) {
-    return run(context, *plan, shape, {{kX, x}, {kWeight, dw}, {kY, dy}});
+  if (const DnnPlan* plan = planOf(context, s, shape, [&] { return convolutionWeightGraph(s, CUDNN_DATA_FLOAT); })) {
+    return run(context, *plan, shape, {{kPicture, x}, {kWeight, dw}, {kOutput, dy}});
   }
   if (s.dtype == DType::f32) refuse(shape);
   // No engine widens its result: it is made in the operands' type behind the plan's own workspace, and widened from there.
@@ -170,10 +94,10 @@ void convolutionWeightGradient(Context& context, const Convolution& s, const voi
   const int64_t count = s.outs * s.kh * s.kw * s.c;
   const int64_t narrowBytes = (count * int64_t(dtypeBytes(s.dtype)) + 255) / 256 * 256;
   const int64_t room = int64_t(context.workspaceBytes) - narrowBytes;
-  const DnnPlan* plan = room < 0 ? nullptr : planOf(context, s, rounded, [&] { return weightGraph(s, dnnType(s.dtype)); }, room);
+  const DnnPlan* plan = room < 0 ? nullptr : planOf(context, s, rounded, [&] { return convolutionWeightGraph(s, dnnType(s.dtype)); }, room);
   if (!plan) refuse(rounded);
   char* narrow = static_cast<char*>(context.workspace) + room / 256 * 256;
-  run(context, *plan, rounded, {{kX, x}, {kWeight, narrow}, {kY, dy}});
+  run(context, *plan, rounded, {{kPicture, x}, {kWeight, narrow}, {kOutput, dy}});
   convert(context, narrow, s.dtype, dw, DType::f32, count);
 }
 

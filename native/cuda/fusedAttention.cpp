@@ -1,82 +1,20 @@
-// cuDNN's SDPA operations: one for the forward pass (cuDNN 9.13.1 and newer), one for the backward pass (9.17 and newer). Sizes are in
-// the order n, heads, tokens, d; that heads lie within the channels is said by the strides.
 #include "fusedAttention.h"
 
 #include <cmath>
 
+#include "attentionGraphs.h"
 #include "libraryState.h"
 #include "shapeText.h"
 
 namespace tlora::cuda {
 namespace {
 
-enum Uid : int64_t { kQ = 1, kK, kV, kO, kStats, kScale, kDO, kDQ, kDK, kDV };
-
-// The enumerators are newer than the oldest headers that this compiles with.
-constexpr auto kForward = cudnnBackendDescriptorType_t(41), kBackward = cudnnBackendDescriptorType_t(43);
-constexpr size_t kForwardSince = 91301, kBackwardSince = 91700;
-enum ForwardAttribute { kForwardQ = 2800, kForwardK, kForwardV, kForwardO, kForwardStats, kForwardScale };
-enum BackwardAttribute {
-  kBackwardQ = 2851,
-  kBackwardK,
-  kBackwardV,
-  kBackwardO,
-  kBackwardStats,
-  kBackwardScale,
-  kBackwardDQ = 2859,
-  kBackwardDK,
-  kBackwardDV,
-  kBackwardDO
-};
-
-DnnTensor tokens(int64_t uid, const FusedAttention& s, int64_t count) {
-  const int64_t row = s.heads * s.d;
-  return {uid, dnnType(s.dtype), {s.n, s.heads, count, s.d}, {count * row, s.d, row, 1}};
-}
-DnnTensor statistics(const FusedAttention& s) {
-  return {kStats, CUDNN_DATA_FLOAT, {s.n, s.heads, s.tq, 1}, {s.heads * s.tq, s.tq, 1, 1}};
-}
-DnnTensor scaleTensor() { return {kScale, CUDNN_DATA_FLOAT, {1, 1, 1, 1}, {1, 1, 1, 1}, false, true}; }
-
-// Descriptors of one operation, attribute by attribute.
-void link(Descriptor& operation, int attribute, const Descriptor& tensor) { operation.set(cudnnBackendAttributeName_t(attribute), tensor); }
-
-DnnGraph forwardGraph(const FusedAttention& s) {
-  DnnGraph graph;
-  Descriptor& operation = graph.operations.emplace_back(kForward);
-  link(operation, kForwardQ, graph.tensor(tokens(kQ, s, s.tq)));
-  link(operation, kForwardK, graph.tensor(tokens(kK, s, s.tk)));
-  link(operation, kForwardV, graph.tensor(tokens(kV, s, s.tk)));
-  link(operation, kForwardO, graph.tensor(tokens(kO, s, s.tq)));
-  link(operation, kForwardStats, graph.tensor(statistics(s)));
-  link(operation, kForwardScale, graph.tensor(scaleTensor()));
-  operation.finalize("attention");
-  return graph;
+// Types and widths that the operations take at all; anything else, and any shape that has no engine, is left to our own kernels.
+bool coverable(const Context& context, const FusedAttention& s) {
+  return context.capability >= 80 && (s.dtype == DType::bf16 || s.dtype == DType::f16) && !s.causal && s.d % 8 == 0;
 }
 
-DnnGraph backwardGraph(const FusedAttention& s) {
-  DnnGraph graph;
-  Descriptor& operation = graph.operations.emplace_back(kBackward);
-  link(operation, kBackwardQ, graph.tensor(tokens(kQ, s, s.tq)));
-  link(operation, kBackwardK, graph.tensor(tokens(kK, s, s.tk)));
-  link(operation, kBackwardV, graph.tensor(tokens(kV, s, s.tk)));
-  link(operation, kBackwardO, graph.tensor(tokens(kO, s, s.tq)));
-  link(operation, kBackwardStats, graph.tensor(statistics(s)));
-  link(operation, kBackwardScale, graph.tensor(scaleTensor()));
-  link(operation, kBackwardDQ, graph.tensor(tokens(kDQ, s, s.tq)));
-  link(operation, kBackwardDK, graph.tensor(tokens(kDK, s, s.tk)));
-  link(operation, kBackwardDV, graph.tensor(tokens(kDV, s, s.tk)));
-  link(operation, kBackwardDO, graph.tensor(tokens(kDO, s, s.tq)));
-  operation.finalize("attention gradient");
-  return graph;
-}
-
-// Head widths and sizes that the operations take; anything else, and anything that has no engine, is left to our own kernels.
-bool coverable(const Context& context, const FusedAttention& s, size_t since) {
-  const bool known = cudnnGetVersion() >= since && context.capability >= 80;
-  return known && (s.dtype == DType::bf16 || s.dtype == DType::f16) && !s.causal && s.d % 8 == 0;
-}
-
+// The plan of a shape, made at its first use; nullptr where no engine does it.
 template <class Build>
 const DnnPlan* planOf(Context& context, const std::string& shape, Build build) {
   Libraries& libraries = *context.libraries;
@@ -98,26 +36,50 @@ void run(const Context& context, const DnnPlan& plan, const std::string& shape, 
   }
 }
 
-// Outputs that nobody wants, one behind the other in the op's workspace. false: there is no room.
-bool placeUnwanted(const Context& context, const FusedAttention& s, FusedAttentionGradient& t) {
-  size_t bytes = 0;
-  const auto place = [&](void*& to, int64_t rows) {
-    if (to) return true;
-    const size_t at = bytes;
-    bytes += (size_t(s.n * rows * s.heads * s.d) * dtypeBytes(s.dtype) + 255) / 256 * 256;
-    char* memory = static_cast<char*>(opWorkspace(context, bytes));
-    to = memory ? memory + at : nullptr;
-    return to != nullptr;
-  };
-  return place(t.dq, s.tq) && place(t.dk, s.tk) && place(t.dv, s.tk);
-}
+// How much of a gradient is done at once: all of it, or some heads of one sample, so that dS fits the workspace. heads = 0: nothing fits, or
+// a piece has fewer tiles of 64 keys than the device has multiprocessors, and our own kernels, which do all heads at once, are left to it.
+struct Part {
+  int64_t samples = 0, heads = 0;
+  Part(const Context& context, const FusedAttention& s) {
+    const int64_t room = int64_t(workspaceFor(context));
+    if (attentionGradientBytes(s, s.heads) <= room) {
+      samples = s.n, heads = s.heads;
+      return;
+    }
+    FusedAttention one = s;
+    one.n = samples = 1;
+    for (int64_t h = s.heads; h > 0 && h * ((s.tk + 63) / 64) >= context.multiprocessors; h--) {
+      if (s.heads % h != 0 || attentionGradientBytes(one, h) > room) continue;
+      heads = h;
+      return;
+    }
+  }
+};
+
+// Pieces of the op's workspace, one behind the other; nullptr once there is no room.
+class Places {
+ public:
+  explicit Places(const Context& context) : context_(context) {}
+  void* take(int64_t bytes) {
+    const size_t at = used_;
+    used_ += (size_t(bytes) + 255) / 256 * 256;
+    char* memory = static_cast<char*>(opWorkspace(context_, used_));
+    return memory ? memory + at : nullptr;
+  }
+
+ private:
+  const Context& context_;
+  size_t used_ = 0;
+};
+
+const void* moved(const void* data, int64_t bytes) { return static_cast<const char*>(data) + bytes; }
 
 }  // namespace
 
 bool fusedAttention(Context& context, const FusedAttention& s, const void* q, const void* k, const void* v, void* o, float* lse) {
-  if (!coverable(context, s, kForwardSince)) return false;
+  if (cudnnGetVersion() < kForwardSince || !coverable(context, s)) return false;
   const std::string shape = textOf(s, "forward");
-  const DnnPlan* plan = planOf(context, shape, [&] { return forwardGraph(s); });
+  const DnnPlan* plan = planOf(context, shape, [&] { return attentionForwardGraph(s); });
   if (!plan) return false;
   const float scale = 1 / std::sqrt(float(s.d));
   run(context, *plan, shape, {{kQ, q}, {kK, k}, {kV, v}, {kO, o}, {kStats, lse}, {kScale, &scale}});
@@ -125,14 +87,40 @@ bool fusedAttention(Context& context, const FusedAttention& s, const void* q, co
 }
 
 bool fusedAttentionVjp(Context& context, const FusedAttention& s, const FusedAttentionGradient& tensors) {
+  const Part part(context, s);
+  if (part.heads == 0 || !coverable(context, s)) return false;
   FusedAttentionGradient t = tensors;
-  if (!coverable(context, s, kBackwardSince) || !placeUnwanted(context, s, t)) return false;
-  const std::string shape = textOf(s, "backward");
-  const DnnPlan* plan = planOf(context, shape, [&] { return backwardGraph(s); });
+  Places places(context);
+  const int64_t element = int64_t(dtypeBytes(s.dtype)), row = s.heads * s.d * element;
+  void* delta = places.take(part.samples * part.heads * s.tq * int64_t(sizeof(float)));
+  if (!t.dq) t.dq = places.take(s.n * s.tq * row);
+  if (!t.dk) t.dk = places.take(s.n * s.tk * row);
+  if (!t.dv) t.dv = places.take(s.n * s.tk * row);
+  if (!delta || !t.dq || !t.dk || !t.dv) return false;
+  FusedAttention piece = s;
+  piece.n = part.samples;
+  const std::string shape = textOf(piece, "backward") + " by " + std::to_string(part.heads) + " heads";
+  const DnnPlan* plan = planOf(context, shape, [&] { return attentionGradientGraph(piece, part.heads); });
   if (!plan) return false;
-  const float scale = 1 / std::sqrt(float(s.d));
-  run(context, *plan, shape,
-      {{kQ, t.q}, {kK, t.k}, {kV, t.v}, {kO, t.o}, {kStats, t.lse}, {kScale, &scale}, {kDO, t.dO}, {kDQ, t.dq}, {kDK, t.dk}, {kDV, t.dv}});
+  const float scale = 1 / std::sqrt(float(s.d)), one = 1;
+  for (int64_t sample = 0; sample < s.n; sample += part.samples) {
+    for (int64_t head = 0; head < s.heads; head += part.heads) {
+      const int64_t rows = sample * s.tq * row + head * s.d * element, columns = sample * s.tk * row + head * s.d * element;
+      run(context, *plan, shape,
+          {{kQ, moved(t.q, rows)},
+           {kK, moved(t.k, columns)},
+           {kV, moved(t.v, columns)},
+           {kO, moved(t.o, rows)},
+           {kStats, t.lse + (sample * s.heads + head) * s.tq},
+           {kScale, &scale},
+           {kOne, &one},
+           {kDelta, delta},
+           {kDO, moved(t.dO, rows)},
+           {kDQ, moved(t.dq, rows)},
+           {kDK, moved(t.dk, columns)},
+           {kDV, moved(t.dv, columns)}});
+    }
+  }
   return true;
 }
 

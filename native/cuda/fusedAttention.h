@@ -26,8 +26,8 @@ struct FusedAttentionGradient {
   void *dq = nullptr, *dk = nullptr, *dv = nullptr;  // nullptr: not wanted
 };
 
-// false: as above. Deterministic algorithms only. Of the gradients that nobody wants, each goes behind the libraries' workspace; false
-// where there is no room for them.
+// false: as above, or dS fits the workspace for too few heads at once. Deterministic. Gradients that nobody wants go behind the libraries' workspace;
+// false where there is no room for them.
 bool fusedAttentionVjp(Context& context, const FusedAttention& shape, const FusedAttentionGradient& tensors);
 
 }  // namespace tlora::cuda

@@ -6,7 +6,7 @@ import type { Component } from '../io/modelFolder.js';
 import { readUnetConfig } from '../models/unetConfig.js';
 import type { Conditions } from '../pipeline/conditions.js';
 import { type Feeds, loadProgram, readResult, type Session, writeAll } from '../pipeline/session.js';
-import { traceUnet, type UnetSizes } from '../pipeline/unetGraph.js';
+import { computesOnCpu, traceUnet, type UnetSizes } from '../pipeline/unetGraph.js';
 
 /** An adapter whose values lie in the state buffers `params` and `base`. */
 export interface SampledAdapter {
@@ -21,14 +21,15 @@ export interface PredictionSizes extends UnetSizes {
 
 /**
  * The UNet as sampling runs it: base products of cross-attention are inputs (lib/pipeline/conditions.ts).
- * Inputs: `sample` [n, h, w, c], `timesteps` [n], the conditions, and with an adapter `activeRank` [n]; result `prediction`.
+ * Inputs: `sample` [n, h, w, c], `timesteps` [n], the conditions, and with an adapter `activeRank` [n], all equal; result `prediction`.
  */
 export function predictionGraph(unet: Component, sizes: PredictionSizes): Graph {
   const graph = createGraph();
   const { inChannels } = readUnetConfig(unet.config);
   const { batch, height, width, compute, adapter } = sizes;
   const sample = input(graph, 'sample', [batch, height, width, inChannels], compute);
-  const hook = adapter && attachAdapters(graph, adapter.layout, { strength: adapter.strength }).hook;
+  const options = { strength: adapter?.strength ?? 1, merge: computesOnCpu(sizes), equalRanks: true };
+  const hook = adapter && attachAdapters(graph, adapter.layout, options).hook;
   const { prediction } = traceUnet(graph, unet, sizes, sample, { cached: true, ...(hook && { adapter: hook }) });
   result(graph, 'prediction', prediction);
   return graph;

@@ -24,6 +24,7 @@ import { linearOp, linearVjpOp } from './linear.js';
 import { lowRankOp, lowRankVjpOp } from './lowRank.js';
 import { maeOp, maeVjpOp } from './mae.js';
 import { meanRowsOp, meanRowsVjpOp } from './meanRows.js';
+import { mergedLinearOp, mergedLinearVjpOp } from './mergedLinear.js';
 import { mixPerSampleOp, mixPerSampleVjpOp } from './mixPerSample.js';
 import { mseOp, mseVjpOp } from './mse.js';
 import { multiplyAddOp, multiplyAddVjpOp } from './multiplyAdd.js';
@@ -129,6 +130,8 @@ export const ops: readonly Op[] = [
   maeVjpOp,
   meanRowsOp,
   meanRowsVjpOp,
+  mergedLinearOp,
+  mergedLinearVjpOp,
   mixPerSampleOp,
   mixPerSampleVjpOp,
   mseOp,

@@ -17,7 +17,7 @@ export interface LowRankFactors {
   lambda0?: Value | null;
 }
 
-interface Sizes {
+export interface Sizes {
   n: number;
   tokens: number;
   out: number;
@@ -34,7 +34,7 @@ function sizesOf(x: Value, up: Value, start: Value | null): Sizes {
 }
 
 /** The size of a block of scratch, rounded up to a cache line; float32 if nothing is said. */
-const block = (count: number, elementBytes = 4): number => 64 * Math.ceil((elementBytes * count) / 64);
+export const block = (count: number, elementBytes = 4): number => 64 * Math.ceil((elementBytes * count) / 64);
 
 /** The rank as native/cuda/lowRank.cu stacks factors: rows on 16 bytes. */
 const stackedRank = (r: number): number => 8 * Math.ceil(r / 8);
@@ -133,33 +133,40 @@ export function lowRank(
   { scale = 1 }: { scale?: number } = {},
 ): Value {
   const { up, down, lambda = null, up0 = null, down0 = null, lambda0 = null } = factors;
-  expectRank('lowRank', 'x', x, 3);
-  expectRank('lowRank', 'up', up, 2);
-  const { n, out, width, r } = sizesOf(x, up, up0);
+  const { n, out } = expectFactors('lowRank', x, factors, activeRank);
   expectShape('lowRank', 'base', base, [n, x.shape[1]!, out]);
-  expectShape('lowRank', 'down', down, [r, width]);
-  if (lambda) expectShape('lowRank', 'lambda', lambda, [r]);
-  expectStart(factors);
-  expectSize('lowRank', 'size of activeRank', activeRank, elements(activeRank.shape), n);
-  expectDType('lowRank', 'activeRank', activeRank, 'i32');
   const inputs = [base, x, up, down, lambda, up0, down0, lambda0, activeRank];
   return addNode(base.graph, lowRankOp, inputs, [{ name: 'y', shape: base.shape, dtype: base.dtype }], { scale })
     .outputs[0]!;
 }
 
-function expectStart({ up, down, lambda, up0, down0, lambda0 }: LowRankFactors): void {
+/** Checks x and all that belongs to the branch, for `op`. @throws ShapeError */
+export function expectFactors(op: string, x: Value, factors: LowRankFactors, activeRank: Value): Sizes {
+  const { up, down, lambda, up0 = null } = factors;
+  expectRank(op, 'x', x, 3);
+  expectRank(op, 'up', up, 2);
+  const sizes = sizesOf(x, up, up0);
+  expectShape(op, 'down', down, [sizes.r, sizes.width]);
+  if (lambda) expectShape(op, 'lambda', lambda, [sizes.r]);
+  expectStart(op, factors);
+  expectSize(op, 'size of activeRank', activeRank, elements(activeRank.shape), sizes.n);
+  expectDType(op, 'activeRank', activeRank, 'i32');
+  return sizes;
+}
+
+function expectStart(op: string, { up, down, lambda, up0, down0, lambda0 }: LowRankFactors): void {
   const given = Object.entries({ up0, down0, lambda0 }).flatMap(([name, value]) => (value ? [name] : []));
   if (given.length === 0) return;
   const together = given.length === 3 && Boolean(lambda);
   const got = [...(lambda ? ['lambda'] : []), ...given].join(', ');
-  expectThat(together, 'lowRank', 'frozen start', 'lambda, up0, down0, lambda0 together', got, up);
-  expectShape('lowRank', 'up0', up0!, up.shape);
-  expectShape('lowRank', 'down0', down0!, down.shape);
-  expectShape('lowRank', 'lambda0', lambda0!, [up.shape[1]!]);
+  expectThat(together, op, 'frozen start', 'lambda, up0, down0, lambda0 together', got, up);
+  expectShape(op, 'up0', up0!, up.shape);
+  expectShape(op, 'down0', down0!, down.shape);
+  expectShape(op, 'lambda0', lambda0!, [up.shape[1]!]);
 }
 
 /** `inputs` as in lowRankVjpOp; `needs` for x, up, down, lambda and, never met, for what is frozen. */
-function lowRankVjp(node: Node, inputs: readonly (Value | null)[], needs: readonly boolean[]): (Value | null)[] {
+export function lowRankVjp(node: Node, inputs: readonly (Value | null)[], needs: readonly boolean[]): (Value | null)[] {
   const [x, up, down, lambda] = inputs;
   const spec = (
     i: number,

@@ -24,6 +24,11 @@ export interface TracedUnet {
   readonly prediction: Value;
 }
 
+/** Whether a graph of these sizes is the CPU's: float32 throughout, and ops that only the CPU has are allowed. */
+export function computesOnCpu({ compute }: Pick<UnetSizes, 'compute'>): boolean {
+  return compute === undefined;
+}
+
 const CROSS_ATTENTION_INPUT = /\.attn2\.to_[kv]$/;
 
 /** Module paths of all to_k and to_v that read the text states, in network order. */

@@ -55,8 +55,8 @@ export function stepSizes(
 export function adaptersOf(
   layout: AdapterLayout,
   retract: boolean,
-): (graph: Graph) => ReturnType<typeof attachAdapters> {
-  return (graph) => attachAdapters(graph, layout, { retract });
+): (graph: Graph, options?: { readonly merge?: boolean }) => ReturnType<typeof attachAdapters> {
+  return (graph, options) => attachAdapters(graph, layout, { retract, ...options });
 }
 
 /**

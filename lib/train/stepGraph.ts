@@ -14,7 +14,7 @@ import { recordStep, STEP_HEADER, STEP_ROW, STEP_SCALE, STEP_UNSCALE } from '../
 import { scale } from '../ops/scale.js';
 import { slice } from '../ops/slice.js';
 import type { ParamHooks } from '../params/paramTree.js';
-import { traceUnet, type UnetSizes } from '../pipeline/unetGraph.js';
+import { computesOnCpu, traceUnet, type UnetSizes } from '../pipeline/unetGraph.js';
 import { grad } from '../transform/grad.js';
 
 /** What the step needs to know of the adapters. */
@@ -32,7 +32,8 @@ export interface TrainedAdapters {
 export interface StepGraphOptions {
   readonly unet: Component;
   readonly sizes: UnetSizes;
-  readonly adapters: (graph: Graph) => TrainedAdapters;
+  /** merge: whether the graph may add changes to weights (attachAdapters). */
+  readonly adapters: (graph: Graph, options?: { readonly merge?: boolean }) => TrainedAdapters;
   /** drawn: latents and noise come from keys; given: they are inputs. */
   readonly draws: 'drawn' | 'given';
   /**
@@ -76,7 +77,7 @@ export function recordFloats(recording: StepRecording): number {
  */
 export function stepGraph(options: StepGraphOptions): Graph {
   const graph = createGraph();
-  const adapters = options.adapters(graph);
+  const adapters = options.adapters(graph, { merge: computesOnCpu(options.sizes) });
   const loss = appendLoss(graph, options, adapters);
   if (options.until === 'loss') return graph;
   const leaves = adapters.leaves();

@@ -6,7 +6,7 @@ import type { UnetSizes } from '../pipeline/unetGraph.js';
 import { makePlan } from '../plan/makePlan.js';
 import { type BudgetedPlan, planWithin } from '../plan/memoryBudget.js';
 import type { Target } from '../plan/target.js';
-import { type StepRecording, stepGraph, type TrainedAdapters, updateGraph } from './stepGraph.js';
+import { type StepGraphOptions, type StepRecording, stepGraph, updateGraph } from './stepGraph.js';
 import { clearRecord, type LossScale, readLossScale, type StepRecord, takeRecord } from './stepRecord.js';
 
 /** AdamW's settings; betas 0.9 and 0.999 and eps 1e-8 are torch's defaults. */
@@ -23,7 +23,7 @@ export interface OptimizerSettings {
 export interface TrainerOptions {
   readonly unet: Component;
   readonly sizes: UnetSizes;
-  readonly adapters: (graph: Graph) => TrainedAdapters;
+  readonly adapters: StepGraphOptions['adapters'];
   readonly draws: 'drawn' | 'given';
   /** Batches summed into one optimizer step. */
   readonly accumulate: number;

@@ -1,7 +1,8 @@
 import { describe, expect, it } from 'vitest';
 import { adapterLayout, frameSlices } from '../../lib/adapters/adapterLayout.js';
-import { attachAdapters, retractFeed, trainedElements } from '../../lib/adapters/attachAdapters.js';
-import { createGraph, elements, input, type Value } from '../../lib/graph/graph.js';
+import { type AttachOptions, attachAdapters, retractFeed, trainedElements } from '../../lib/adapters/attachAdapters.js';
+import { createGraph, elements, input, type Value, weight } from '../../lib/graph/graph.js';
+import { linear } from '../../lib/ops/linear.js';
 import { interpret } from '../support/interpreter.js';
 import { pseudoRandom } from '../support/pseudoRandom.js';
 
@@ -93,6 +94,39 @@ describe('attachAdapters', () => {
     expect(attached.leaves()).toHaveLength(2);
     expect(attached.paths()).toEqual(['a.to_q']);
     expect(attached.afterUpdate).toBeUndefined();
+  });
+
+  describe('merging into the weight', () => {
+    /** The op that gives a layer's output, for x [n, t, 5]. */
+    const opOf = (
+      n: number,
+      t: number,
+      options: AttachOptions,
+      path = 'a.to_q',
+      dtype: 'f32' | 'bf16' = 'f32',
+    ): string => {
+      const graph = createGraph();
+      const { hook } = attachAdapters(graph, adapterLayout(LAYERS, true), options);
+      const x = input(graph, 'x', [n, t, path === 'a.to_q' ? 5 : 4], dtype);
+      return hook(path, x, linear(x, weight(graph, 'w', [6, x.shape[2]!], 'f16'), null)).node!.op.name;
+    };
+
+    it('is done for one sample, or samples of one rank, from as many rows on as it pays for', () => {
+      expect(opOf(1, 6, { merge: true })).toBe('mergedLinear');
+      expect(opOf(1, 5, { merge: true })).toBe('lowRank'); // 2 · 5 · 6 > 5 · (5 + 6)
+      expect(opOf(1, 4, { merge: true }, 'a.to_k')).toBe('lowRank');
+      expect(opOf(2, 3, { merge: true })).toBe('lowRank');
+      expect(opOf(2, 3, { merge: true, equalRanks: true })).toBe('mergedLinear');
+    });
+
+    it('is not done unasked, nor in shorter types, nor where the product is not of the graph', () => {
+      expect(opOf(1, 99, {})).toBe('lowRank');
+      expect(opOf(1, 99, { merge: true }, 'a.to_q', 'bf16')).toBe('lowRank');
+      const graph = createGraph();
+      const { hook } = attachAdapters(graph, adapterLayout(LAYERS, true), { merge: true });
+      const y = hook('a.to_q', input(graph, 'x', [1, 99, 5]), input(graph, 'cached', [1, 99, 6]));
+      expect(y.node!.op.name).toBe('lowRank');
+    });
   });
 
   it('appends one retract for all layers', () => {

@@ -72,7 +72,7 @@ describe('predictionGraph', () => {
     expect([...plain.leaves.keys()].filter((key) => /activeRank|state:/.test(key))).toEqual([]);
     const adapted = predictionGraph(model.unet, { ...sizes, adapter: { layout, strength: 0.5 } });
     expect(adapted.leaves.get('input:activeRank')!.shape).toEqual([2]);
-    const branches = adapted.nodes.filter((node) => node.op.name === 'lowRank');
+    const branches = adapted.nodes.filter(({ op }) => ['lowRank', 'mergedLinear'].includes(op.name));
     expect(branches).toHaveLength(layout.layers.length);
     expect(branches.every((node) => node.attrs.scale === 0.5)).toBe(true);
   });

@@ -24,6 +24,7 @@ import { meanings as linear } from './linear.js';
 import { meanings as lowRank } from './lowRank.js';
 import { meanings as mae } from './mae.js';
 import { meanings as meanRows } from './meanRows.js';
+import { meanings as mergedLinear } from './mergedLinear.js';
 import { meanings as mixPerSample } from './mixPerSample.js';
 import { meanings as mse } from './mse.js';
 import { meanings as multiplyAdd } from './multiplyAdd.js';
@@ -69,6 +70,7 @@ export const meanings: Record<string, Meaning> = {
   ...lowRank,
   ...mae,
   ...meanRows,
+  ...mergedLinear,
   ...mixPerSample,
   ...mse,
   ...multiplyAdd,

@@ -31,7 +31,8 @@ function gradients(y: Value, kept: readonly string[], needs: readonly boolean[])
   const { graph, node } = y;
   const outputs = node!.outputs.map((v, i) => (v && kept[i] ? input(graph, kept[i], v.shape) : v));
   const dy = input(graph, 'dy', y.shape);
-  const made = node!.op.vjp!({ ...node!, outputs }, [dy], needs);
+  const channels = node!.inputs.map((v) => v?.shape.at(-1) ?? 0);
+  const made = node!.op.vjp!({ ...node!, outputs }, [dy], needs, channels);
   made.forEach((value, i) => {
     if (value && value !== dy) result(graph, `d${i}`, value);
   });

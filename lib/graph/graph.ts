@@ -60,9 +60,20 @@ export interface Op {
   readonly attrs: readonly string[];
   /**
    * Gradients of the inputs, given those of the outputs (null: that output does not reach the loss).
-   * `needs[i]` says whether input i's gradient is wanted; return null for the others.
+   * `needs[i]` says whether input i's gradient is wanted; return null for the others. Of an input's gradient only the channels before
+   * `wanted[i]` on the last axis are; a rule may leave out the rest.
    */
-  readonly vjp?: (node: Node, grads: readonly (Value | null)[], needs: readonly boolean[]) => (Value | null)[];
+  readonly vjp?: (
+    node: Node,
+    grads: readonly (Value | null)[],
+    needs: readonly boolean[],
+    wanted: readonly number[],
+  ) => (Value | null)[];
+  /**
+   * How many channels from the first on the rule needs of the gradient of output 0, to give `wanted` channels of those of the inputs (0:
+   * none). Absent: all. Given fewer, the rule gets a gradient with no more than these.
+   */
+  readonly leading?: (node: Node, wanted: readonly number[]) => number;
   /** Output i shares the memory of input `alias[i]`: views (`kernel: false`) and in-place updates of state. */
   readonly alias?: Readonly<Record<number, number>>;
   /** Output 0 may be written over one of these inputs if that input dies here (elementwise kernels only). */

@@ -6,11 +6,13 @@ import { slice } from './slice.js';
 export const concatOp: Op = {
   name: 'concat',
   attrs: [],
+  leading: (node, [a, b]) => (b === 0 ? a! : node.outputs[0]!.shape.at(-1)!),
   vjp: (node, [dy], [needA, needB]) => {
     const start = node.inputs[0]!.shape.at(-1)!;
+    const end = dy!.shape.at(-1)!;
     return [
-      needA ? slice(dy!, { start: 0, end: start }) : null,
-      needB ? slice(dy!, { start, end: dy!.shape.at(-1)! }) : null,
+      needA ? (end <= start ? dy! : slice(dy!, { start: 0, end: start })) : null,
+      needB ? slice(dy!, { start, end }) : null,
     ];
   },
 };

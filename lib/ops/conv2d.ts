@@ -19,17 +19,22 @@ export const conv2dOp: Op = {
   attrs: WINDOW,
   matrices: [1],
   flops: (node) => 2 * elements(node.outputs[0]!.shape) * patchLength(node.inputs[1]!),
-  vjp: (node, [dy], [needX, needW, needB]) => conv2dVjp(node, dy!, [needX!, needW!, needB!]),
+  vjp: (node, [dy], [needX, needW, needB], [channels]) => conv2dVjp(node, dy!, [needX!, needW!, needB!], channels!),
 };
 
-/** Gradients dx, dw, db of conv2d. x is absent unless dw is wanted; what is not wanted is null; height and width are x's. */
+/**
+ * Gradients dx, dw, db of conv2d. x is absent unless dw is wanted; what is not wanted is null; height and width are x's. dx may have the
+ * first channels only.
+ */
 export const conv2dVjpOp: Op = {
   name: 'conv2dVjp',
   attrs: [...WINDOW, 'height', 'width'],
   matrices: [1],
   flops: (node) => {
-    const products = (node.outputs[0] ? 1 : 0) + (node.outputs[1] ? 1 : 0);
-    return 2 * products * elements(node.inputs[2]!.shape) * patchLength(node.inputs[1]!);
+    const [dx, dw] = node.outputs;
+    const [, w, dy] = node.inputs as [Value | null, Value, Value];
+    const channels = (dx ? dx.shape[3]! : 0) + (dw ? dw.shape[3]! : 0);
+    return (2 * channels * elements(dy.shape) * patchLength(w)) / w.shape[3]!;
   },
   // dx of a strided window is made for the pixels of one residue modulo the stride at a time; dw of 3x3 windows as in
   // native/cpu/winogradGradient.cpp.
@@ -97,16 +102,21 @@ function patchLength(w: Value): number {
   return elements(w.shape.slice(1));
 }
 
-function conv2dVjp(forward: Node, dy: Value, needs: readonly [boolean, boolean, boolean]): (Value | null)[] {
+function conv2dVjp(
+  forward: Node,
+  dy: Value,
+  needs: readonly [boolean, boolean, boolean],
+  channels: number,
+): (Value | null)[] {
   const [x, w] = forward.inputs as [Value, Value];
   const [needX, needW, needB] = needs;
-  const [, height, width] = x.shape as [number, number, number, number];
+  const [n, height, width] = x.shape as [number, number, number, number];
   const node = addNode(
     dy.graph,
     conv2dVjpOp,
     [needW ? x : null, w, dy],
     [
-      needX ? { name: 'dx', shape: x.shape, dtype: dy.dtype } : null,
+      needX ? { name: 'dx', shape: [n, height, width, channels], dtype: dy.dtype } : null,
       needW ? { name: 'dw', shape: w.shape, dtype: 'f32' } : null,
       needB ? { name: 'db', shape: [w.shape[0]!], dtype: 'f32' } : null,
     ],

@@ -1,5 +1,6 @@
 import { addNode, elements, type Node, type Op, type Value } from '../graph/graph.js';
 import { expectShape, expectThat } from '../graph/shapes.js';
+import { slice } from './slice.js';
 
 export interface GroupNormOptions {
   /** Number of groups of neighbouring channels; divides c. */
@@ -19,6 +20,11 @@ export const groupNormOp: Op = {
   overwrites: [0],
   scratchBytes: (node) => momentBytes(node.inputs[0]!, node.attrs.groups!),
   vjp: (node, [dy], needs) => groupNormVjp(node, dy!, needs),
+  leading: ({ inputs, attrs }, [x, w, b]) => {
+    const c = inputs[0]!.shape.at(-1)!;
+    const width = c / attrs.groups!;
+    return w === 0 && b === 0 ? Math.ceil(x! / width) * width : c;
+  },
 };
 
 /** Gradients of groupNorm; x̂ and the activation are computed again from x, mean and rstd. dw and db are f32. */
@@ -62,18 +68,41 @@ export function groupNorm(x: Value, w: Value, b: Value, options: GroupNormOption
 }
 
 function groupNormVjp(node: Node, dy: Value, [needX, needW, needB]: readonly boolean[]): (Value | null)[] {
-  const [x, w, b] = node.inputs as [Value, Value, Value];
-  const [, mean, rstd] = node.outputs;
+  const { x, w, b, mean, rstd, groups } = operands(node, dy.shape.at(-1)!);
   const made = addNode(
     dy.graph,
     groupNormVjpOp,
-    [x, w, b, mean!, rstd!, dy],
+    [x, w, b, mean, rstd, dy],
     [
       needX ? { name: 'dx', shape: x.shape, dtype: dy.dtype } : null,
       needW ? { name: 'dw', shape: w.shape, dtype: 'f32' } : null,
       needB ? { name: 'db', shape: b.shape, dtype: 'f32' } : null,
     ],
-    node.attrs,
+    { ...node.attrs, groups },
   );
   return [...made.outputs];
+}
+
+/** What the gradient reads of the first `channels` channels, which are whole groups. */
+function operands(node: Node, channels: number) {
+  const [x, w, b] = node.inputs as [Value, Value, Value];
+  const [, mean, rstd] = node.outputs as [Value, Value, Value];
+  const { groups } = node.attrs as { groups: number };
+  const kept = (groups * channels) / x.shape.at(-1)!;
+  if (kept === groups) return { x, w, b, mean, rstd, groups };
+  const first = (value: Value, end: number): Value => slice(value, { start: 0, end });
+  return {
+    x: joinedFirst(x, channels) ?? first(x, channels),
+    w: first(w, channels),
+    b: first(b, channels),
+    mean: first(mean, kept),
+    rstd: first(rstd, kept),
+    groups: kept,
+  };
+}
+
+/** The first of the two values that x joins, if it has this many channels: it need not be cut out again. */
+function joinedFirst({ node }: Value, channels: number): Value | null {
+  const [a] = node?.op.name === 'concat' ? node.inputs : [];
+  return a?.shape.at(-1) === channels ? a : null;
 }

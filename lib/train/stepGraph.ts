@@ -82,7 +82,7 @@ export function stepGraph(options: StepGraphOptions): Graph {
   if (options.until === 'loss') return graph;
   const leaves = adapters.leaves();
   const seed = options.record ? state(graph, 'steps', STEP_SCALE, [1], 'loss scale') : input(graph, 'lossSeed', [1]);
-  const gradients = grad(loss, seed, leaves);
+  const gradients = grad(loss, seed, leaves, { narrow: computesOnCpu(options.sizes) });
   at(graph, '', 'update', () => {
     gradients.forEach((gradient, i) => {
       if (gradient !== null) settle(gradient, leaves[i]!);

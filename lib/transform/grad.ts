@@ -1,6 +1,7 @@
 import { ShapeError } from '../errors.js';
 import { at, type Graph, type Node, type Value } from '../graph/graph.js';
 import { add } from '../ops/add.js';
+import { slice } from '../ops/slice.js';
 
 /** Marks every value that depends on one of `leaves`: only these carry gradients. */
 function reachedFrom(graph: Graph, leaves: readonly Value[]): Set<Value> {
@@ -17,17 +18,39 @@ function accumulate(grads: Map<Value, Value>, value: Value, gradient: Value): vo
   grads.set(value, sum === undefined ? gradient : add(sum, gradient));
 }
 
-function differentiate(node: Node, reached: Set<Value>, grads: Map<Value, Value>): void {
+/** How many channels of a value's gradient are wanted: 0 where it carries none. */
+type Wanted = (value: Value | null) => number;
+
+/**
+ * What each value's gradient is wanted of: all channels, but for what only joins a part that carries gradients with one that does not,
+ * and ops after it that keep channels apart.
+ */
+function wantedOf(graph: Graph, reached: Set<Value>, narrow: boolean): Wanted {
+  const fewer = new Map<Value, number>();
+  const wanted: Wanted = (value) =>
+    value === null || !reached.has(value) ? 0 : (fewer.get(value) ?? value.shape.at(-1) ?? 0);
+  for (const node of narrow ? graph.nodes : []) {
+    const out = node.outputs[0];
+    if (out && node.op.leading && reached.has(out)) fewer.set(out, node.op.leading(node, node.inputs.map(wanted)));
+  }
+  return wanted;
+}
+
+function differentiate(node: Node, reached: Set<Value>, wanted: Wanted, grads: Map<Value, Value>): void {
   const outputs = node.outputs.map((v) => (v === null ? null : (grads.get(v) ?? null)));
   const needs = node.inputs.map((v) => v !== null && reached.has(v));
   if (outputs.every((g) => g === null) || !needs.includes(true)) return;
   const { vjp, name } = node.op;
   if (!vjp) throw new ShapeError(`[${name}] has no gradient rule (at ${node.path})`);
   at(nodeGraph(node), node.path, 'backward', () => {
-    const inputs = vjp(node, outputs, needs);
+    const channels = node.inputs.map(wanted);
+    const inputs = vjp(node, outputs, needs, channels);
     node.inputs.forEach((value, i) => {
       const gradient = inputs[i] ?? null;
-      if (value !== null && needs[i] && gradient !== null) accumulate(grads, value, gradient);
+      if (value === null || !needs[i] || gradient === null) return;
+      const end = channels[i]!;
+      const isWide = gradient.shape.length > 0 && gradient.shape.at(-1)! > end;
+      accumulate(grads, value, isWide ? slice(gradient, { start: 0, end }) : gradient);
     });
     for (const v of node.outputs) if (v !== null) grads.delete(v);
   });
@@ -40,16 +63,23 @@ function nodeGraph(node: Node): Graph {
 /**
  * Appends the backward pass of `loss` ([1], f32) to its graph: reverse-mode, one gradient rule per op, only what `leaves` need.
  * @param seed the gradient of the loss itself, [1]
+ * @param options narrow: leaves out channels of gradients that nobody wants, which makes `dx` of conv2dVjp narrower than its window's x
  * @returns the gradient of each leaf, or null for a leaf that does not reach the loss
  */
-export function grad(loss: Value, seed: Value, leaves: readonly Value[]): (Value | null)[] {
+export function grad(
+  loss: Value,
+  seed: Value,
+  leaves: readonly Value[],
+  { narrow = false }: { readonly narrow?: boolean } = {},
+): (Value | null)[] {
   const { graph } = loss;
   const reached = reachedFrom(graph, leaves);
   const grads = new Map<Value, Value>([[loss, seed]]);
   const wanted = new Set(leaves);
   const forward = graph.nodes.slice();
   const kept = new Map<Value, Value>();
-  for (const node of forward.reverse()) differentiate(node, reached, grads);
+  const channels = wantedOf(graph, reached, narrow);
+  for (const node of forward.reverse()) differentiate(node, reached, channels, grads);
   for (const leaf of wanted) {
     const gradient = grads.get(leaf);
     if (gradient) kept.set(leaf, gradient);

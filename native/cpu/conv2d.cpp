@@ -1,7 +1,8 @@
 // Convolution as a matrix product over the patches of the picture, which are gathered while packing: no patch matrix in
 // memory. x [n, h, w, c], weight [o, kh, kw, c] frozen and packed or plain float32, y [n, oh, ow, o]. Sums in float32.
 //   y  = patches(x) * weight^T + b
-//   dx = patches(dy, window turned by 180 degrees) * weight by taps, for each residue of dx's pixels modulo the stride
+//   dx = patches(dy, window turned by 180 degrees) * weight by taps, for each residue of dx's pixels modulo the stride; dx may
+//        have the first channels only
 //   dw = dy^T * patches(x)      db = sum of dy over pixels
 // y, dx and dw of large enough 3x3 windows take fewer products (winograd.h, winogradGradient.h).
 #include <algorithm>
@@ -92,7 +93,7 @@ void spread(Context& context, const float* from, const Tensor& dx, const Residue
 
 void residueGradient(const Call& call, Context& context, const Residue& rows, const Residue& columns, float* to) {
   const Tensor &w = call.in[1], &dy = call.in[2], &dx = call.out[0];
-  const int64_t stride = attr(call, kStride), outs = w.dims[0], channels = w.dims[3];
+  const int64_t stride = attr(call, kStride), outs = w.dims[0], channels = dx.dims[3];
   std::vector<int64_t> tap;
   for (int64_t ty = rows.taps - 1; ty >= 0; ty--)
     for (int64_t tx = columns.taps - 1; tx >= 0; tx--)
@@ -108,7 +109,7 @@ void residueGradient(const Call& call, Context& context, const Residue& rows, co
                            .tapColumns = columns.taps,
                            .padTop = rows.pad,
                            .padLeft = columns.pad};
-  const Taps taps = {tap.data(), count, w.dims[1] * w.dims[2], outs, channels};
+  const Taps taps = {tap.data(), count, w.dims[1] * w.dims[2], outs, w.dims[3]};
   gemm(context, dx.dims[0] * rows.count * columns.count, channels, count * outs, patchesOf(patches), weightTaps(w, taps), to,
        channels);
 }

@@ -57,7 +57,8 @@ const conv2dVjp: Meaning = ([x, w, dy], attrs, [dx, dw, db]) => {
     gradX[xi]! += g * w!.data[wi]!;
     if (x) gradW[wi]! += g * x.data[xi]!;
   });
-  return [dx ? gradX : null, dw ? gradW : null, db ? gradB : null];
+  const first = dx ? gradX.filter((_, i) => i % channels < dx.shape[3]!) : null;
+  return [first, dw ? gradW : null, db ? gradB : null];
 };
 
 export const meanings: Record<string, Meaning> = { conv2d, conv2dVjp };

@@ -190,24 +190,31 @@ template <class V> TLORA_INLINE float maxLanes(V v) {
 }
 template <class V> TLORA_INLINE V absOf(V v) { return v < 0 ? -v : v; }
 
-// exp, error under 2 ulp; overflows to infinity, underflows to zero, keeps NaN.
-// x = n ln 2 + r; e^r by a polynomial (Cephes expf); 2^n in two factors, so that results near the ends are right.
-template <class V> TLORA_INLINE V exp(V x) {
+// x = n ln 2 + r for |x| < 105: gives n, and e^r by a polynomial (Cephes expf).
+template <class V> TLORA_INLINE V expOfRest(V x, VecI<lanesOf<V>>* n) {
   constexpr int W = lanesOf<V>;
-  x = x > 89.0f ? fill<W>(89.0f) : x;
-  x = x < -104.0f ? fill<W>(-104.0f) : x;
   V shifted = x * 1.44269504088896341f + 12582912.0f;  // 1.5 * 2^23: rounds to an integer in the low bits
-  V n = shifted - 12582912.0f;
-  V r = x - n * 0.693359375f;
-  r = r - n * -2.12194440e-4f;
+  V whole = shifted - 12582912.0f;
+  V r = x - whole * 0.693359375f;
+  r = r - whole * -2.12194440e-4f;
   V p = fill<W>(1.9875691500e-4f);
   p = p * r + 1.3981999507e-3f;
   p = p * r + 8.3334519073e-3f;
   p = p * r + 4.1665795894e-2f;
   p = p * r + 1.6666665459e-1f;
   p = p * r + 5.0000001201e-1f;
-  p = p * (r * r) + r + 1.0f;
-  VecI<W> exponent = __builtin_convertvector(n, VecI<W>);
+  *n = __builtin_convertvector(whole, VecI<W>);
+  return p * (r * r) + r + 1.0f;
+}
+
+// exp, error under 2 ulp; overflows to infinity, underflows to zero, keeps NaN. 2^n in two factors, so that results near the
+// ends are right.
+template <class V> TLORA_INLINE V exp(V x) {
+  constexpr int W = lanesOf<V>;
+  x = x > 89.0f ? fill<W>(89.0f) : x;
+  x = x < -104.0f ? fill<W>(-104.0f) : x;
+  VecI<W> exponent;
+  V p = expOfRest(x, &exponent);
   VecI<W> half = exponent >> 1;
   V first = reinterpret_cast<V>((half + 127) << 23);
   V second = reinterpret_cast<V>((exponent - half + 127) << 23);
@@ -230,38 +237,31 @@ template <class V> TLORA_INLINE V tanh(V x) {
   return a < 0.625f ? low : high;
 }
 
-// erf, error under 2e-7 (Cephes erff, erfcf: odd polynomial below 1, exp(-x^2)/x times a polynomial in 1/x^2 above).
+// erf, error under 2e-7, keeps NaN. Least-maximum fits of erf(x) / x over x^2 below 0.9 and of ln(1 - erf(x)) above, which
+// ends at 4, where erf is 1 to float32.
 template <class V> TLORA_INLINE V erf(V x) {
   constexpr int W = lanesOf<V>;
   V a = absOf(x);
   V z = x * x;
-  V p = z * 7.853861353153693e-5f - 8.010193625184903e-4f;
-  p = p * z + 5.188327685732524e-3f;
-  p = p * z - 2.685381193529856e-2f;
-  p = p * z + 1.128358514861418e-1f;
-  p = p * z - 3.761262582423300e-1f;
-  V low = x * (p * z + 1.128379165726710f);
-  V bounded = a > 10.0f ? fill<W>(10.0f) : (a < 1.0f ? fill<W>(1.0f) : a);
-  V q = 1.0f / bounded;
-  V y = q * q;
-  V m = y * 2.326819970068386e-2f - 1.387039388740657e-1f;  // 1 .. 2
-  m = m * y + 3.687424674597105e-1f;
-  m = m * y - 5.824733027278666e-1f;
-  m = m * y + 6.210004621745983e-1f;
-  m = m * y - 4.944515323274145e-1f;
-  m = m * y + 3.404879937665872e-1f;
-  m = m * y - 2.741127028184656e-1f;
-  m = m * y + 5.638259427386472e-1f;
-  V f = y * -1.047766399936249e+1f + 1.297719955372516e+1f;  // above 2
-  f = f * y - 7.495518717768503e+0f;
-  f = f * y + 2.921019019210786e+0f;
-  f = f * y - 1.015265279202700e+0f;
-  f = f * y + 4.218463358204948e-1f;
-  f = f * y - 2.820767439740514e-1f;
-  f = f * y + 5.641895067754075e-1f;
-  V high = 1.0f - exp(-(bounded * bounded)) * q * (bounded < 2.0f ? m : f);
+  V p = z * 8.53884158500898e-5f - 8.181927872e-4f;
+  p = p * z + 5.204436079e-3f;
+  p = p * z - 2.6860752834e-2f;
+  p = p * z + 1.12837197235e-1f;
+  p = p * z - 3.76126353104e-1f;
+  V low = x * (p * z + 1.1283791668f);
+  V bounded = a > 4.0f ? fill<W>(4.0f) : a;
+  V q = bounded * -2.0909461250e-5f + 4.3230197777e-4f;
+  q = q * bounded - 4.1605223124e-3f;
+  q = q * bounded + 2.5091485207e-2f;
+  q = q * bounded - 1.0823660255e-1f;
+  q = q * bounded - 6.3338666085e-1f;
+  q = q * bounded - 1.12949515244f;
+  q = q * bounded + 1.7055074123e-4f;
+  VecI<W> exponent;
+  V rest = expOfRest(q, &exponent);
+  V high = 1.0f - rest * reinterpret_cast<V>((exponent + 127) << 23);
   high = x < 0 ? -high : high;
-  return a < 1.0f ? low : (x == x ? high : x);
+  return a < 0.9f ? low : high;
 }
 
 }  // namespace tlora

@@ -18,6 +18,7 @@ namespace tlora {
 namespace cpu {
 
 #define TLORA_OP(name) void name(const Call&, Context&);
+#define TLORA_CPU_OP(name) TLORA_OP(name)
 #include "core/ops.def"
 #undef TLORA_OP
 
@@ -30,6 +31,7 @@ struct KernelEntry {
 
 constexpr KernelEntry kKernels[] = {
 #define TLORA_OP(name) {#name, name},
+#define TLORA_CPU_OP(name) TLORA_OP(name)
 #include "core/ops.def"
 #undef TLORA_OP
 };

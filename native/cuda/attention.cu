@@ -53,6 +53,12 @@ struct Place {
   __device__ int64_t query(const Heads& h) const { return (sample * h.heads + head) * h.tq; }
 };
 
+// Columns of the present tile, where `left` are left.
+template <class Tiles>
+__device__ inline int tileCount(int64_t left) {
+  return left < Tiles::kColumns ? int(left) : Tiles::kColumns;
+}
+
 template <class Tiles>
 __global__ void __launch_bounds__(Tiles::kThreads, Tiles::kBlocks)
 attend(Heads h, int splits, const typename Tiles::Value* q, const typename Tiles::Value* k, const typename Tiles::Value* v,
@@ -73,14 +79,15 @@ attend(Heads h, int splits, const typename Tiles::Value* q, const typename Tiles
     tiles.arrive(first, first + Tiles::kColumns < end ? first + Tiles::kColumns : h.tk);
     float s[kR][kC];
     tiles.template scores<0>(s);
+    const int left = tileCount<Tiles>(h.tk - first), ahead = h.causal ? int(place.first - first) : Tiles::kColumns;
 #pragma unroll
     for (int i = 0; i < kR; i++) {
-      // Keys 0 to i of the first tile are seen by query i, so `most` is finite from then on.
-      const int64_t seen = h.causal && place.first + tiles.row(i) + 1 < h.tk ? place.first + tiles.row(i) + 1 : h.tk;
+      // The tile's keys that this query sees: none at all only after the first tile, so that `most` is finite from then on.
+      const int seen = min(left, ahead + tiles.row(i) + 1);
       float top = most[i];
 #pragma unroll
       for (int j = 0; j < kC; j++) {
-        s[i][j] = first + tiles.column(j) < seen ? s[i][j] * scale : -INFINITY;
+        s[i][j] = tiles.column(j) < seen ? s[i][j] * scale : -INFINITY;
         top = fmaxf(top, s[i][j]);
       }
       top = rowReduce<Max, Tiles::kRowLanes>(top);
@@ -131,7 +138,13 @@ attendBack(Heads h, int splits, GradientTensors<typename Tiles::Value> in, typen
               wantFirst ? 2 : 1);
   const float *lse = in.lse + place.query(h), *delta = in.delta + place.query(h);
   float first[kR][kA] = {}, second[kR][kA] = {};
-  // Under a causal mask (tq = tk) queries see no later keys, and keys are seen by no earlier queries.
+  float rowLse[kR], rowDelta[kR];  // of the queries in rows, or of one column's query
+  for (int i = 0; i < kR; i++) {
+    const int64_t query = place.first + tiles.row(i);
+    rowLse[i] = queries && query < h.tq ? lse[query] * kLog2E : 0.0f;
+    rowDelta[i] = queries && query < h.tq ? delta[query] : 0.0f;
+  }
+  // Keys are seen by no earlier queries.
   const int64_t begin = h.causal && !queries ? place.first / Tiles::kColumns * Tiles::kColumns : 0;
   const int64_t end = h.causal && queries && place.first + Tiles::kRows < columnCount ? place.first + Tiles::kRows : columnCount;
   tiles.begin(begin);
@@ -140,14 +153,22 @@ attendBack(Heads h, int splits, GradientTensors<typename Tiles::Value> in, typen
     float p[kR][kC], ds[kR][kC];
     tiles.template scores<0>(p);
     if constexpr (wantFirst) tiles.template scores<1>(ds);
+    const int left = tileCount<Tiles>(columnCount - at), ahead = int(at - place.first);
 #pragma unroll
     for (int j = 0; j < kC; j++) {
+      const int column = tiles.column(j);
+      if (!queries) {
+        rowLse[0] = column < left ? lse[at + column] * kLog2E : 0.0f;
+        rowDelta[0] = column < left ? delta[at + column] : 0.0f;
+      }
 #pragma unroll
       for (int i = 0; i < kR; i++) {
-        const int64_t r = place.first + tiles.row(i), c = at + tiles.column(j), query = queries ? r : c, key = queries ? c : r;
-        const bool seen = query < h.tq && key < h.tk && (!h.causal || key <= query);
-        p[i][j] = seen ? exp2f(p[i][j] * (h.scale * kLog2E) - lse[query] * kLog2E) : 0.0f;
-        if constexpr (wantFirst) ds[i][j] = seen ? p[i][j] * (ds[i][j] * h.scale - delta[query]) : 0.0f;
+        // Under a causal mask (tq = tk) queries see no later keys.
+        const int later = queries ? ahead + column - tiles.row(i) : tiles.row(i) - ahead - column;
+        const bool seen = column < left && (!h.causal || later <= 0);
+        const int of = queries ? i : 0;
+        p[i][j] = seen ? exp2f(p[i][j] * (h.scale * kLog2E) - rowLse[of]) : 0.0f;
+        if constexpr (wantFirst) ds[i][j] = seen ? p[i][j] * (ds[i][j] * h.scale - rowDelta[of]) : 0.0f;
       }
     }
     if constexpr (wantFirst) tiles.template accumulate<0>(first, ds);

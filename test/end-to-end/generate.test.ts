@@ -96,14 +96,14 @@ describe('generate', () => {
     const events: GenerateEvent[] = [];
     const outputDir = join(dir, 'told');
     const { pictures: saved, device } = await generate({
-      ...{ model, adapter, prompt: 'a {0}', count: 2, seed: 3, steps: 2, outputDir, threads: 2 },
+      ...{ model, adapter, prompt: 'a {0}', count: 2, seed: 3, steps: 2, outputDir, threads: 2, device: 'cpu' },
       onEvent: (event) => void events.push(event),
     });
     expect(device.kind).toBe('cpu');
     expect(saved).toEqual([3, 4].map((seed) => ({ path: join(outputDir, `${seed}.png`), seed })));
     const told = events.map((event) => ('phase' in event ? event.phase : event.type));
     const steps = Array<string>(4).fill('step');
-    expect(told).toEqual(['load', 'encode', 'sample', ...steps, 'decode', 'save', 'picture', 'picture']);
+    expect(told).toEqual(['device', 'load', 'encode', 'sample', ...steps, 'decode', 'save', 'picture', 'picture']);
     const text = JSON.parse((await readPngText(saved[1]!.path)).parameters!);
     const size = { width: 64, height: 64 };
     expect(text).toMatchObject({ prompt: 'a sks dog', seed: 4, steps: 2, guidance: 5, sampler: 'euler', ...size });
@@ -122,7 +122,7 @@ describe('generate', () => {
 
   it('refuses what cannot be', async () => {
     await expect(pictures({ size: 36 })).rejects.toThrow('size: expected multiples of 8 for this model, got 36×36');
-    await expect(pictures({ device: 'cuda' })).rejects.toMatchObject({ code: 'ERR_TLORA_DEVICE' });
+    await expect(pictures({ device: 'cuda:99' })).rejects.toMatchObject({ code: 'ERR_TLORA_DEVICE' });
     await expect(pictures({ memory: '1MB' })).rejects.toMatchObject({ code: 'ERR_TLORA_OUT_OF_MEMORY' });
     await expect(pictures({ sampler: 'ddim', karras: true })).rejects.toThrow('ddim has no Karras');
     await expect(pictures({ seed: Number.MAX_SAFE_INTEGER, count: 2 })).rejects.toThrow('seed + count below 2⁵³');

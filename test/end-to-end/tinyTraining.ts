@@ -56,6 +56,7 @@ export function tinyTraining(shape = 'tiny-sd15', dtype = 'float32'): TinyTraini
     steps: 2,
     resolution: 64,
     threads: 2,
+    device: 'cpu',
     learningRate: 1e-2,
     outputDir: at(out),
     ...more,

@@ -1,0 +1,106 @@
+// The algorithms that the libraries' wrappers choose for a shape: kept as text, taken again. Needs TLORA_CUDA_LIBRARY.
+import { expect, test } from 'vitest';
+import { loadAddon } from '../../lib/addon/load.js';
+import type { Engine } from '../../lib/addon/surface.js';
+import { createGraph, type Graph, input, result } from '../../lib/graph/graph.js';
+import { conv2d } from '../../lib/ops/conv2d.js';
+import { linear } from '../../lib/ops/linear.js';
+import { encodePlan } from '../../lib/plan/encode.js';
+import { makePlan } from '../../lib/plan/makePlan.js';
+
+/** y = conv(x) · wᵀ: one convolution and one product. */
+function network(): Graph {
+  const graph = createGraph();
+  const x = input(graph, 'x', [1, 4, 4, 3]);
+  const h = conv2d(x, input(graph, 'kernel', [5, 3, 3, 3]), null, { pad: 1 });
+  result(graph, 'y', linear(h, input(graph, 'w', [2, 5]), null));
+  return graph;
+}
+
+async function withEngine<T>(body: (engine: Engine) => Promise<T>): Promise<T> {
+  const engine = loadAddon().createEngine({ threads: 1, device: 'cuda' });
+  try {
+    return await body(engine);
+  } finally {
+    engine.dispose();
+  }
+}
+
+async function run(engine: Engine): Promise<Float32Array> {
+  const program = engine.load(encodePlan(makePlan(network(), { device: 'cuda', threads: 1, workspaceBytes: 0 })));
+  program.write(
+    'x',
+    Float32Array.from({ length: 48 }, (_, i) => Math.sin(i)),
+  );
+  program.write(
+    'kernel',
+    Float32Array.from({ length: 135 }, (_, i) => Math.cos(i)),
+  );
+  program.write(
+    'w',
+    Float32Array.from({ length: 10 }, (_, i) => i),
+  );
+  await program.run();
+  return new Float32Array(program.read('y'));
+}
+
+interface ChoiceFile {
+  device: string;
+  choices: Record<string, string>;
+}
+
+const edited = (json: string, change: (file: ChoiceFile) => void): string => {
+  const file = JSON.parse(json) as ChoiceFile;
+  change(file);
+  return JSON.stringify(file);
+};
+
+const made = withEngine(async (engine) => {
+  expect(JSON.parse(engine.choices())).toMatchObject({ format: 1, choices: {} });
+  const y = await run(engine);
+  return { y, json: engine.choices() };
+});
+
+test('a run leaves a choice for every shape that it met', async () => {
+  const { json } = await made;
+  const shapes = Object.keys((JSON.parse(json) as ChoiceFile).choices);
+  expect(shapes).toHaveLength(2);
+  expect(shapes[0]).toMatch(/^conv2d forward f32 x 1x4x4x3 w 5x3x3 y 4x4 stride 1 pad 1,1,1,1$/);
+  expect(shapes[1]).toMatch(/^matmul f32>f32 nt 16x2x5 ld 5,5,2 batch 1,0,0,0 align /);
+});
+
+test('choices are taken by another engine and come out of it again', async () => {
+  const { y, json } = await made;
+  await withEngine(async (engine) => {
+    engine.useChoices(json);
+    expect(engine.choices()).toBe(json);
+    expect(await run(engine)).toEqual(y);
+    expect(engine.choices()).toBe(json);
+  });
+});
+
+test('choices of another device, and what is no such file, are refused with the reason', async () => {
+  const { json } = await made;
+  await withEngine(async (engine) => {
+    const elsewhere = edited(json, (file) => {
+      file.device = 'another "device"';
+    });
+    expect(() => engine.useChoices(elsewhere)).toThrow('made with the device another "device", this is');
+    for (const text of ['', '[]', '{"format": 2}', json.slice(0, -4), json.replace('"format": 1', '"format": -1')]) {
+      expect(() => engine.useChoices(text), text).toThrow('not a file of algorithm choices');
+    }
+    expect(JSON.parse(engine.choices())).toMatchObject({ choices: {} });
+  });
+});
+
+test('a kept choice that no library has made fails at its shape, by name', async () => {
+  const { json } = await made;
+  await withEngine(async (engine) => {
+    engine.useChoices(
+      edited(json, (file) => {
+        for (const shape of Object.keys(file.choices)) if (shape.startsWith('matmul')) file.choices[shape] = 'nonsense';
+      }),
+    );
+    await expect(run(engine)).rejects.toThrow(/nonsense \(matmul f32>f32 nt 16x2x5/);
+  });
+});

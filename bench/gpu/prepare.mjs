@@ -18,10 +18,15 @@ function node(args, env = {}) {
   if (status !== 0) process.exit(status ?? 1);
 }
 
-function record(trace, tests) {
+function record(trace, tests, most) {
   const file = path.join(inputs, `${trace}.trace`);
   rmSync(file, { force: true });
-  const device = { TLORA_TEST_DEVICE: 'cuda', TLORA_CUDA_LIBRARY: library, TLORA_TRACE: file };
+  const device = {
+    TLORA_TEST_DEVICE: 'cuda',
+    TLORA_CUDA_LIBRARY: library,
+    TLORA_TRACE: file,
+    TLORA_TRACE_MOST: String(most),
+  };
   node([path.join(root, 'node_modules', 'vitest', 'vitest.mjs'), 'run', '--project', 'native', ...tests], device);
 }
 
@@ -46,8 +51,8 @@ function emit({ name, shape, options }) {
 mkdirSync(inputs, { recursive: true });
 node([path.join(root, 'scripts', 'emulate-cuda.mjs'), '--build']);
 for (const step of STEPS) emit(step);
-record('ops', ['test/native/ops']);
-record('parity', ['test/end-to-end/parity']);
+record('ops', ['test/native/ops'], 4e5);
+record('parity', ['test/end-to-end/parity.test.ts'], 10e6);
 for (const file of readdirSync(inputs)) {
   console.log(`${file}  ${(statSync(path.join(inputs, file)).size / 1e6).toFixed(1)} MB`);
 }

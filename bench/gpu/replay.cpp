@@ -1,7 +1,7 @@
-// tlora-replay FILE... [--device cuda:N] [--bounds F32,F16,BF16] [--filter TEXT] [--worst N]
+// tlora-replay FILE... [--device cuda:N] [--bounds F32,F16,BF16] [--states BOUND] [--filter TEXT] [--worst N]
 // Does again, on a device, what bench/gpu/recordTrace.ts recorded, and compares everything that is read with what was read then:
 // the relative error |got - recorded| / |recorded| (2-norms over the tensor) may be at most the bound of the least precise type that the
-// engine's plans hold. Integers must be equal. Exit status 0 only if something was compared and all was within its bound.
+// engine's plans hold; --states is the least bound of state buffers, in which rounding grows over steps. Integers must be equal. Exit status 0 only if something was compared and all was within its bound.
 #include <unistd.h>
 
 #include <algorithm>
@@ -26,6 +26,7 @@ struct Settings {
   std::vector<std::string> files;
   std::string device = "cuda", filter;
   double bounds[3] = {2e-5, 3e-3, 2e-2};  // in the order of DType
+  double states = 0;
   size_t worst = 10;
 };
 
@@ -155,7 +156,7 @@ class Replay {
     if (write) return engine_->writeState(name, offset, reinterpret_cast<const float*>(data.data()), data.size() / 4);
     std::vector<char> got(data.size());
     engine_->readState(name, offset, reinterpret_cast<float*>(got.data()), got.size() / 4);
-    compare("state " + name, got, data, DType::f32);
+    compare("state " + name, got, data, DType::f32, settings_.states);
   }
   void load() {
     const uint32_t id = in_.read<uint32_t>();
@@ -193,9 +194,10 @@ class Replay {
     const uint32_t id = in_.read<uint32_t>();
     if (wanted_) programs_.at(id)->dispose();
   }
-  void compare(const std::string& tensor, const std::vector<char>& got, const std::vector<char>& expected, DType dtype) {
+  void compare(const std::string& tensor, const std::vector<char>& got, const std::vector<char>& expected, DType dtype,
+               double least = 0) {
     const double error = got.size() == expected.size() ? relativeError(got, expected, dtype) : INFINITY;
-    all_.push_back({title_, tensor, error, settings_.bounds[static_cast<int>(coarsest_)]});
+    all_.push_back({title_, tensor, error, std::max(least, settings_.bounds[static_cast<int>(coarsest_)])});
   }
 
   const Settings& settings_;
@@ -211,7 +213,7 @@ class Replay {
 Settings parse(int argc, char** argv) {
   Settings s;
   const auto usage = [] {
-    fprintf(stderr, "usage: tlora-replay FILE... [--device cuda:N] [--bounds F32,F16,BF16] [--filter TEXT] [--worst N]\n");
+    fprintf(stderr, "usage: tlora-replay FILE... [--device cuda:N] [--bounds F32,F16,BF16] [--states BOUND] [--filter TEXT] [--worst N]\n");
     exit(2);
   };
   for (int i = 1; i < argc; i++) {
@@ -222,6 +224,8 @@ Settings parse(int argc, char** argv) {
       s.files.push_back(word);
     } else if (word == "--device") {
       s.device = argv[++i];
+    } else if (word == "--states") {
+      s.states = atof(argv[++i]);
     } else if (word == "--filter") {
       s.filter = argv[++i];
     } else if (word == "--worst") {

@@ -51,7 +51,7 @@ function emit({ name, shape, options }) {
 mkdirSync(inputs, { recursive: true });
 node([path.join(root, 'scripts', 'emulate-cuda.mjs'), '--build']);
 for (const step of STEPS) emit(step);
-record('ops', ['test/native/ops'], 4e5);
+record('ops', ['test/native/ops'], 2e5);
 record('parity', ['test/end-to-end/parity.test.ts'], 10e6);
 for (const file of readdirSync(inputs)) {
   console.log(`${file}  ${(statSync(path.join(inputs, file)).size / 1e6).toFixed(1)} MB`);

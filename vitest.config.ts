@@ -3,7 +3,7 @@ import { defineConfig, type ViteUserConfig } from 'vitest/config';
 // `check` needs neither the addon nor a built tree and takes seconds; `slow` is the same for tests that take longer; `native` loads
 // the addon, one process at a time; `cuda` needs what scripts/emulate-cuda.mjs builds.
 const emulated = process.env.TLORA_PLANTED
-  ? [{ test: { name: 'cuda', include: ['test/cuda/**/*.test.ts'], testTimeout: 60_000 } }]
+  ? [{ test: { name: 'cuda', include: ['test/cuda/**/*.test.ts'], maxWorkers: 2, testTimeout: 60_000 } }]
   : [];
 
 const config: ViteUserConfig = defineConfig({

@@ -1,6 +1,8 @@
 // Elements of tensors as float32, whatever type they are kept in: one kernel serves all types of its operands, which may differ. The
 // type is the same for all threads, so that choosing costs next to nothing beside the memory access.
 #pragma once
+#include <initializer_list>
+
 #include "cuda/context.h"
 #include "cuda/launch.h"
 #include "cuda/types.h"

@@ -19,6 +19,7 @@ using Kind = GemmMatrix::Kind;
 
 constexpr int64_t kMostFewRows = 64;
 constexpr int64_t kChunk = 112;
+constexpr int64_t kMostAsks = 160;  // cache lines during one call of the micro-kernel
 constexpr int64_t kTurnedFloats = 131072;  // of dx^T at a time: half a megabyte
 
 struct Space {
@@ -75,8 +76,11 @@ void multiplyChunk(const FewRows& p, const Chunk& chunk, const Chunk& next, int6
   int64_t call = 0;
   for (int64_t g = 0; g < groups.count; g++) {
     for (int64_t panel = 0; panel < panels; panel += kernels.maxPanels, call++) {
-      prefetchRuns(total * call / calls, total * (call + 1) / calls, lines,
-                   [&](int64_t i) { return placeOf(p.b, next.k0 + i * kPanel, next.j); });
+      const char* ask[kMostAsks];
+      int64_t asks = 0;
+      const int64_t from = total * call / calls, to = std::min(total * (call + 1) / calls, from + kMostAsks);
+      eachLine(from, to, lines, [&](int64_t i) { return placeOf(p.b, next.k0 + i * kPanel, next.j); },
+               [&](const char* line) { ask[asks++] = line; });
       const int64_t width = std::min<int64_t>(kernels.maxPanels, panels - panel);
       const MicroArgs args = {
           .a = space.weights + groups.begin(g) * kPackedStride,
@@ -91,8 +95,11 @@ void multiplyChunk(const FewRows& p, const Chunk& chunk, const Chunk& next, int6
           .scale = 1,
           .columnScale = nullptr,
           .bias = nullptr,
+          .wide = nullptr,
+          .ask = ask,
+          .asks = asks,
       };
-      kernels.rows[0][groups.height(g) - 1][width - 1](&args);
+      kernels.ask[groups.height(g) - 1][width - 1](&args);
     }
   }
 }

@@ -23,8 +23,9 @@ void fillPanels(MicroKernels& kernels, std::integer_sequence<int, row...>) {
   ((kernels.rows[0][row][panels - 1] = compiled<path, Micro<row + 1, panels, ALayout::rows, DType::f32>>()), ...);
   ((kernels.rows[1][row][panels - 1] = compiled<path, Micro<row + 1, panels, ALayout::rows, DType::f16>>()), ...);
   ((kernels.rows[2][row][panels - 1] = compiled<path, Micro<row + 1, panels, ALayout::rows, DType::bf16>>()), ...);
-  ((kernels.keep[0][row][panels - 1] = compiled<path, Micro<row + 1, panels, ALayout::rows, DType::f16, true>>()), ...);
-  ((kernels.keep[1][row][panels - 1] = compiled<path, Micro<row + 1, panels, ALayout::rows, DType::bf16, true>>()), ...);
+  ((kernels.keep[0][row][panels - 1] = compiled<path, Micro<row + 1, panels, ALayout::rows, DType::f16, Extra::keep>>()), ...);
+  ((kernels.keep[1][row][panels - 1] = compiled<path, Micro<row + 1, panels, ALayout::rows, DType::bf16, Extra::keep>>()), ...);
+  ((kernels.ask[row][panels - 1] = compiled<path, Micro<row + 1, panels, ALayout::rows, DType::f32, Extra::ask>>()), ...);
   ((kernels.columns[row][panels - 1] = compiled<path, Micro<row + 1, panels, ALayout::columns, DType::f32>>()), ...);
 }
 

@@ -21,6 +21,8 @@ struct MicroArgs {
   const float* columnScale;  // [columns] or nullptr
   const float* bias;         // [columns] or nullptr
   float* wide = nullptr;     // of kernels that keep: panels [panel][depth][16] in float32
+  const char* const* ask = nullptr;  // of kernels that ask: [asks] cache lines, of which at most one for two products is
+  int64_t asks = 0;                  // asked for
 };
 
 using MicroKernel = void (*)(const MicroArgs*);
@@ -33,11 +35,14 @@ constexpr int kMostRows = 14, kMostPanels = 2;
 struct MicroKernels {
   int maxRows, maxPanels;
   // [rows - 1][panels - 1]; `rows` layout for f32, f16 and bf16 panels, `columns` layout for f32 panels. `keep`, for f16 and
-  // bf16 in `rows` layout, also leaves the widened panels at args->wide, which costs next to nothing beside the products.
+  // bf16 in `rows` layout, also leaves the widened panels at args->wide, which costs next to nothing beside the products. `ask`
+  // is `rows` for f32 that asks the memory for other lines between its steps.
   MicroKernel rows[3][kMostRows][kMostPanels];
   MicroKernel keep[2][kMostRows][kMostPanels];
+  MicroKernel ask[kMostRows][kMostPanels];
   MicroKernel columns[kMostRows][kMostPanels];
 };
+enum class Extra { none, keep, ask };
 const MicroKernels& microKernels();
 
 // Scales and stores the first args->columns columns of a tile [rows, width]: at the right edge of C.
@@ -72,7 +77,7 @@ TLORA_INLINE Vec<W> loadWide(const void* p) {
   }
 }
 
-template <int R, int P, ALayout L, DType T, bool Keep = false>
+template <int R, int P, ALayout L, DType T, Extra E = Extra::none>
 struct Micro {
   template <int W>
   TLORA_INLINE static void run(const MicroArgs* args) {
@@ -95,7 +100,7 @@ struct Micro {
       TLORA_UNROLL
       for (int n = 0; n < N; n++) {
         wide[n] = loadWide<W, T>(b[n / V] + u * kStep + (n % V) * (kStep / V));
-        if constexpr (Keep) store(kept + n / V * args->depth * 16 + u * 16 + n % V * W, wide[n]);
+        if constexpr (E == Extra::keep) store(kept + n / V * args->depth * 16 + u * 16 + n % V * W, wide[n]);
       }
       TLORA_UNROLL
       for (int r = 0; r < R; r++) {
@@ -109,7 +114,7 @@ struct Micro {
     auto advance = [&](int u) TLORA_INLINE_LAMBDA {
       TLORA_UNROLL
       for (int p = 0; p < P; p++) b[p] += u * kStep;
-      if constexpr (Keep) kept += u * 16;
+      if constexpr (E == Extra::keep) kept += u * 16;
       TLORA_UNROLL
       for (int g = 0; g < groups; g++) {
         group[g] += L == ALayout::rows ? u : stride;
@@ -125,6 +130,15 @@ struct Micro {
       TLORA_UNROLL
       for (int u = 0; u < unroll; u++) step(u);
       advance(unroll);
+    }
+    if constexpr (E == Extra::ask) {
+      const char* const* ask = args->ask;
+      for (const int64_t end = std::min(k + args->asks * unroll, args->depth - unroll + 1); k < end; k += unroll, ask++) {
+        __builtin_prefetch(*ask, 0, 2);
+        TLORA_UNROLL
+        for (int u = 0; u < unroll; u++) step(u);
+        advance(unroll);
+      }
     }
     for (; k + unroll <= args->depth; k += unroll) {
       TLORA_UNROLL

@@ -36,13 +36,13 @@ inline const char* placeOf(const GemmMatrix& b, int64_t k, int64_t j) {
   return static_cast<const char*>(w.data) + (row / kPanel * w.cols + column) * kPanel * static_cast<int64_t>(dtypeBytes(w.dtype));
 }
 
-// Asks the memory for lines [from, to) of runs of `lines` cache lines, of which run i begins at run(i).
-template <class Run>
-void prefetchRuns(int64_t from, int64_t to, int64_t lines, Run run) {
+// body(line) for the lines [from, to) of runs of `lines` cache lines, of which run i begins at run(i).
+template <class Run, class Body>
+void eachLine(int64_t from, int64_t to, int64_t lines, Run run, Body body) {
   for (int64_t i = from; i < to;) {
     const char* const begin = run(i / lines);
     const int64_t end = std::min(to, (i / lines + 1) * lines);
-    for (int64_t line = i % lines; i < end; i++, line++) __builtin_prefetch(begin + line * 64, 0, 2);
+    for (int64_t line = i % lines; i < end; i++, line++) body(begin + line * 64);
   }
 }
 

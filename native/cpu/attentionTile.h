@@ -121,12 +121,12 @@ template <class V> TLORA_INLINE V exp2Negative(V x) {
   const V shifted = x + 12582912.0f;  // 1.5 * 2^23: rounds to an integer in the low bits
   const V f = x - (shifted - 12582912.0f);
   V p = fill<W>(1.535336188319500e-4f);
-  p = p * f + 1.339887440266574e-3f;
-  p = p * f + 9.618437357674640e-3f;
-  p = p * f + 5.550332471162809e-2f;
-  p = p * f + 2.402264791363012e-1f;
-  p = p * f + 6.931472028550421e-1f;
-  p = p * f + 1.0f;
+  p = fma(p, f, fill<W>(1.339887440266574e-3f));
+  p = fma(p, f, fill<W>(9.618437357674640e-3f));
+  p = fma(p, f, fill<W>(5.550332471162809e-2f));
+  p = fma(p, f, fill<W>(2.402264791363012e-1f));
+  p = fma(p, f, fill<W>(6.931472028550421e-1f));
+  p = fma(p, f, fill<W>(1.0f));
   return reinterpret_cast<V>(reinterpret_cast<VecI<W>>(p) + (reinterpret_cast<VecI<W>>(shifted) << 23));
 }
 

@@ -37,11 +37,11 @@ struct Probabilities {
           for (int64_t j = 0; j < W; j++)
             if (i < diagonal + lane + j) s[j] = -INFINITY;
         }
-        const Vec<W> p = exp2Negative(load<W>(s) * (scale * kLog2E) - tile->lse[i] * kLog2E);
+        const Vec<W> p = exp2Negative(fma(load<W>(s), fill<W>(scale * kLog2E), fill<W>(-tile->lse[i] * kLog2E)));
         store(tile->p + at + i * kPanelLanes, p);
         if (tile->ds == nullptr) continue;
         float* ds = tile->ds + i * tile->stride + lane;
-        const Vec<W> change = p * (load<W>(static_cast<const float*>(ds)) * scale - tile->delta[i]);
+        const Vec<W> change = p * fma(load<W>(static_cast<const float*>(ds)), fill<W>(scale), fill<W>(-tile->delta[i]));
         store(ds, change);
         store(tile->dsPanels + at + i * kPanelLanes, change);
       }

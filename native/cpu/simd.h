@@ -193,18 +193,17 @@ template <class V> TLORA_INLINE V absOf(V v) { return v < 0 ? -v : v; }
 // x = n ln 2 + r for |x| < 105: gives n, and e^r by a polynomial (Cephes expf).
 template <class V> TLORA_INLINE V expOfRest(V x, VecI<lanesOf<V>>* n) {
   constexpr int W = lanesOf<V>;
-  V shifted = x * 1.44269504088896341f + 12582912.0f;  // 1.5 * 2^23: rounds to an integer in the low bits
+  V shifted = fma(x, fill<W>(1.44269504088896341f), fill<W>(12582912.0f));  // 1.5 * 2^23: rounds to an integer in the low bits
   V whole = shifted - 12582912.0f;
-  V r = x - whole * 0.693359375f;
-  r = r - whole * -2.12194440e-4f;
+  V r = fma(whole, fill<W>(2.12194440e-4f), fma(whole, fill<W>(-0.693359375f), x));
   V p = fill<W>(1.9875691500e-4f);
-  p = p * r + 1.3981999507e-3f;
-  p = p * r + 8.3334519073e-3f;
-  p = p * r + 4.1665795894e-2f;
-  p = p * r + 1.6666665459e-1f;
-  p = p * r + 5.0000001201e-1f;
+  p = fma(p, r, fill<W>(1.3981999507e-3f));
+  p = fma(p, r, fill<W>(8.3334519073e-3f));
+  p = fma(p, r, fill<W>(4.1665795894e-2f));
+  p = fma(p, r, fill<W>(1.6666665459e-1f));
+  p = fma(p, r, fill<W>(5.0000001201e-1f));
   *n = __builtin_convertvector(whole, VecI<W>);
-  return p * (r * r) + r + 1.0f;
+  return fma(p, r * r, r) + 1.0f;
 }
 
 // exp, error under 2 ulp; overflows to infinity, underflows to zero, keeps NaN. 2^n in two factors, so that results near the
@@ -221,16 +220,25 @@ template <class V> TLORA_INLINE V exp(V x) {
   return p * first * second;
 }
 
-template <class V> TLORA_INLINE V sigmoid(V x) { return 1.0f / (1.0f + exp(-x)); }
+// 1 / (1 + e^-x), error under 3 ulp above -87, where it stays; keeps NaN. 2^n is added to the exponent: n does not leave it.
+template <class V> TLORA_INLINE V sigmoid(V x) {
+  constexpr int W = lanesOf<V>;
+  x = x > 87.0f ? fill<W>(87.0f) : x;
+  x = x < -87.0f ? fill<W>(-87.0f) : x;
+  VecI<W> exponent;
+  const V p = expOfRest(-x, &exponent);
+  return 1.0f / (1.0f + reinterpret_cast<V>(reinterpret_cast<VecI<W>>(p) + (exponent << 23)));
+}
 
 // tanh, error under 3 ulp (Cephes tanhf: a polynomial below 0.625, exp above).
 template <class V> TLORA_INLINE V tanh(V x) {
+  constexpr int W = lanesOf<V>;
   V a = absOf(x);
   V z = x * x;
-  V p = z * -5.70498872745e-3f + 2.06390887954e-2f;
-  p = p * z - 5.37397155531e-2f;
-  p = p * z + 1.33314422036e-1f;
-  p = p * z - 3.33332819422e-1f;
+  V p = fma(z, fill<W>(-5.70498872745e-3f), fill<W>(2.06390887954e-2f));
+  p = fma(p, z, fill<W>(-5.37397155531e-2f));
+  p = fma(p, z, fill<W>(1.33314422036e-1f));
+  p = fma(p, z, fill<W>(-3.33332819422e-1f));
   V low = x + x * z * p;
   V high = 1.0f - 2.0f / (exp(a + a) + 1.0f);
   high = x < 0 ? -high : high;

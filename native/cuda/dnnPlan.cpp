@@ -150,7 +150,9 @@ std::unique_ptr<DnnPlan> planOf(const DnnTarget& target, const Descriptor& confi
 // Whether the status says that a graph or an engine is not for this device or shape, rather than that something broke.
 bool notSupported(cudnnStatus_t status) { return status >= CUDNN_STATUS_NOT_SUPPORTED && status < CUDNN_STATUS_INTERNAL_ERROR; }
 
+// An engine that breaks is passed over, and named only if no other does the graph.
 std::unique_ptr<DnnPlan> search(const DnnTarget& target, const Descriptor& graph, const DnnRules& rules, EngineChoice& choice) {
+  std::optional<DnnError> broken;
   for (const cudnnBackendHeurMode_t mode : {CUDNN_HEUR_MODE_A, CUDNN_HEUR_MODE_FALLBACK}) {
     for (const Descriptor& configuration : candidates(target, graph, mode)) {
       const Descriptor engine = engineOf(configuration);
@@ -161,10 +163,11 @@ std::unique_ptr<DnnPlan> search(const DnnTarget& target, const Descriptor& graph
         choice = choiceOf(configuration, engine);
         return plan;
       } catch (const DnnError& error) {
-        if (!notSupported(error.status)) throw;
+        if (!notSupported(error.status)) broken = error;
       }
     }
   }
+  if (broken) throw *broken;
   return nullptr;
 }
 

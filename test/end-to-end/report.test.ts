@@ -78,7 +78,7 @@ describe('report', () => {
     expect(resume!.command).toBe(
       [
         `npx tlora train ${tiny.photo} --model ${tiny.model} --class dog --variant tlora --rank 4`,
-        `--learning-rate 0.01 --resolution 64 --out ${tiny.at('tlora')} --steps 12 --resume`,
+        `--learning-rate 0.01 --resolution 64 --precision fp32 --out ${tiny.at('tlora')} --steps 12 --resume`,
       ].join(' '),
     );
     const compact = nextCommands(await readRunFacts(tiny.at('bare'), 0))[1]!.command;

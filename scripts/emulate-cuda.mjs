@@ -1,9 +1,8 @@
-// Runs the tests of native/cuda without a device: builds tlora_cuda_emulated.so and the emulator's own planted kernels, then
+// Runs the tests of native/cuda without a device: builds tlora_cuda_emulated.so and the emulator's own planted kernels, then side by side
 //   1. test/cuda and every op's tests, with each access of a kernel checked for races and bounds;
-//   2. a training step of the reference in test/fixtures, with its gradients, unchecked;
-//   3. with --parity: all the reference's numbers and whole runs, unchecked. Long.
+//   2. whole tiny runs, then all of the reference's numbers in test/fixtures, unchecked.
 // --build: only builds. Other arguments name test files: 1. alone, with these.
-import { spawnSync } from 'node:child_process';
+import { spawn, spawnSync } from 'node:child_process';
 import { availableParallelism } from 'node:os';
 import path from 'node:path';
 
@@ -37,33 +36,31 @@ const vitest = [
   'cuda',
 ];
 
+/** Ends the process if the program fails. What it says comes at its end, in one piece. */
+function beside(args, env) {
+  return new Promise((resolve) => {
+    const child = spawn(process.execPath, args, { cwd: root, env: { ...process.env, ...env } });
+    const said = [];
+    for (const stream of [child.stdout, child.stderr]) stream.on('data', (bytes) => said.push(bytes));
+    child.on('close', (status) => {
+      process.stdout.write(Buffer.concat(said));
+      if (status !== 0) process.exit(status ?? 1);
+      resolve();
+    });
+  });
+}
+
 /** Without the tests of the CPU's other paths. */
 function checked(files) {
-  const args = [...vitest, '--exclude', '**/*Paths.test.ts', ...files];
-  run(process.execPath, args, { ...device, TLORA_EMULATE_CHECK: '1' });
+  return beside([...vitest, '--exclude', '**/*Paths.test.ts', ...files], { ...device, TLORA_EMULATE_CHECK: '1' });
 }
 
-function trainingStep() {
-  const args = [
-    '--import',
-    'tsx',
-    'scripts/parity.ts',
-    'test/fixtures',
-    '--device',
-    'cuda',
-    '--filter',
-    'sd15/adapter',
-  ];
-  run(process.execPath, args, device);
-}
-
-function wholeRuns() {
-  run(process.execPath, [...vitest, 'test/end-to-end/parity.test.ts', 'test/end-to-end/trainCuda.test.ts'], device);
+async function unchecked() {
+  await beside([...vitest, 'test/end-to-end/trainCuda.test.ts'], device);
+  await beside(['--import', 'tsx', 'scripts/parity.ts', 'test/fixtures', '--device', 'cuda'], device);
 }
 
 if (!flags.includes('--build')) {
-  const files = flags.filter((flag) => !flag.startsWith('--'));
-  checked(files.length > 0 ? files : ['test/cuda', 'test/native/ops']);
-  if (files.length === 0) trainingStep();
-  if (flags.includes('--parity')) wholeRuns();
+  if (flags.length > 0) await checked(flags);
+  else await Promise.all([checked(['test/cuda', 'test/native/ops']), unchecked()]);
 }

@@ -1,10 +1,11 @@
 // Rows of the left singular factor that LAPACK gives for a tall Gaussian matrix; the steps are in lib/ops/complementFrame.ts. Float64.
 // One block a frame, held transposed, X [r, m], so that a row of the result is contiguous: a reflection is a dot and a step for each row,
 // by one warp. Runs once in a run: FLOPs 4 r n (m - n / 2) a frame, from L2.
+#include "core/philox.h"
 #include "cuda/context.h"
-#include "cuda/doubles.h"
 #include "cuda/launch.h"
-#include "cuda/philox.h"
+#include "cuda/reduce.h"
+#include "cuda/reflector.h"
 
 namespace tlora::cuda {
 namespace {
@@ -18,18 +19,16 @@ struct Shape {
 };
 
 // v[k ...]: a Gaussian vector of length m - k, turned into the vector of reflector k, with its head in place.
-__device__ double drawReflector(const Philox& key, int64_t k, int64_t m, double* v) {
+__device__ double drawReflector(const PhiloxKey& key, int64_t k, int64_t m, double* v) {
   double squares = 0;
   for (int64_t block = threadIdx.x; k + 4 * block < m; block += kThreads) {
-    const Philox::Words words = key.block(uint64_t(k + 1) << 32 | uint64_t(block));
-    const Philox::Normals a = Philox::normals(words.at[0], words.at[1]), b = Philox::normals(words.at[2], words.at[3]);
-    const double normal[4] = {a.first, a.second, b.first, b.second};
+    const auto normal = normalsOf(key, uint64_t(k + 1) << 32 | uint64_t(block));
     for (int64_t i = k + 4 * block; i < m && i < k + 4 * block + 4; i++) {
       v[i] = normal[i - k - 4 * block];
       squares += v[i] * v[i];
     }
   }
-  const double sum = blockSumDouble(squares);  // a barrier, too: v is complete
+  const double sum = blockSum(squares);  // a barrier, too: v is complete
   const Reflector h(v[k], sum);
   __syncthreads();
   if (threadIdx.x == 0) v[k] = h.head;
@@ -43,7 +42,7 @@ __device__ void reflect(double* x, const double* v, double tau, int64_t k, const
     double* to = x + j * s.m;
     double dot = 0;
     for (int64_t i = k + lane; i < s.m; i += 32) dot += v[i] * to[i];
-    const double step = tau * warpSumDouble(dot);
+    const double step = tau * warpSum(dot);
     for (int64_t i = k + lane; i < s.m; i += 32) to[i] -= step * v[i];
   }
   __syncthreads();
@@ -57,7 +56,7 @@ __device__ void factor(const double* x, double* l, const Shape& s) {
     if (b > a) continue;
     double dot = 0;
     for (int64_t i = s.n + lane; i < s.m; i += 32) dot += x[a * s.m + i] * x[b * s.m + i];
-    dot = warpSumDouble(dot);
+    dot = warpSum(dot);
     if (lane == 0) l[place] = double(a == b) - dot;
   }
   __syncthreads();
@@ -78,7 +77,7 @@ __device__ void factor(const double* x, double* l, const Shape& s) {
 __global__ void __launch_bounds__(kThreads) complement(const int32_t* keys, const float* z, float* out, Shape s, double* scratch) {
   double *x = scratch + blockIdx.x * ((s.r + 1) * s.m + s.r * s.r), *v = x + s.r * s.m, *l = v + s.m;
   for (int64_t index = blockIdx.x; index < s.count; index += gridDim.x) {
-    const Philox key(keys + 4 * index);
+    const PhiloxKey key(keys + 4 * index);
     for (int64_t i = threadIdx.x; i < s.r * s.m; i += kThreads) x[i] = i % s.m == s.first + i / s.m;
     __syncthreads();
     for (int64_t k = 0; k < s.n; k++) reflect(x, v, drawReflector(key, k, s.m, v), k, s);

@@ -7,8 +7,9 @@
 // Householder: for the rest, by reflectors on a float64 copy in scratch memory, so that Q is orthonormal for every A.
 #include "cuda/frames.h"
 
-#include "cuda/doubles.h"
 #include "cuda/launch.h"
+#include "cuda/reduce.h"
+#include "cuda/reflector.h"
 
 namespace tlora::cuda {
 namespace {
@@ -165,13 +166,13 @@ __device__ void reduce(double* x, double* heads, double* taus, double* signs, in
     const double* v = x + k * m;
     double squares = 0;
     for (int64_t i = k + threadIdx.x; i < m; i += kThreads) squares += v[i] * v[i];
-    const Reflector h(v[k], blockSumDouble(squares));
+    const Reflector h(v[k], blockSum(squares));
     if (threadIdx.x == 0) heads[k] = h.head, taus[k] = h.tau, signs[k] = h.beta < 0 ? -1 : 1;
     for (int64_t j = k + 1 + warp; j < r; j += kWarps) {
       double* to = x + j * m;
       double dot = lane == 0 ? h.head * to[k] : 0;
       for (int64_t i = k + 1 + lane; i < m; i += 32) dot += v[i] * to[i];
-      const double step = h.tau * warpSumDouble(dot);
+      const double step = h.tau * warpSum(dot);
       if (lane == 0) to[k] -= h.head * step;
       for (int64_t i = k + 1 + lane; i < m; i += 32) to[i] -= v[i] * step;
     }
@@ -189,7 +190,7 @@ __device__ void form(double* x, const double* heads, const double* taus, int64_t
       double* to = x + j * m;
       double dot = 0;
       for (int64_t i = k + 1 + lane; i < m; i += 32) dot += v[i] * to[i];
-      const double step = tau * warpSumDouble(dot);
+      const double step = tau * warpSum(dot);
       if (lane == 0) to[k] = -head * step;
       for (int64_t i = k + 1 + lane; i < m; i += 32) to[i] -= v[i] * step;
     }

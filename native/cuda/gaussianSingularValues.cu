@@ -1,9 +1,9 @@
 // Singular values of a Gaussian matrix by the bidiagonal chi model and bisection; the law and the layout of the draws are described in
 // lib/ops/gaussianSingularValues.ts. Float64. One block a matrix: its threads share out the draws, then the values.
+#include "core/philox.h"
 #include "cuda/context.h"
-#include "cuda/doubles.h"
 #include "cuda/launch.h"
-#include "cuda/philox.h"
+#include "cuda/reduce.h"
 
 namespace tlora::cuda {
 namespace {
@@ -16,16 +16,16 @@ struct Shape {
 };
 
 // chi_k = sqrt(2 Gamma(k / 2)), Gamma by Marsaglia and Tsang (2000); attempt a of entry j uses block (a, j).
-__device__ double chi(const Philox& key, uint32_t entry, int64_t k) {
+__device__ double chi(const PhiloxKey& key, uint32_t entry, int64_t k) {
   const double d = 0.5 * double(k) - 1.0 / 3, c = 1 / sqrt(9 * d);
   for (uint32_t attempt = 0;; attempt++) {
-    const Philox::Words words = key.block(uint64_t{entry} << 32 | attempt);
-    const double x = Philox::normals(words.at[0], words.at[1]).first;
+    const PhiloxBlock words = philox(key, uint64_t{entry} << 32 | attempt);
+    const double x = normalPair(words[0], words[1]).first;
     if (k == 1) return fabs(x);
     const double root = 1 + c * x;
     if (root <= 0) continue;
     const double v = root * root * root;
-    if (log(Philox::uniform(words.at[2])) < 0.5 * x * x + d - d * v + d * log(v)) return sqrt(2 * d * v);
+    if (log(uniformOf(words[2])) < 0.5 * x * x + d - d * v + d * log(v)) return sqrt(2 * d * v);
   }
 }
 
@@ -45,17 +45,17 @@ __device__ int64_t countBelow(const double* q, const double* e, int64_t n, doubl
 
 // q, e [count of matrices, n] in scratch memory.
 __global__ void __launch_bounds__(kThreads) values(const int32_t* keys, float* sigma, Shape s, double* scratch) {
-  const Philox key(keys + 4 * blockIdx.x);
+  const PhiloxKey key(keys + 4 * blockIdx.x);
   double *q = scratch + blockIdx.x * 2 * s.n, *e = q + s.n, largest = 0;
   for (int64_t i = threadIdx.x; i < s.n; i += kThreads) {
     const double diagonal = chi(key, uint32_t(i), s.m - i);
     const double super = i + 1 < s.n ? chi(key, uint32_t(s.n + i), s.n - 1 - i) : 0;
-    largest = DoubleMax::of(largest, diagonal + super);
+    largest = Max::of(largest, diagonal + super);
     q[i] = diagonal * diagonal;
     e[i] = super * super;
   }
   // |B| <= sqrt(|B|_1 |B|_inf) <= twice the largest row sum.
-  const double bound = 2 * blockMaxDouble(largest);
+  const double bound = 2 * blockMax(largest);
   for (int64_t j = threadIdx.x; j < s.count; j += kThreads) {
     const int64_t ascending = s.n - 1 - (s.first + j);
     double low = 0, high = bound;

@@ -5,7 +5,7 @@
 
 #include "cuda/context.h"
 #include "cuda/launch.h"
-#include "cuda/shared.h"
+#include "cuda/reduce.h"
 #include "cuda/types.h"
 
 namespace tlora::cuda {
@@ -14,18 +14,6 @@ namespace {
 
 constexpr int64_t kNormChunk = 65536;  // lib/ops/gradNorm.ts sizes the scratch memory by it
 constexpr int kThreads = 256;
-
-// The sum over the block, for thread 0.
-__device__ inline double blockSumOf(double value) {
-  TLORA_SHARED(double, sums, kThreads);
-  const int thread = int(threadIdx.x);
-  sums[thread] = value;
-  for (int half = kThreads / 2; half > 0; half /= 2) {
-    __syncthreads();
-    if (thread < half) sums[thread] += double(sums[thread + half]);
-  }
-  return thread == 0 ? double(sums[0]) : 0.0;
-}
 
 __global__ void squares(const float* g, int64_t n, double* partial) {
   const int64_t begin = int64_t(blockIdx.x) * kNormChunk, end = begin + kNormChunk < n ? begin + kNormChunk : n;
@@ -36,14 +24,14 @@ __global__ void squares(const float* g, int64_t n, double* partial) {
     for (int k = 0; k < 4; k++) sum += double(pack[k]) * double(pack[k]);
   }
   for (; i < end; i++) sum += double(g[i]) * double(g[i]);  // of the last pack, that is shorter
-  sum = blockSumOf(sum);
+  sum = blockSum(sum);
   if (threadIdx.x == 0) partial[blockIdx.x] = sum;
 }
 
 __global__ void root(const double* partial, int64_t chunks, float* norm) {
   double sum = 0;
   for (int64_t i = threadIdx.x; i < chunks; i += kThreads) sum += partial[i];
-  sum = blockSumOf(sum);
+  sum = blockSum(sum);
   if (threadIdx.x == 0) norm[0] = float(sqrt(sum));
 }
 

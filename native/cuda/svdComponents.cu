@@ -4,8 +4,8 @@
 // return at once, so the host never waits; runs once in a run, and is not meant to be recorded: about kSweeps n launches.
 // Weights that are not finite give NaN alone.
 #include "cuda/context.h"
-#include "cuda/doubles.h"
 #include "cuda/launch.h"
+#include "cuda/reduce.h"
 #include "cuda/types.h"
 
 namespace tlora::cuda {
@@ -65,7 +65,7 @@ __global__ void __launch_bounds__(kThreads) rotate(Work work, int64_t round) {
   double *x = work.a + p * work.m, *y = work.a + q * work.m;
   double xx = 0, yy = 0, xy = 0;
   for (int64_t i = threadIdx.x; i < work.m; i += kThreads) xx += x[i] * x[i], yy += y[i] * y[i], xy += x[i] * y[i];
-  xx = blockSumDouble(xx), yy = blockSumDouble(yy), xy = blockSumDouble(xy);
+  xx = blockSum(xx), yy = blockSum(yy), xy = blockSum(xy);
   if (fabs(xy) <= kOrthogonal * sqrt(xx) * sqrt(yy)) return;
   const double zeta = (yy - xx) / (2 * xy), t = (zeta < 0 ? -1 : 1) / (fabs(zeta) + sqrt(1 + zeta * zeta));
   const double c = 1 / sqrt(1 + t * t), s = c * t;
@@ -81,7 +81,7 @@ __global__ void __launch_bounds__(kThreads) settle(Work work) {
     if (work.moved[k]) any = 1;
     work.moved[k] = 0;
   }
-  any = blockMaxDouble(any);
+  any = blockMax(any);
   if (threadIdx.x == 0) work.done[0] = any == 0;
 }
 
@@ -89,7 +89,7 @@ __global__ void __launch_bounds__(kThreads) normalize(Work work) {
   double* x = work.a + blockIdx.x * work.m;
   double squares = 0;
   for (int64_t i = threadIdx.x; i < work.m; i += kThreads) squares += x[i] * x[i];
-  const double length = sqrt(blockSumDouble(squares));
+  const double length = sqrt(blockSum(squares));
   for (int64_t i = threadIdx.x; i < work.m && length != 0; i += kThreads) x[i] /= length;
   if (threadIdx.x == 0) work.sigma[blockIdx.x] = length;
 }
@@ -140,13 +140,13 @@ __global__ void __launch_bounds__(kThreads) complete(Work work) {
         const double* other = work.a + k * m;
         double dot = 0;
         for (int64_t i = threadIdx.x; i < m; i += kThreads) dot += x[i] * other[i];
-        dot = blockSumDouble(dot);
+        dot = blockSum(dot);
         for (int64_t i = threadIdx.x; i < m; i += kThreads) x[i] -= dot * other[i];
       }
     }
     double squares = 0;
     for (int64_t i = threadIdx.x; i < m; i += kThreads) squares += x[i] * x[i];
-    const double length = sqrt(blockSumDouble(squares));
+    const double length = sqrt(blockSum(squares));
     for (int64_t i = threadIdx.x; i < m; i += kThreads) x[i] /= length;
     __syncthreads();
   }

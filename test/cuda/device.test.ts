@@ -3,30 +3,19 @@ import { spawnSync } from 'node:child_process';
 import { afterEach, beforeEach, describe, expect, test } from 'vitest';
 import { loadAddon } from '../../lib/addon/load.js';
 import type { Engine, Program } from '../../lib/addon/surface.js';
-import { createGraph, type Graph, input, result, state, type Value, weight, within } from '../../lib/graph/graph.js';
+import { createGraph, type Graph, input, result, state, weight } from '../../lib/graph/graph.js';
 import { add } from '../../lib/ops/add.js';
 import { scale } from '../../lib/ops/scale.js';
 import { encodePlan } from '../../lib/plan/encode.js';
 import { makePlan } from '../../lib/plan/makePlan.js';
 import { CUDA_WORKSPACE_BYTES } from '../../lib/plan/target.js';
+import { chain } from '../support/chainGraph.js';
 
 let engine: Engine;
 beforeEach(() => {
   engine = loadAddon().createEngine({ threads: 2, device: 'cuda' });
 });
 afterEach(() => engine.dispose());
-
-/** x + x + … in a chain of `length` calls over `size` values. */
-function chain(size: number, length: number): Graph {
-  const graph = createGraph();
-  const x = input(graph, 'x', [size]);
-  let y: Value = x;
-  within(graph, 'blocks.3.chain', () => {
-    for (let i = 0; i < length; i++) y = add(y, x);
-  });
-  result(graph, 'y', y);
-  return graph;
-}
 
 const load = (graph: Graph): Program => engine.load(encodePlan(makePlan(graph, 2)));
 const read = (program: Program, name = 'y'): Float32Array => new Float32Array(program.read(name));

@@ -4,8 +4,7 @@ import { join } from 'node:path';
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
 import { type DemoOptions, demo } from '../../lib/demo/demo.js';
 import { tableText } from '../../lib/demo/demoFigures.js';
-import { exportEvaluators, trainEvaluators } from '../../lib/evaluate/trainEvaluators.js';
-import { tinyEvaluators } from '../evaluate/tinyEvaluators.js';
+import { writeScratchEvaluators } from '../support/scratchEvaluators.js';
 import { writeScratchMini } from '../support/scratchMini.js';
 import { writePhoto } from './tinyTraining.js';
 
@@ -20,10 +19,7 @@ function short(more: Partial<DemoOptions> = {}): DemoOptions {
 
 beforeAll(async () => {
   await writeScratchMini(at('mini'));
-  const settings = tinyEvaluators(1);
-  await trainEvaluators(settings, { dir: at('learning'), threads: 2 });
-  const few = { pictures: 4, concepts: 2, references: 2, distractors: 3 };
-  await exportEvaluators(settings, { dir: at('learning'), to: at('evaluators'), threads: 2, anyway: true }, few);
+  await writeScratchEvaluators(at('evaluators'));
 });
 
 afterAll(() => rmSync(root, { recursive: true, force: true }));

@@ -3,17 +3,15 @@ import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
 import { evaluateRun } from '../../lib/evaluate/evaluateRun.js';
-import { exportEvaluators, trainEvaluators } from '../../lib/evaluate/trainEvaluators.js';
 import { writePng } from '../../lib/io/image.js';
 import { train } from '../../lib/train/train.js';
 import { conceptTrainingView } from '../../lib/world/concepts.js';
 import { promptSuite } from '../../lib/world/prompts.js';
-import { tinyEvaluators } from '../evaluate/tinyEvaluators.js';
+import { writeScratchEvaluators } from '../support/scratchEvaluators.js';
 import { writeModel, writePhoto } from './tinyTraining.js';
 
 const root = mkdtempSync(join(tmpdir(), 'tlora-evaluate-'));
 const at = (...parts: string[]): string => join(root, ...parts);
-const few = { pictures: 4, concepts: 2, references: 2, distractors: 3 };
 const prompts = [promptSuite()[13]!, promptSuite().at(-1)!];
 
 /** A tiny random pipeline whose own pictures have a side of 64, or of 128. */
@@ -35,9 +33,7 @@ async function run(
 }
 
 beforeAll(async () => {
-  const settings = tinyEvaluators(1);
-  await trainEvaluators(settings, { dir: at('learning'), threads: 2 });
-  await exportEvaluators(settings, { dir: at('learning'), to: at('evaluators'), threads: 2, anyway: true }, few);
+  await writeScratchEvaluators(at('evaluators'));
 });
 
 afterAll(() => rmSync(root, { recursive: true, force: true }));

@@ -3,7 +3,6 @@ import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
 import { openPictureMaker } from '../../lib/evaluate/pictureMaker.js';
-import { exportEvaluators, trainEvaluators } from '../../lib/evaluate/trainEvaluators.js';
 import { recordModel, verifyModel } from '../../lib/evaluate/verifyModel.js';
 import { generate } from '../../lib/generate/generate.js';
 import { loadPhoto, signedToPixels, writePng } from '../../lib/io/image.js';
@@ -14,7 +13,7 @@ import { studyText } from '../../lib/study/studyTable.js';
 import { train } from '../../lib/train/train.js';
 import { conceptTrainingView } from '../../lib/world/concepts.js';
 import { promptSuite } from '../../lib/world/prompts.js';
-import { tinyEvaluators } from '../evaluate/tinyEvaluators.js';
+import { writeScratchEvaluators } from '../support/scratchEvaluators.js';
 import { writeScratchMini } from '../support/scratchMini.js';
 
 const root = mkdtempSync(join(tmpdir(), 'tlora-study-'));
@@ -22,10 +21,7 @@ const at = (...parts: string[]): string => join(root, ...parts);
 
 beforeAll(async () => {
   await writeScratchMini(at('mini'));
-  const settings = tinyEvaluators(1);
-  await trainEvaluators(settings, { dir: at('learning'), threads: 2 });
-  const few = { pictures: 4, concepts: 2, references: 2, distractors: 3 };
-  await exportEvaluators(settings, { dir: at('learning'), to: at('evaluators'), threads: 2, anyway: true }, few);
+  await writeScratchEvaluators(at('evaluators'));
 });
 
 afterAll(() => rmSync(root, { recursive: true, force: true }));

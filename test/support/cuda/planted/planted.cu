@@ -89,7 +89,7 @@ __global__ void twoBarriers(float* y) {
 }
 
 __global__ void halfShuffle(float* y) {
-  if (threadIdx.x % 2 == 0) y[threadIdx.x] = warpSum(1);
+  if (threadIdx.x % 2 == 0) y[threadIdx.x] = warpSum(1.0f);
 }
 
 __global__ void shuffleOutside(float* y) {

@@ -7,6 +7,8 @@ export interface StageSettings {
   readonly learningRate: number;
   /** Steps in which the rate rises from 0; then it falls as a cosine to 0.02 of its top at the end. */
   readonly warmUp: number;
+  /** After step `after`, where the first fall ends, the rate rises and falls once more, from another top. */
+  readonly again?: { readonly after: number; readonly learningRate: number };
   readonly beta2: number;
   readonly weightDecay: number;
   /** Largest norm of the gradient. */
@@ -18,6 +20,8 @@ export interface StageSettings {
 export interface VaeSettings extends StageSettings {
   readonly batch: number;
   readonly loss: VaeLoss;
+  /** From step `after` + 1 on, values of the subject count 1 + weight times in the loss of the picture. */
+  readonly subject: { readonly after: number; readonly weight: number };
 }
 
 export interface UnetSettings extends StageSettings {
@@ -40,7 +44,7 @@ export interface PretrainSettings {
 const SHARED = { beta2: 0.99, weightDecay: 0.01, clip: 1 } as const;
 
 /**
- * The mini model's run: 4000 × 16 = 64,000 pictures for the autoencoder (6.7 GFLOP each, 0.43 PFLOP), 9000 × 32 × 2 = 576,000 samples for
+ * The mini model's run: 7000 × 16 = 112,000 pictures for the autoencoder (6.7 GFLOP each, 0.75 PFLOP), 9000 × 32 × 2 = 576,000 samples for
  * UNet and text encoder (2.9 GFLOP each, 1.7 PFLOP).
  */
 export const MINI_SETTINGS: PretrainSettings = {
@@ -48,10 +52,12 @@ export const MINI_SETTINGS: PretrainSettings = {
   side: 64,
   vae: {
     ...SHARED,
-    steps: 4000,
+    steps: 7000,
     batch: 16,
     learningRate: 1e-3,
     warmUp: 200,
+    again: { after: 4000, learningRate: 7e-4 },
+    subject: { after: 4000, weight: 2 },
     emaDecay: 0.995,
     loss: { absolute: 1, squared: 1, edges: 0.5, divergence: 3e-4 },
   },
@@ -67,10 +73,16 @@ export const MINI_SETTINGS: PretrainSettings = {
   },
 };
 
+type RateSettings = Pick<StageSettings, 'steps' | 'learningRate' | 'warmUp' | 'again'>;
+
 /** Learning rate of a step, 1 for the first. */
-export function learningRateAt({ steps, learningRate, warmUp }: StageSettings, step: number): number {
+export function learningRateAt({ steps, learningRate, warmUp, again }: RateSettings, step: number): number {
+  if (again && step > again.after) {
+    const rest = { steps: steps - again.after, learningRate: again.learningRate, warmUp };
+    return learningRateAt(rest, step - again.after);
+  }
   if (step <= warmUp) return (learningRate * step) / warmUp;
-  const share = Math.min(1, (step - warmUp) / Math.max(1, steps - warmUp));
+  const share = Math.min(1, (step - warmUp) / Math.max(1, (again?.after ?? steps) - warmUp));
   return learningRate * (0.02 + 0.98 * 0.5 * (1 + Math.cos(Math.PI * share)));
 }
 

@@ -65,21 +65,23 @@ export function edgeKernel(channels = 3): Float32Array {
 }
 
 /**
- * The loss of an autoencoder. Inputs `image` [n, side, side, 3] in −1…1, `latentKey` [n, 4], `edgeKernel`. Results `loss`, `absolute`,
- * `divergence` [1].
+ * The loss of an autoencoder. Inputs `image` [n, side, side, 3] in −1…1, `extraWeight` of its shape, `latentKey` [n, 4], `edgeKernel`.
+ * Picture and reconstruction are multiplied by 1 + extraWeight before they are compared. Results `loss`, `absolute`, `divergence` [1].
  */
 export function appendVaeLoss(p: ParamNode, config: AutoencoderConfig, image: Value, weights: VaeLoss): Value {
   const { graph } = p;
   const { latents, mean, logvar } = drawLatents(autoencoderKlEncode(p, config, image), config.latentChannels);
-  const picture = autoencoderKlDecode(p, config, latents);
+  const extraWeight = input(graph, 'extraWeight', image.shape);
+  const weighted = (values: Value): Value => multiplyAdd(values, values, extraWeight);
+  const [picture, wanted] = [weighted(autoencoderKlDecode(p, config, latents)), weighted(image)];
   const c = config.inChannels;
   const kernel = input(graph, 'edgeKernel', [2 * c, 2, 2, c]);
-  const absolute = mae(picture, image);
+  const absolute = mae(picture, wanted);
   const divergence = klDivergence(mean, logvar);
   const parts = [
     scale(absolute, weights.absolute),
-    scale(mse(picture, image).loss, weights.squared),
-    scale(mae(conv2d(picture, kernel, null), conv2d(image, kernel, null)), weights.edges),
+    scale(mse(picture, wanted).loss, weights.squared),
+    scale(mae(conv2d(picture, kernel, null), conv2d(wanted, kernel, null)), weights.edges),
     scale(divergence, weights.divergence),
   ];
   const loss = parts.reduce((sum, part) => add(sum, part));

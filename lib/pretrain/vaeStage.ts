@@ -29,8 +29,13 @@ export function vaeStage(config: Config, settings: PretrainSettings, pictures: P
     constants: { edgeKernel: edgeKernel() },
     feeds: (step) => {
       const first = (step - 1) * vae.batch;
-      const { image } = pictureBatch(pictures, first, vae.batch, 0);
-      return { image, latentKey: latentKeys(seed, first, vae.batch) };
+      const { image, subject } = pictureBatch(pictures, first, vae.batch, 0);
+      const weight = step > vae.subject.after ? vae.subject.weight : 0;
+      return {
+        image,
+        extraWeight: subject.map((share) => share * weight),
+        latentKey: latentKeys(seed, first, vae.batch),
+      };
     },
     preview: async (session, dir, step) => {
       const { image } = pictureBatch(pictures, UNSEEN, SHOWN, 0);

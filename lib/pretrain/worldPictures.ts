@@ -19,7 +19,8 @@ export function worldPictures(seed: number): PictureSource {
   return (index) => {
     const own = deriveSeed(seed, index);
     const record = worldRecord(seed, index);
-    return { pixels: render(record, out).pixels, caption: (draw) => caption(record, deriveSeed(own, draw + 1)) };
+    const { pixels, alpha } = render(record, out);
+    return { pixels, alpha, caption: (draw) => caption(record, deriveSeed(own, draw + 1)) };
   };
 }
 

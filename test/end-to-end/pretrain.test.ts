@@ -67,7 +67,16 @@ describe('pretraining', () => {
   it('learns: losses fall', async () => {
     const longer = {
       ...plan,
-      settings: { ...plan.settings, vae: { ...plan.settings.vae, steps: 60, learningRate: 4e-3 } },
+      settings: {
+        ...plan.settings,
+        vae: {
+          ...plan.settings.vae,
+          steps: 60,
+          learningRate: 4e-3,
+          again: { after: 40, learningRate: 1e-3 },
+          subject: { after: 60, weight: 2 },
+        },
+      },
     };
     await pretrainVae(longer, options('longer', { every: { log: 5, preview: 1000, save: 1000 } }));
     const all = losses('longer', 'vae').map(([, loss]) => loss);

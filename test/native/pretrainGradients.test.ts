@@ -86,7 +86,11 @@ describe('gradients of whole models', () => {
     const p = stateTrees(graph, vaeLayout(configs.vae), 'params')('vae');
     const weights = { absolute: 0.5, squared: 1, edges: 0.5, divergence: 0.1 };
     const loss = appendVaeLoss(p, readAutoencoderConfig(configs.vae), input(graph, 'image', [1, 4, 4, 3]), weights);
-    const errors = await gradientErrors(graph, loss, { latentKey: [1, 2, 3, 4], edgeKernel: edgeKernel() });
+    const errors = await gradientErrors(graph, loss, {
+      latentKey: [1, 2, 3, 4],
+      edgeKernel: edgeKernel(),
+      extraWeight: Array.from({ length: 48 }, (_, i) => (i % 5) / 2),
+    });
     expect(errors.length).toBe(vaeLayout(configs.vae).entries.size);
     expect(wrong(errors)).toEqual([]);
   });

@@ -2,6 +2,8 @@ import { describe, expect, it } from 'vitest';
 import { droppedCaptions, latentKeys, noiseFeeds } from '../../lib/pretrain/draws.js';
 import { initialValues } from '../../lib/pretrain/initialValues.js';
 import { miniConfigs } from '../../lib/pretrain/miniModel.js';
+import { logSnrAt } from '../../lib/pretrain/noiseCurve.js';
+import { pictureBatch } from '../../lib/pretrain/pictures.js';
 import { emaMixAt, learningRateAt, MINI_SETTINGS } from '../../lib/pretrain/settings.js';
 import { countParameters } from '../../lib/pretrain/trainedTree.js';
 import { averagedUnetGraph, unetLayout } from '../../lib/pretrain/unetGraphs.js';
@@ -37,6 +39,12 @@ describe('the plan of a stage', () => {
     ]);
   });
 
+  it('warms up and falls once more if it says so', () => {
+    const twice = { ...settings, steps: 3000, again: { after: 1000, learningRate: 1 } };
+    for (const step of [50, 100, 550, 1000]) expect(learningRateAt(twice, step)).toBe(learningRateAt(settings, step));
+    expect([1050, 1100, 3000].map((step) => learningRateAt(twice, step))).toEqual([0.5, 1, expect.closeTo(0.02, 12)]);
+  });
+
   it('averages the weights from the first step on, with shares that add up to 1', () => {
     expect([...emaMixAt(settings, 1)]).toEqual([0, 1]);
     for (const step of [2, 10, 100_000]) {
@@ -44,6 +52,25 @@ describe('the plan of a stage', () => {
       expect(keep + take).toBeCloseTo(1, 6);
     }
     expect(emaMixAt(settings, 100_000)[0]).toBeCloseTo(settings.emaDecay, 6);
+  });
+});
+
+describe('the noise', () => {
+  const schedule = noiseSchedule(configs.scheduler);
+  const logSnr = schedule.alphasCumprod.map((kept) => Math.log(kept / (1 - kept)));
+
+  it('falls along its curve from the first time to the last', () => {
+    const wanted = logSnrAt({ first: 7, last: -6, shift: 0.8 }, 1000);
+    expect(wanted[0]).toBeCloseTo(7, 10);
+    expect(wanted[999]).toBeCloseTo(-6, 10);
+    logSnr.forEach((value, t) => {
+      expect(Math.abs(value - wanted[t]!)).toBeLessThan(1e-3);
+    });
+  });
+
+  it('hides the layout of small pictures as late as that of large ones is hidden elsewhere', () => {
+    expect(logSnr[800]).toBeGreaterThan(-1.5);
+    expect(logSnr[800]).toBeLessThan(-1.2);
   });
 });
 
@@ -58,6 +85,14 @@ describe('the draws of a stage', () => {
   it('drop captions as often as they should', () => {
     const dropped = droppedCaptions(1, 1, 10_000, 0.1).filter(Boolean).length;
     expect(Math.abs(dropped - 1000)).toBeLessThan(5 * Math.sqrt(900));
+  });
+
+  it('say how much of each value is the subject', () => {
+    const { image, subject } = pictureBatch(worldPictures(4), 0, 3, 0);
+    expect(subject.length).toBe(image.length);
+    expect(Math.min(...subject)).toBe(0);
+    expect(Math.max(...subject)).toBe(1);
+    for (let at = 0; at < subject.length; at += 3) expect(new Set(subject.subarray(at, at + 3)).size).toBe(1);
   });
 
   it('show the same pictures and captions again', () => {

@@ -12,11 +12,13 @@ const NAMES = Object.keys(COLOURS) as (keyof typeof COLOURS)[];
 function square(index: number): LearnedPicture {
   const name = NAMES[index % NAMES.length]!;
   const pixels = new Uint8Array(SIDE * SIDE * 3).fill(128);
+  const alpha = new Uint8Array(SIDE * SIDE);
   const [left, top] = [index % 7, (index * 3) % 8];
   for (let y = top; y < top + 8; y++) {
+    alpha.fill(255, y * SIDE + left, y * SIDE + left + 8);
     for (let x = left; x < left + 8; x++) pixels.set(COLOURS[name], (y * SIDE + x) * 3);
   }
-  return { pixels, caption: (draw) => (draw === 0 ? `a ${name} square` : name) };
+  return { pixels, alpha, caption: (draw) => (draw === 0 ? `a ${name} square` : name) };
 }
 
 /** A model of the mini model's build that trains in milliseconds. */
@@ -48,7 +50,14 @@ export function tinyPlan(): PretrainPlan {
     settings: {
       seed: 7,
       side: SIDE,
-      vae: { ...vae, steps: 6, batch: 3, warmUp: 2 },
+      vae: {
+        ...vae,
+        steps: 6,
+        batch: 3,
+        warmUp: 2,
+        again: { after: 4, learningRate: 1e-3 },
+        subject: { after: 4, weight: 2 },
+      },
       unet: { ...unet, steps: 6, pictures: 2, draws: 2, warmUp: 2 },
     },
     pictures: square,

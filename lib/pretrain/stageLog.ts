@@ -52,6 +52,7 @@ export function lossCurve(lines: readonly LogLine[], title: string): string {
     `<text x="${at[0]}" y="${at[1]}" text-anchor="${anchor}" font-family="sans-serif" font-size="12" fill="#444">${words}</text>`;
   return [
     `<svg xmlns="http://www.w3.org/2000/svg" viewBox="0 0 ${WIDTH} ${HEIGHT}" width="${WIDTH}" height="${HEIGHT}">`,
+    `<title>${title}</title>`,
     `<rect width="${WIDTH}" height="${HEIGHT}" fill="white"/>`,
     text([MARGIN, 20], title),
     text([MARGIN - 4, y(high) + 4], (10 ** high).toPrecision(2), 'end'),

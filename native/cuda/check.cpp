@@ -31,6 +31,9 @@ std::string meaning(cudaError_t status) {
   return words ? words + (" (" + name + ": ") + cudaGetErrorString(status) + ")" : cudaGetErrorString(status) + (" (" + name + ")");
 }
 
-void failCuda(cudaError_t status, const char* what) { fail(kDevice, "%s: %s", what, meaning(status).c_str()); }
+void failCuda(cudaError_t status, const char* what) {
+  cudaGetLastError();  // else cuBLASLt or cuDNN would find it behind their own next launch
+  fail(kDevice, "%s: %s", what, meaning(status).c_str());
+}
 
 }  // namespace tlora::cuda

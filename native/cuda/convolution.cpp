@@ -11,13 +11,15 @@
 namespace tlora::cuda {
 namespace {
 
+enum class Need { only, dispensable };  // whether there is another way than this graph
+
 // The plan of a shape, made at its first use; nullptr where no engine does it.
 template <class Build>
-const DnnPlan* planOf(Context& context, const Convolution& s, const std::string& shape, Build build, int64_t room = INT64_MAX) {
+const DnnPlan* planOf(Context& context, const Convolution& s, const std::string& shape, Need need, Build build, int64_t room = INT64_MAX) {
   Libraries& libraries = *context.libraries;
   const auto known = libraries.dnnPlans.find(shape);
   if (known != libraries.dnnPlans.end()) return known->second.get();
-  const DnnRules rules{std::min(room, int64_t(workspaceFor(context))), s.dtype == DType::f32 && !context.tf32};
+  const DnnRules rules{std::min(room, int64_t(workspaceFor(context))), s.dtype == DType::f32 && !context.tf32, need == Need::dispensable};
   try {
     return (libraries.dnnPlans[shape] = makePlan(libraries.dnn, build(), rules, shape, &libraries.choices)).get();
   } catch (const DnnError& error) {
@@ -54,7 +56,7 @@ void convolutionForward(Context& context, const Convolution& s, const void* x, c
     return matmul(context, p);
   }
   const std::string shape = textOf(context, s, bias ? "forward with bias" : "forward");
-  if (const DnnPlan* plan = planOf(context, s, shape, [&] { return convolutionForwardGraph(s, bias != nullptr); })) {
+  if (const DnnPlan* plan = planOf(context, s, shape, bias ? Need::dispensable : Need::only, [&] { return convolutionForwardGraph(s, bias != nullptr); })) {
     if (bias) return run(context, *plan, shape, {{kPicture, x}, {kWeight, weight}, {kOutput, y}, {kBias, bias}});
     return run(context, *plan, shape, {{kPicture, x}, {kWeight, weight}, {kOutput, y}});
   }
@@ -71,7 +73,7 @@ void convolutionDataGradient(Context& context, const Convolution& s, const void*
     return matmul(context, p);
   }
   const std::string shape = textOf(context, s, "data gradient");
-  const DnnPlan* plan = planOf(context, s, shape, [&] { return convolutionDataGraph(s); });
+  const DnnPlan* plan = planOf(context, s, shape, Need::only, [&] { return convolutionDataGraph(s); });
   if (!plan) refuse(shape);
   run(context, *plan, shape, {{kPicture, dx}, {kWeight, weight}, {kOutput, dy}});
 }
@@ -85,7 +87,8 @@ void convolutionWeightGradient(Context& context, const Convolution& s, const voi
     return matmul(context, p);
   }
   const std::string shape = textOf(context, s, "weight gradient");
-  if (const DnnPlan* plan = planOf(context, s, shape, [&] { return convolutionWeightGraph(s, CUDNN_DATA_FLOAT); })) {
+  const Need need = s.dtype == DType::f32 ? Need::only : Need::dispensable;
+  if (const DnnPlan* plan = planOf(context, s, shape, need, [&] { return convolutionWeightGraph(s, CUDNN_DATA_FLOAT); })) {
     return run(context, *plan, shape, {{kPicture, x}, {kWeight, dw}, {kOutput, dy}});
   }
   if (s.dtype == DType::f32) refuse(shape);
@@ -94,7 +97,8 @@ void convolutionWeightGradient(Context& context, const Convolution& s, const voi
   const int64_t count = s.outs * s.kh * s.kw * s.c;
   const int64_t narrowBytes = (count * int64_t(dtypeBytes(s.dtype)) + 255) / 256 * 256;
   const int64_t room = int64_t(context.workspaceBytes) - narrowBytes;
-  const DnnPlan* plan = room < 0 ? nullptr : planOf(context, s, rounded, [&] { return convolutionWeightGraph(s, dnnType(s.dtype)); }, room);
+  const auto build = [&] { return convolutionWeightGraph(s, dnnType(s.dtype)); };
+  const DnnPlan* plan = room < 0 ? nullptr : planOf(context, s, rounded, Need::only, build, room);
   if (!plan) refuse(rounded);
   char* narrow = static_cast<char*>(context.workspace) + room / 256 * 256;
   run(context, *plan, rounded, {{kPicture, x}, {kWeight, narrow}, {kOutput, dy}});

@@ -57,7 +57,7 @@ void aim(const DnnTarget& target, Descriptor& at, int attribute) {
 }
 constexpr int kHeuristicsDevice = 204, kPlanDevice = 407, kEngineDevice = 1307;
 
-std::vector<Descriptor> candidates(const DnnTarget& target, const Descriptor& graph, cudnnBackendHeurMode_t mode) {
+std::vector<Descriptor> candidatesOf(const DnnTarget& target, const Descriptor& graph, cudnnBackendHeurMode_t mode) {
   Descriptor heuristics(CUDNN_BACKEND_ENGINEHEUR_DESCRIPTOR);
   heuristics.set(CUDNN_ATTR_ENGINEHEUR_OPERATION_GRAPH, graph);
   heuristics.set(CUDNN_ATTR_ENGINEHEUR_MODE, CUDNN_TYPE_HEUR_MODE, 1, &mode);
@@ -70,6 +70,19 @@ std::vector<Descriptor> candidates(const DnnTarget& target, const Descriptor& gr
   const int64_t count = heuristics.get(CUDNN_ATTR_ENGINEHEUR_RESULTS, CUDNN_TYPE_BACKEND_DESCRIPTOR, most, raw.data());
   while (int64_t(found.size()) > count) found.pop_back();
   return found;
+}
+
+// Whether the status says that a graph or an engine is not for this device or shape, rather than that something broke.
+bool notSupported(cudnnStatus_t status) { return status >= CUDNN_STATUS_NOT_SUPPORTED && status < CUDNN_STATUS_INTERNAL_ERROR; }
+
+// A mode that knows nothing of a graph says so by an error; the other mode may know more.
+std::vector<Descriptor> candidates(const DnnTarget& target, const Descriptor& graph, cudnnBackendHeurMode_t mode) {
+  try {
+    return candidatesOf(target, graph, mode);
+  } catch (const DnnError& error) {
+    if (notSupported(error.status)) return {};
+    throw;
+  }
 }
 
 Descriptor engineOf(const Descriptor& configuration) {
@@ -147,9 +160,6 @@ std::unique_ptr<DnnPlan> planOf(const DnnTarget& target, const Descriptor& confi
   return made;
 }
 
-// Whether the status says that a graph or an engine is not for this device or shape, rather than that something broke.
-bool notSupported(cudnnStatus_t status) { return status >= CUDNN_STATUS_NOT_SUPPORTED && status < CUDNN_STATUS_INTERNAL_ERROR; }
-
 // An engine that breaks is passed over, and named only if no other does the graph.
 std::unique_ptr<DnnPlan> search(const DnnTarget& target, const Descriptor& graph, const DnnRules& rules, EngineChoice& choice) {
   std::optional<DnnError> broken;
@@ -167,7 +177,7 @@ std::unique_ptr<DnnPlan> search(const DnnTarget& target, const Descriptor& graph
       }
     }
   }
-  if (broken) throw *broken;
+  if (broken && !rules.dispensable) throw *broken;
   return nullptr;
 }
 
@@ -178,7 +188,12 @@ std::unique_ptr<DnnPlan> recall(const DnnTarget& target, const Descriptor& graph
   if (kept == kNoEngine) return nullptr;
   const std::optional<EngineChoice> choice = EngineChoice::read(kept);
   if (!choice) fail(kDevice, "cuDNN: the kept choice of an algorithm cannot be read: %s (%s)", kept.c_str(), shape.c_str());
-  auto plan = planOf(target, configurationOf(target, graph, *choice));
+  std::unique_ptr<DnnPlan> plan;
+  try {
+    plan = planOf(target, configurationOf(target, graph, *choice));
+  } catch (const DnnError& error) {  // another engine would give other bits
+    fail(kDevice, "%s: the kept choice of an algorithm, %s, cannot be made again (%s)", error.what(), kept.c_str(), shape.c_str());
+  }
   if (plan->workspaceBytes <= rules.workspaceBytes) return plan;
   fail(kDevice, "cuDNN: the kept choice of an algorithm needs %lld bytes of workspace, there are %lld (%s)", (long long)plan->workspaceBytes,
        (long long)rules.workspaceBytes, shape.c_str());
@@ -240,7 +255,7 @@ std::unique_ptr<DnnPlan> makePlan(const DnnTarget& target, const DnnGraph& graph
     if (choices) choices->keep(shape, plan ? choice.text() : kNoEngine);
     return plan;
   } catch (const DnnError& error) {
-    if (notSupported(error.status)) return nullptr;
+    if (notSupported(error.status) || rules.dispensable) return nullptr;
     fail(kDevice, "%s (%s)", error.what(), shape.c_str());
   }
 }

@@ -88,6 +88,7 @@ struct DnnPlan {
 struct DnnRules {
   int64_t workspaceBytes = 0;
   bool strictFloat = false;  // float32 operands are not to be rounded for tensor cores
+  bool dispensable = false;  // there is another way: engines that break count as none
 };
 
 // The first plan, in the order of cuDNN's heuristics, of an engine that is deterministic, adds in float32 and fits the workspace; or the

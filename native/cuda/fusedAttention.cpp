@@ -22,7 +22,7 @@ const DnnPlan* planOf(Context& context, const std::string& shape, Build build) {
   if (known != libraries.dnnPlans.end()) return known->second.get();
   std::unique_ptr<DnnPlan>& plan = libraries.dnnPlans[shape];
   try {
-    plan = makePlan(libraries.dnn, build(), {.workspaceBytes = int64_t(workspaceFor(context))}, shape, &libraries.choices);
+    plan = makePlan(libraries.dnn, build(), {.workspaceBytes = int64_t(workspaceFor(context)), .dispensable = true}, shape, &libraries.choices);
   } catch (const DnnError&) {  // an operation that this version does not take: the shape stays uncovered
   }
   return plan.get();
@@ -37,7 +37,7 @@ void run(const Context& context, const DnnPlan& plan, const std::string& shape, 
 }
 
 // How much of a gradient is done at once: all of it, or some heads of one sample, so that dS fits the workspace. heads = 0: nothing fits, or
-// a piece has fewer tiles of 64 keys than the device has multiprocessors, and our own kernels, which do all heads at once, are left to it.
+// a piece would not begin on 16 bytes of lse, or has fewer tiles of 64 keys than the device has multiprocessors, and our own kernels, which do all heads at once, are left to it.
 struct Part {
   int64_t samples = 0, heads = 0;
   Part(const Context& context, const FusedAttention& s) {
@@ -49,7 +49,7 @@ struct Part {
     FusedAttention one = s;
     one.n = samples = 1;
     for (int64_t h = s.heads; h > 0 && h * ((s.tk + 63) / 64) >= context.multiprocessors; h--) {
-      if (s.heads % h != 0 || attentionGradientBytes(one, h) > room) continue;
+      if (s.heads % h != 0 || h * s.tq % 4 != 0 || attentionGradientBytes(one, h) > room) continue;
       heads = h;
       return;
     }

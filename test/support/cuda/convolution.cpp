@@ -29,9 +29,11 @@ void put(const std::vector<float>& values, void* to, DType dtype) {
   for (size_t i = 0; i < values.size(); i++) putFloat(to, dtype, int64_t(i), values[i]);
 }
 
-void queue(Context& context, const Convolution& s, const char* work, std::function<void()> body) {
+void queue(Context& context, const Convolution& s, const char* work, std::initializer_list<const void*> tensors, std::function<void()> body) {
   if (s.dtype == DType::i32) fail(kDevice, "a convolution of integers");
-  chooseFor(context, textOf(context, s, work));
+  const std::string shape = textOf(context, s, work);
+  if (!isPointwise(s)) expectAligned(shape, tensors);
+  chooseFor(context, shape);
   emulated::enqueue(context.stream, std::move(body));
 }
 
@@ -39,7 +41,7 @@ void queue(Context& context, const Convolution& s, const char* work, std::functi
 
 void convolutionForward(Context& context, const Convolution& s, const void* x, const void* weight, const void* bias, void* y) {
   const bool tf32 = context.tf32;
-  queue(context, s, bias ? "forward with bias" : "forward", [=] {
+  queue(context, s, bias ? "forward with bias" : "forward", {x, weight, bias, y}, [=] {
     const std::vector<float> picture = floatsOf(x, s.dtype, pixels(s) * s.c, tf32);
     const std::vector<float> w = floatsOf(weight, s.dtype, weights(s), tf32);
     std::vector<float> byTap(w.size()), out(size_t(outPixels(s) * s.outs));  // byTap [kh, kw, c, outs]
@@ -62,7 +64,7 @@ void convolutionForward(Context& context, const Convolution& s, const void* x, c
 
 void convolutionDataGradient(Context& context, const Convolution& s, const void* dy, const void* weight, void* dx) {
   const bool tf32 = context.tf32;
-  queue(context, s, "data gradient", [=] {
+  queue(context, s, "data gradient", {dy, weight, dx}, [=] {
     const std::vector<float> gradient = floatsOf(dy, s.dtype, outPixels(s) * s.outs, tf32);
     const std::vector<float> w = floatsOf(weight, s.dtype, weights(s), tf32);
     std::vector<float> out(size_t(pixels(s) * s.c));
@@ -79,7 +81,7 @@ void convolutionDataGradient(Context& context, const Convolution& s, const void*
 
 void convolutionWeightGradient(Context& context, const Convolution& s, const void* x, const void* dy, float* dw) {
   const bool tf32 = context.tf32;
-  queue(context, s, "weight gradient", [=] {
+  queue(context, s, "weight gradient", {x, dy, dw}, [=] {
     const std::vector<float> picture = floatsOf(x, s.dtype, pixels(s) * s.c, tf32);
     const std::vector<float> gradient = floatsOf(dy, s.dtype, outPixels(s) * s.outs, tf32);
     std::vector<float> out(size_t(weights(s)));

@@ -2,6 +2,7 @@
 #pragma once
 #include <cstdint>
 #include <cstring>
+#include <initializer_list>
 #include <memory>
 #include <string>
 #include <vector>
@@ -23,6 +24,13 @@ inline void chooseFor(const Context& context, const std::string& shape) {
   const std::string* kept = context.libraries->choices.find(shape);
   if (kept && *kept != "emulated") fail(kDevice, "the kept choice of an algorithm cannot be read: %s (%s)", kept->c_str(), shape.c_str());
   if (!kept) context.libraries->choices.keep(shape, "emulated");
+}
+
+// cuDNN's tensors are described as lying on 16 bytes; on a device, one that does not is read wrongly.
+inline void expectAligned(const std::string& shape, std::initializer_list<const void*> tensors) {
+  for (const void* data : tensors) {
+    if (reinterpret_cast<uintptr_t>(data) % 16 != 0) fail(kDevice, "a tensor of cuDNN does not lie on 16 bytes (%s)", shape.c_str());
+  }
 }
 
 // TF32 keeps 10 bits of a float's mantissa.

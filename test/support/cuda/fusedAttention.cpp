@@ -94,6 +94,7 @@ void backward(const FusedAttention& s, const FusedAttentionGradient& t) {
 
 bool fusedAttention(Context& context, const FusedAttention& s, const void* q, const void* k, const void* v, void* o, float* lse) {
   if (!covered(s)) return false;
+  expectAligned(textOf(s, "forward"), {q, k, v, o, lse});
   chooseFor(context, textOf(s, "forward"));
   emulated::enqueue(context.stream, [=] { forward(s, q, k, v, o, lse); });
   return true;

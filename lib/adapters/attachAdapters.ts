@@ -2,7 +2,7 @@ import { elements, type Graph, input, state, type Value } from '../graph/graph.j
 import { linearOp } from '../ops/linear.js';
 import { lowRank } from '../ops/lowRank.js';
 import { mergedLinear } from '../ops/mergedLinear.js';
-import { retract, retractTable } from '../ops/retract.js';
+import { type Judged, retract, retractTable } from '../ops/retract.js';
 import { type AdapterLayout, frameSlices, type ValueKind, valueName } from './adapterLayout.js';
 import type { AdaptedLayer } from './adapterSpec.js';
 
@@ -16,8 +16,8 @@ export interface AttachedAdapters {
   readonly paths: () => readonly string[];
   /** Elements of each flat buffer. */
   readonly total: number;
-  /** With `retract`: appends the QR of all frames; the host writes `retractFeed` once. */
-  readonly afterUpdate?: (graph: Graph) => void;
+  /** With `retract`: appends the QR of all frames, of steps that are applied; the host writes `retractFeed` once. */
+  readonly afterUpdate?: (graph: Graph, judged: Judged) => void;
 }
 
 export interface AttachOptions {
@@ -63,7 +63,9 @@ export function attachAdapters(graph: Graph, layout: AdapterLayout, options: Att
   };
   const { total } = layout.flat;
   const attached = { hook, leaves: () => [...leaves.values()], paths: () => [...met], total };
-  return options.retract ? { ...attached, afterUpdate: (target) => appendRetract(target, layout) } : attached;
+  return options.retract
+    ? { ...attached, afterUpdate: (target, judged) => appendRetract(target, layout, judged) }
+    : attached;
 }
 
 interface Branch {
@@ -102,10 +104,10 @@ function merges(x: Value, base: Value, { merge = false, equalRanks = false }: At
   return merge && computed && x.dtype === 'f32' && (equalRanks || n === 1) && 2 * width * out <= n * t * (width + out);
 }
 
-function appendRetract(graph: Graph, layout: AdapterLayout): void {
+function appendRetract(graph: Graph, layout: AdapterLayout, judged: Judged): void {
   const slices = frameSlices(layout);
   const params = state(graph, 'params', 0, [layout.flat.total], 'all of params');
-  retract(params, input(graph, RETRACT_TABLE, [slices.length, 4], 'i32'), slices);
+  retract(params, input(graph, RETRACT_TABLE, [slices.length, 4], 'i32'), slices, judged);
 }
 
 /** What a graph with `retract` must be given once, by input. */

@@ -13,6 +13,8 @@ export const STEP_GOOD = 3;
 export const STEP_FAILED = 4;
 /** Rows written since the host last set it to 0. */
 export const STEP_COUNT = 5;
+/** Steps applied so far: those that AdamW's bias corrections count. */
+export const STEP_APPLIED = 6;
 /** A row: loss, norm, scale, and 1 where the step was skipped; then the losses of the samples, if they are given. */
 export const STEP_ROW = 4;
 /** The scale grows no further. */

@@ -31,7 +31,7 @@ export async function failNonFinite(run: PreparedRun, control: RunControl, faile
   const { step, feeds, loss } = failed;
   const kept = await keepLastGood(run, control, step);
   const hint = `${kept} Lower --learning-rate, or give --clip 1.`;
-  run.trainer.queue?.reset(run.trainer.queue.lossScale());
+  run.trainer.queue?.reset(run.trainer.queue.lossScale(), step - 1);
   try {
     await run.trainer.step(step, feeds, true);
   } catch (cause) {

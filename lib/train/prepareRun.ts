@@ -193,7 +193,7 @@ async function startRun(
   const { options, control, layout, noise, ranks, saved, settings, trainerOptions, planned } = known;
   await startAdapters({ ...known, session });
   const trainer = await createTrainer(session, trainerOptions, planned);
-  if (saved?.lossScale) trainer.queue?.reset(saved.lossScale);
+  if (saved) trainer.queue?.reset(saved.lossScale, saved.step);
   if (options.orthogonal === 'retract') trainer.feedUpdate(retractFeed(layout));
   expectNoAbort(control);
   const folder = await claimRunFolder(options, settings);

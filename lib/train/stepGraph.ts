@@ -10,7 +10,8 @@ import { mixPerSample } from '../ops/mixPerSample.js';
 import { mse } from '../ops/mse.js';
 import { multiplyAdd } from '../ops/multiplyAdd.js';
 import { randomNormal } from '../ops/randomNormal.js';
-import { recordStep, STEP_HEADER, STEP_ROW, STEP_SCALE, STEP_UNSCALE } from '../ops/recordStep.js';
+import { recordStep, STEP_APPLIED, STEP_HEADER, STEP_ROW, STEP_SCALE, STEP_UNSCALE } from '../ops/recordStep.js';
+import type { Judged } from '../ops/retract.js';
 import { scale } from '../ops/scale.js';
 import { slice } from '../ops/slice.js';
 import type { ParamHooks } from '../params/paramTree.js';
@@ -26,7 +27,7 @@ export interface TrainedAdapters {
   /** Elements of the flat buffers `params`, `grads`, `m` and `v`. */
   readonly total: number;
   /** Work after each optimizer step (orthogonal: 'retract'). */
-  readonly afterUpdate?: (graph: Graph) => void;
+  readonly afterUpdate?: (graph: Graph, judged: Judged) => void;
 }
 
 export interface StepGraphOptions {
@@ -180,8 +181,9 @@ function appendUpdate(
   result(graph, 'norm', norm);
   const hyper = input(graph, 'hyper', [8]);
   const verdict = record ? judged(graph, record, loss, norm) : loss;
-  adamw({ params: whole('params'), grads, m: whole('m'), v: whole('v'), hyper, loss: verdict, norm });
-  adapters.afterUpdate?.(graph);
+  const applied = record ? state(graph, 'steps', STEP_APPLIED, [1], 'steps applied') : null;
+  adamw({ params: whole('params'), grads, m: whole('m'), v: whole('v'), hyper, loss: verdict, norm, applied });
+  adapters.afterUpdate?.(graph, { loss: verdict, norm });
 }
 
 /** The verdict on a step, noted down with the losses of its samples. */

@@ -1,5 +1,5 @@
 // Steps that a device judges and notes down itself (lib/ops/recordStep.ts), read by the host in blocks.
-import { STEP_COUNT, STEP_FAILED, STEP_HEADER, STEP_SCALE } from '../ops/recordStep.js';
+import { STEP_APPLIED, STEP_COUNT, STEP_FAILED, STEP_GOOD, STEP_HEADER, STEP_SCALE } from '../ops/recordStep.js';
 import type { ComputeDevice } from '../pipeline/device.js';
 import type { Session } from '../pipeline/session.js';
 import { recordFloats, rowFloats, type StepRecording } from './stepGraph.js';
@@ -24,6 +24,8 @@ export function recordingOf(
 export interface LossScale {
   readonly scale: number;
   readonly good: number;
+  /** Steps of the run that were not skipped. */
+  readonly applied: number;
 }
 
 /** One step as the device noted it down. */
@@ -43,11 +45,21 @@ export interface StepRecord {
   readonly steps: readonly RecordedStep[];
 }
 
-/** Makes the record empty, with the scale that a run begins or goes on with. */
-export function clearRecord({ engine }: Session, recording: StepRecording, lossScale: LossScale | null): void {
-  const { scale, good } = lossScale ?? { scale: recording.growthInterval > 0 ? FIRST_SCALE : 1, good: 0 };
+/**
+ * Makes the record empty, with the scale that a run begins or goes on with.
+ * @param done steps of the run so far; without `lossScale` all of them were applied
+ */
+export function clearRecord(
+  { engine }: Session,
+  recording: StepRecording,
+  lossScale: LossScale | null,
+  done: number,
+): void {
+  const first = { scale: recording.growthInterval > 0 ? FIRST_SCALE : 1, good: 0, applied: done };
+  const { scale, good, applied } = lossScale ?? first;
   const values = new Float32Array(recordFloats(recording));
   values.set([0, 1 / scale, scale, good]);
+  values[STEP_APPLIED] = applied;
   engine.writeState('steps', 0, values);
 }
 
@@ -59,8 +71,8 @@ function isBeyondRepair({ loss, scale, skipped }: RecordedStep): boolean {
 /** The scale that the next step will have; null where gradients are not scaled. */
 export function readLossScale({ engine }: Session, { growthInterval }: StepRecording): LossScale | null {
   if (growthInterval === 0) return null;
-  const [scale, good] = engine.readState('steps', STEP_SCALE, 2);
-  return { scale: scale!, good: good! };
+  const header = engine.readState('steps', 0, STEP_HEADER);
+  return { scale: header[STEP_SCALE]!, good: header[STEP_GOOD]!, applied: header[STEP_APPLIED]! };
 }
 
 /** Waits for the steps that are queued, reads what they noted down, and makes room for more. */

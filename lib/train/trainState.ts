@@ -15,7 +15,7 @@ import type { LossScale } from './stepRecord.js';
 
 const FORMAT = '1';
 
-/** Scale of the loss and finite steps since it changed, [2]; in float16 runs only. */
+/** Scale of the loss, finite steps since it changed and steps applied, [3]; in float16 runs only. */
 const LOSS_SCALE = 'lossScale';
 
 /** Values of one tensor of the file: a buffer is cut into pieces, so that JavaScript never holds a whole one. */
@@ -84,17 +84,18 @@ export async function saveTrainState(
     }),
   );
   if (lossScale) {
-    const data = (): Float32Array => Float32Array.of(lossScale.scale, lossScale.good);
-    tensors.push({ key: LOSS_SCALE, dtype: 'F32', shape: [2], data });
+    const data = (): Float32Array => Float32Array.of(lossScale.scale, lossScale.good, lossScale.applied);
+    tensors.push({ key: LOSS_SCALE, dtype: 'F32', shape: [3], data });
   }
   await writeSafetensors(path, tensors, metadata);
 }
 
-function readLossScale({ tensors }: SafetensorsFile): LossScale | null {
+/** @param step what was counted as applied by states that hold no third number */
+function readLossScale({ tensors }: SafetensorsFile, step: number): LossScale | null {
   const ref = tensors.get(LOSS_SCALE);
   if (!ref) return null;
-  const [scale, good] = readTensorFloat32(ref);
-  return { scale: scale!, good: good! };
+  const [scale, good, applied = step] = readTensorFloat32(ref);
+  return { scale: scale!, good: good!, applied };
 }
 
 function notFinite(buffer: string, step: number): NonFiniteError {
@@ -129,7 +130,7 @@ export function openTrainState(path: string, layout: FlatLayout): SavedState {
     );
   }
   for (const piece of savedPieces(file, layout)) expectPiece(file, piece);
-  return { file, step, lossScale: readLossScale(file) };
+  return { file, step, lossScale: readLossScale(file, step) };
 }
 
 function savedPieces(file: SafetensorsFile, layout: FlatLayout): Piece[] {

@@ -52,7 +52,7 @@ export interface Trainer {
   /** The same for what is done after each update (orthogonal: 'retract'). */
   feedUpdate(feeds: Feeds): void;
   /**
-   * @param step 1 for the first, which the bias corrections need
+   * @param step 1 for the first, which the bias corrections need; with `record` they count the steps that were applied
    * @param batches inputs of each accumulated batch
    * @param check names the op that first gives an infinite value or NaN; slower
    */
@@ -70,8 +70,11 @@ export interface StepQueue {
   take(): StepRecord;
   /** As the next step will have it; null where gradients are not scaled. */
   lossScale(): LossScale | null;
-  /** Forgets a failed step and what follows it. */
-  reset(lossScale: LossScale | null): void;
+  /**
+   * Goes on after `done` steps of the run, and forgets a failed step and what follows it.
+   * @param lossScale null: that of a new run
+   */
+  reset(lossScale: LossScale | null, done: number): void;
 }
 
 /** The eight numbers of ADAMW_HYPER for one step. */
@@ -153,7 +156,7 @@ export async function createTrainer(
   const update = graph && (await loadProgram(session, makePlan(graph, session.target), []));
   const programs = { program, update, write: writeChanged() };
   if (!record) program.write('lossSeed', Float32Array.of(1));
-  else clearRecord(session, record, null);
+  else clearRecord(session, record, null, 0);
   return {
     planned,
     feed: (feeds) => programs.write(program, feeds),
@@ -185,7 +188,7 @@ function stepQueue(
       runStep(programs, adamwHyper(optimizer, step), batches, { run: (last) => ({ queue: !(wait && last) }) }),
     take: () => takeRecord(session, record),
     lossScale: () => readLossScale(session, record),
-    reset: (lossScale) => clearRecord(session, record, lossScale),
+    reset: (lossScale, done) => clearRecord(session, record, lossScale, done),
   };
 }
 

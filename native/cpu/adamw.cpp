@@ -1,7 +1,7 @@
 // One AdamW step in place, in the order of torch.optim.AdamW (single tensor): p *= 1 - lr wd; m += (g - m)(1 - beta1);
 // v = v beta2 + (1 - beta2) g g; p -= (lr / bc1) m / (sqrt(v) / sqrt(bc2) + eps). float32 buffers; scalars in float64, then
 // rounded once. Skipped as a whole when the loss or the norm is not finite. hyper: lr, beta1, beta2, eps, weight decay,
-// bc1 = 1 - beta1^t, bc2 = 1 - beta2^t, maxNorm (0: no clipping).
+// bc1 = 1 - beta1^t, bc2 = 1 - beta2^t, maxNorm (0: no clipping). With `applied` t is that.
 #include <cmath>
 
 #include "cpu/blocks.h"
@@ -50,8 +50,11 @@ struct AdamwBlock {
 // A beta at seven decimals: 0.999 as float32 is 0.99900001287, whose distance from 1 is wrong in its fifth digit.
 double decimal(float beta) { return std::round(beta * 1e7) / 1e7; }
 
-Step stepOf(const float* hyper, float norm) {
+// applied may be nullptr.
+Step stepOf(const float* hyper, float norm, const float* applied) {
   const double lr = hyper[0], beta1 = decimal(hyper[1]), beta2 = decimal(hyper[2]);
+  const float bc1 = applied ? static_cast<float>(1 - std::pow(beta1, *applied)) : hyper[5];
+  const float bc2 = applied ? static_cast<float>(1 - std::pow(beta2, *applied)) : hyper[6];
   const double clip = hyper[7] > 0 ? std::min(1.0, hyper[7] / (norm + 1e-6)) : 1.0;
   Step s;
   s.clip = static_cast<float>(clip);
@@ -59,9 +62,9 @@ Step stepOf(const float* hyper, float norm) {
   s.oneMinusBeta1 = static_cast<float>(1.0 - beta1);
   s.beta2 = static_cast<float>(beta2);
   s.oneMinusBeta2 = static_cast<float>(1.0 - beta2);
-  s.rootBc2 = static_cast<float>(std::sqrt(static_cast<double>(hyper[6])));
+  s.rootBc2 = static_cast<float>(std::sqrt(static_cast<double>(bc2)));
   s.eps = hyper[3];
-  s.stepSize = static_cast<float>(lr / hyper[5]);
+  s.stepSize = static_cast<float>(lr / bc1);
   return s;
 }
 
@@ -70,7 +73,7 @@ Step stepOf(const float* hyper, float norm) {
 void adamw(const Call& call, Context& context) {
   const float loss = call.in[5].f32()[0], norm = call.in[6].f32()[0];
   if (!std::isfinite(loss) || !std::isfinite(norm)) return;
-  const Step step = stepOf(call.in[4].f32(), norm);
+  const Step step = stepOf(call.in[4].f32(), norm, call.in[7].f32());
   float *p = call.in[0].f32(), *m = call.in[2].f32(), *v = call.in[3].f32();
   const float* g = call.in[1].f32();
   eachBlock(context, call.in[0].size(),

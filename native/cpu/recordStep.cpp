@@ -1,5 +1,5 @@
 // Judges one optimizer step and writes it down, in place on steps [8 + rows (4 + samples)] float32:
-//   0, 1 / scale, scale, good steps since the scale changed, failed (0 or NaN), rows written, unused, unused,
+//   0, 1 / scale, scale, good steps since the scale changed, failed (0 or NaN), rows written, steps applied, unused,
 //   rows of loss, norm, scale, 1 where the step was skipped, and the loss of each sample if these are given.
 // verdict is 0 for a step to be applied and NaN for any other. See lib/ops/recordStep.ts.
 #include <algorithm>
@@ -26,6 +26,7 @@ void recordStep(const Call& call, Context&) {
     count += 1;
   }
   if (applied) {
+    steps[6] += 1;
     good += 1;
     if (interval > 0 && good >= interval) {
       scale = std::min(2 * scale, kLargestScale);

@@ -1,4 +1,7 @@
-// Re-orthonormalises matrices of a flat buffer in place; table [slices, 4]: offset, length, count, transposed. One task a matrix.
+// Re-orthonormalises matrices of a flat buffer in place; table [slices, 4]: offset, length, count, transposed. One task a matrix. Nothing
+// is done when the loss or the norm, if given, is not finite.
+#include <cmath>
+
 #include "core/kernel.h"
 #include "householder.h"
 
@@ -6,6 +9,9 @@ namespace tlora::cpu {
 
 void retract(const Call& call, Context& context) {
   const Tensor& table = call.in[1];
+  for (const Tensor& judged : {call.in[2], call.in[3]}) {
+    if (judged.present() && !std::isfinite(judged.f32()[0])) return;
+  }
   const int64_t longest = int64_t(call.attr[0]), widest = int64_t(call.attr[1]);
   const int64_t each = (longest + 6) * paddedColumns(widest);
   context.pool.run(table.dims[0], [&](int64_t task, int thread) {

@@ -6,11 +6,13 @@
 // Milakov and Gimelshein 2018; Dao et al. 2022), so no tq x tk matrix is stored. Gradients, from q, k, v, o, lse and dO alone:
 //   P = exp(S - lse);  delta = rowdot(dO, o) / sqrt(d);  dS = P o (dO v^T / sqrt(d) - delta);
 //   dq = dS k;  dk = dS^T q;  dv = P^T dO.
+// An o of 16 bits would lose dS where one probability is nearly 1, because dO v^T and delta are nearly equal there: delta is
+// rowdot(P, dO v^T) / sqrt(d) then, in a pass of its own.
 // Two passes without atomics, both the same kernel: for dq blocks have queries and walk over keys, for dk and dv they have keys and
 // walk over queries, with S^T = k q^T. Seven products in place of five, but every sum has one order.
 // Tiles multiply on tensor cores (attentionTensorTiles.h) or, in float32 and for what those do not cover, without
 // (attentionTiles.h). Sums, softmax and statistics float32; P and dS are rounded to the tensors' type for tensor cores.
-// FLOPs: 4 n heads tq tk d forward, 14 backward. Traffic: q, o once; k and v once per 64 queries, from L2.
+// FLOPs: 4 n heads tq tk d forward, 14 backward, 18 in 16 bits. Traffic: q, o once; k and v once per 64 queries, from L2.
 #include <cuda_runtime.h>
 
 #include <algorithm>
@@ -184,6 +186,42 @@ attendBack(Heads h, int splits, GradientTensors<typename Tiles::Value> in, typen
   }
 }
 
+// delta [n, heads, tq] = scale * rowdot(P, dO v^T); blocks have queries and walk over keys.
+template <class Tiles>
+__global__ void __launch_bounds__(Tiles::kThreads, Tiles::kBlocks) rowDeltas(Heads h, GradientTensors<typename Tiles::Value> in, float* delta) {
+  constexpr int kR = Tiles::kR, kC = Tiles::kC;
+  TLORA_SHARED_DYNAMIC(typename Tiles::Element, room);
+  const Place<Tiles> place(1);
+  const int64_t row = place.at(h, h.tq) + place.first * h.c, columns = place.at(h, h.tk);
+  Tiles tiles(room, {{in.q + row, in.dO + row}, {in.k + columns, in.v + columns}, h.tq - place.first, h.tk, h.c, int(h.d), 0}, 2);
+  float sum[kR] = {}, rowLse[kR];
+  for (int i = 0; i < kR; i++) {
+    const int64_t query = place.first + tiles.row(i);
+    rowLse[i] = query < h.tq ? in.lse[place.query(h) + query] * kLog2E : 0.0f;
+  }
+  const int64_t end = h.causal && place.first + Tiles::kRows < h.tk ? place.first + Tiles::kRows : h.tk;
+  tiles.begin(0);
+  for (int64_t at = 0; at < end; at += Tiles::kColumns) {
+    tiles.arrive(at, at + Tiles::kColumns < end ? at + Tiles::kColumns : h.tk);
+    float p[kR][kC], dP[kR][kC];
+    tiles.template scores<0>(p);
+    tiles.template scores<1>(dP);
+    const int left = tileCount<Tiles>(h.tk - at), ahead = h.causal ? int(place.first - at) : Tiles::kColumns;
+#pragma unroll
+    for (int i = 0; i < kR; i++) {
+      const int seen = min(left, ahead + tiles.row(i) + 1);
+#pragma unroll
+      for (int j = 0; j < kC; j++) sum[i] += tiles.column(j) < seen ? exp2f(p[i][j] * (h.scale * kLog2E) - rowLse[i]) * dP[i][j] : 0.0f;
+    }
+    tiles.leave();
+  }
+  for (int i = 0; i < kR; i++) {
+    const float total = rowReduce<Sum, Tiles::kRowLanes>(sum[i]);
+    const int64_t query = place.first + tiles.row(i);
+    if (query < h.tq && tiles.column(0) == 0) delta[place.query(h) + query] = h.scale * total;
+  }
+}
+
 // delta [n, heads, tq] = scale * rowdot(dO, o): a warp for each.
 template <class T>
 __global__ void rowDots(Heads h, const T* o, const T* dO, float* delta) {
@@ -218,9 +256,20 @@ void forward(Context& context, const Heads& h, const T* q, const T* k, const T* 
   launchTiles<Tiles>(context, attend<Tiles>, h, h.tq, 1, q, k, v, o, lse);
 }
 
+// delta as said above; only dq and dk take it.
+template <class Tiles, class T>
+void makeDelta(Context& context, const Heads& h, const GradientTensors<T>& in, const T* o, float* delta) {
+  if constexpr (std::is_same_v<T, float>) {
+    launch(context, rowDots<T>, ceilDiv(h.n * h.heads * h.tq, 8), 256, h, o, in.dO, delta);
+  } else {
+    launchShared(context, rowDeltas<Tiles>, Grid(ceilDiv(h.tq, Tiles::kRows), h.heads, h.n), Tiles::kThreads, Tiles::sharedBytes(2), h, in, delta);
+  }
+}
+
 // `together`: registers suffice for dk and dv at once.
 template <class Tiles, bool together, class T>
-void backward(Context& context, const Heads& h, const GradientTensors<T>& in, T* dq, T* dk, T* dv) {
+void backward(Context& context, const Heads& h, const GradientTensors<T>& in, const T* o, float* delta, T* dq, T* dk, T* dv) {
+  if (dq || dk) makeDelta<Tiles>(context, h, in, o, delta);
   if (dq) launchTiles<Tiles>(context, attendBack<Tiles, true, true, false>, h, h.tq, 2, in, dq, static_cast<T*>(nullptr));
   if constexpr (together) {
     if (dk || dv) launchTiles<Tiles>(context, attendBack<Tiles, false, true, true>, h, h.tk, 2, in, dk, dv);
@@ -282,15 +331,15 @@ void attentionVjp(const Call& call, Context& context) {
   withType(dtype, [&](auto tag) {
     using T = typename decltype(tag)::type;
     const GradientTensors<T> in{static_cast<const T*>(q), static_cast<const T*>(k), static_cast<const T*>(v), static_cast<const T*>(dO), lse, delta};
-    launch(context, rowDots<T>, ceilDiv(h.n * h.heads * h.tq, 8), 256, h, static_cast<const T*>(o), in.dO, delta);
+    const T* from = static_cast<const T*>(o);
     T *toQ = static_cast<T*>(dq), *toK = static_cast<T*>(dk), *toV = static_cast<T*>(dv);
     if constexpr (!std::is_same_v<T, float>) {
       if (onTensorCores(h, {q, k, v, dO, dq, dk, dv})) {
-        if (h.d <= 64) return backward<TensorTiles<T, 64>, true>(context, h, in, toQ, toK, toV);
-        return backward<TensorTiles<T, 160>, false>(context, h, in, toQ, toK, toV);
+        if (h.d <= 64) return backward<TensorTiles<T, 64>, true>(context, h, in, from, delta, toQ, toK, toV);
+        return backward<TensorTiles<T, 160>, false>(context, h, in, from, delta, toQ, toK, toV);
       }
     }
-    backward<PlainTiles<T, 64>, true>(context, h, in, toQ, toK, toV);
+    backward<PlainTiles<T, 64>, true>(context, h, in, from, delta, toQ, toK, toV);
   });
 }
 

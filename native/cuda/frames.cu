@@ -139,11 +139,19 @@ __device__ void multiply(const View& view, const double* g, const double* diagon
   }
 }
 
+__device__ bool applies(const Frames& frames) {
+  for (const float* judged : frames.judged) {
+    if (judged && !(*judged - *judged == 0)) return false;  // not so for infinities and NaN
+  }
+  return true;
+}
+
 // left[i] = 1 where the matrix is left to the second kernel.
 __global__ void __launch_bounds__(kThreads) byCholesky(Frames frames, int32_t* left, double* scratch) {
   TLORA_SHARED(float, a, kTile * kPitch);
   TLORA_SHARED(float, b, kTile * kPitch);
   TLORA_SHARED(double, s, kTile * kPitch);
+  if (!applies(frames)) return;
   double* g = scratch + blockIdx.x * (frames.width + 1) * frames.width;
   for (int64_t index = blockIdx.x; index < frames.count; index += gridDim.x) {
     const View view(frames, index);
@@ -201,6 +209,7 @@ __device__ void form(double* x, const double* heads, const double* taus, int64_t
 }
 
 __global__ void __launch_bounds__(kThreads) byHouseholder(Frames frames, const int32_t* left, double* scratch) {
+  if (!applies(frames)) return;
   double* x = scratch + blockIdx.x * (frames.length + 3) * frames.width;
   double *heads = x + frames.length * frames.width, *taus = heads + frames.width, *signs = taus + frames.width;
   for (int64_t index = blockIdx.x; index < frames.count; index += gridDim.x) {

@@ -7,6 +7,7 @@ namespace tlora::cuda {
 // Matrix i of `count`: [length, width], either all alike, from `from` to `to`, or as row i of `table` says, in place in `to`: its offset in
 // elements, length, width and whether it lies transposed. `length` and `width` are the largest of them then.
 struct Frames {
+  const float* judged[2] = {};  // nothing is done where one of these, if given, is not finite
   const float* from = nullptr;
   float* to = nullptr;
   const int32_t* table = nullptr;  // on the device

@@ -1,5 +1,5 @@
 // Judges one optimizer step and writes it down, in place on steps [8 + rows (4 + samples)] float32:
-//   0, 1 / scale, scale, good steps since the scale changed, failed (0 or NaN), rows written, unused, unused,
+//   0, 1 / scale, scale, good steps since the scale changed, failed (0 or NaN), rows written, steps applied, unused,
 //   rows of loss, norm, scale, 1 where the step was skipped, and the loss of each sample if these are given.
 // verdict is 0 for a step to be applied and NaN for any other. One thread; see lib/ops/recordStep.ts.
 #include "context.h"
@@ -36,6 +36,7 @@ __global__ void recordKernel(Record record, const float* lossAt, const float* no
     count += 1;
   }
   if (applied) {
+    steps[6] += 1;
     good += 1;
     if (interval > 0 && good >= interval) {
       scale = fminf(2 * scale, kLargestScale);

@@ -132,8 +132,10 @@ describe('attachAdapters', () => {
   it('appends one retract for all layers', () => {
     const layout = adapterLayout(LAYERS, true);
     const graph = createGraph();
-    attachAdapters(graph, layout, { retract: true }).afterUpdate!(graph);
+    const judged = { loss: input(graph, 'loss', [1]), norm: input(graph, 'norm', [1]) };
+    attachAdapters(graph, layout, { retract: true }).afterUpdate!(graph, judged);
     expect(graph.nodes.map((node) => node.op.name)).toEqual(['retract']);
+    expect(graph.nodes[0]!.inputs.slice(2)).toEqual([judged.loss, judged.norm]);
     const { retractTable } = retractFeed(layout);
     expect([...retractTable!]).toEqual([0, 6, 3, 0, 32, 5, 3, 1, 64, 6, 2, 0, 80, 4, 2, 1]);
   });

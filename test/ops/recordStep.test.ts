@@ -36,7 +36,7 @@ function run(start: { scale: number; rows: number; growth: number; losses?: numb
     steps = outputs[0]!;
     return outputs[1]![0]!;
   });
-  return { header: steps.slice(1, 6), rows: steps.slice(8), verdicts };
+  return { header: steps.slice(1, 6), applied: steps[6]!, rows: steps.slice(8), verdicts };
 }
 
 describe('recordStep', () => {
@@ -63,7 +63,7 @@ describe('recordStep', () => {
   });
 
   it('halves the scale and goes on where a norm is not finite, and doubles it after enough finite steps', () => {
-    const { header, rows, verdicts } = run({ scale: 4, rows: 5, growth: 2 }, [
+    const { header, applied, rows, verdicts } = run({ scale: 4, rows: 5, growth: 2 }, [
       [1, INF],
       [1, 1],
       [1, 1],
@@ -73,6 +73,7 @@ describe('recordStep', () => {
     expect(verdicts).toEqual([NAN, 0, 0, 0, NAN]);
     expect([2, 6, 10, 14, 18].map((i) => rows[i])).toEqual([4, 2, 2, 4, 4]);
     expect(header).toEqual([1 / 2, 2, 0, 0, 5]);
+    expect(applied).toBe(3);
   });
 
   it('fails where no smaller scale would help', () => {

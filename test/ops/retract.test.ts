@@ -16,6 +16,20 @@ describe('retract', () => {
     expectNear(got, [7, 0.6, 0.8, 7, 0.6, 0.8, -0.8, 0.6, 7]);
   });
 
+  it('leaves a step alone that is not finite', () => {
+    const values = [7, 3, 4, 7, 3, 4, 1, 2, 7];
+    const given = {
+      params: { shape: [9], values },
+      table: { shape: [2, 4], values: [...retractTable(SLICES)], dtype: 'i32' as const },
+      loss: { shape: [1], values: [Number.NaN] },
+      norm: { shape: [1], values: [1] },
+    };
+    const [got] = evaluate(given, ({ params, table, loss, norm }) =>
+      retract(params!, table!, SLICES, { loss: loss!, norm: norm! }),
+    );
+    expect([...got!]).toEqual(values);
+  });
+
   it('names a table of another size', () => {
     const graph = createGraph();
     const params = state(graph, 'params', 0, [9], 'params');

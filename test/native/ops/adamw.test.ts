@@ -18,13 +18,15 @@ interface Start {
   threads?: number;
   loss?: number;
   norm?: number;
+  /** Steps that the bias corrections count, in place of those of `hyper`. */
+  applied?: number;
   /** params, m and v begin at 0. */
   zero?: boolean;
 }
 
 /** One step, from the middle of a training by default: what the engine leaves in params, m and v, and what it should. */
 async function run(n: number, hyper: number[], start: Start = {}): Promise<Run> {
-  const { threads = 2, loss = 0.5, norm = 12, zero = false } = start;
+  const { threads = 2, loss = 0.5, norm = 12, applied, zero = false } = start;
   const random = pseudoRandom(n);
   const graph = createGraph();
   const leaves = new Map<Value, Float64Array>();
@@ -45,6 +47,7 @@ async function run(n: number, hyper: number[], start: Start = {}): Promise<Run> 
     hyper: give(input(graph, 'hyper', [8]), () => entries.next().value!),
     loss: give(input(graph, 'loss', [1]), () => loss),
     norm: give(input(graph, 'norm', [1]), () => norm),
+    applied: applied === undefined ? null : give(input(graph, 'applied', [1]), () => applied),
   };
   const made = adamw({ params, grads, m, v, ...inputs });
   const before = [params, m, v].map((value) => leaves.get(value)!.slice());
@@ -87,6 +90,17 @@ test('adamw takes an exact first step', async () => {
   NAMES.forEach((name, i) => {
     expect(relativeError(after[i]!, expected[i]!), name).toBeLessThan(2e-7);
   });
+});
+
+test('adamw corrects for the steps that were applied, where they are counted', async () => {
+  for (const applied of [1, 3, 2000]) {
+    const counted = await run(1000, hyper(7, 1), { applied });
+    const given = await run(1000, hyper(applied, 1));
+    NAMES.forEach((name, i) => {
+      expect(relativeError(counted.after[i]!, counted.expected[i]!), name).toBeLessThan(5e-7);
+      expect(relativeError(counted.after[i]!, given.after[i]!), name).toBeLessThan(1e-7);
+    });
+  }
 });
 
 test('adamw gives the same bits for any number of threads', async () => {

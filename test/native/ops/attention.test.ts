@@ -2,7 +2,7 @@ import { afterEach, describe, expect, it } from 'vitest';
 import { createGraph, input, result, type Value } from '../../../lib/graph/graph.js';
 import { attention } from '../../../lib/ops/attention.js';
 import { grad } from '../../../lib/transform/grad.js';
-import { checkKernel } from '../../support/checkKernel.js';
+import { checkKernel, type KernelCase } from '../../support/checkKernel.js';
 import { onCuda, runNative } from '../../support/nativeRun.js';
 import { pseudoRandom } from '../../support/pseudoRandom.js';
 import { roundedAttention } from '../../support/roundedAttention.js';
@@ -28,6 +28,12 @@ const own: Sizes[] = [
   { n: 1, tq: 20, tk: 40, heads: 2, d: 80 },
 ];
 
+/**
+ * On CUDA a library computes these. Its gradient starts from o in half precision, so that the bound is that of an implementation which
+ * does so; our own kernels do not, and keep the bound of the exact meaning whose results are rounded.
+ */
+const ofLibrary = ({ d, causal = false }: Sizes): boolean => d % 8 === 0 && d <= 128 && !causal;
+
 const cases: Sizes[] = [
   { n: 1, tq: 1, tk: 1, heads: 1, d: 1 },
   { n: 2, tq: 1, tk: 3, heads: 2, d: 40 },
@@ -45,13 +51,21 @@ const cases: Sizes[] = [
   { n: 1, tq: 290, tk: 290, heads: 1, d: 33, causal: true },
 ];
 
+const large: KernelCase = {
+  inputs: shapes({ n: 1, tq: 40, tk: 260, heads: 1, d: 32 }),
+  spread: 4,
+  // Scores of about 90, so that an exponent's relative error of 1e-7 is one of 1e-5 in a probability.
+  tolerance: 1e-5,
+  build: ({ q, k, v }) => attention(q!, k!, v!, { heads: 1 }),
+};
+
 describe('attention', () => {
   for (const sizes of cases) {
     const { causal = false, heads } = sizes;
     it(`agrees with its meaning for ${JSON.stringify(sizes)}`, () =>
       checkKernel({
         inputs: shapes(sizes),
-        rounded: roundedAttention,
+        ...(ofLibrary(sizes) && { rounded: roundedAttention }),
         build: ({ q, k, v }) => attention(q!, k!, v!, { heads, causal }).node!.outputs as readonly Value[],
       }));
   }
@@ -62,25 +76,22 @@ describe('attention', () => {
         process.env.TLORA_ATTENTION = 'own';
         return checkKernel({
           inputs: shapes(sizes),
-          rounded: roundedAttention,
+          // Of so few queries, the rounding of P for tensor cores shows in dv: 2.04 times that of dv itself.
+          ...(sizes.tq < 20 && { rounded: roundedAttention }),
           build: ({ q, k, v }) => attention(q!, k!, v!, { heads: sizes.heads }).node!.outputs as readonly Value[],
         });
       });
     }
+    it('agrees with its meaning where scores are large, without libraries', () => {
+      process.env.TLORA_ATTENTION = 'own';
+      return checkKernel(large);
+    });
     afterEach(() => {
       delete process.env.TLORA_ATTENTION;
     });
   }
 
-  it('agrees with its meaning where scores are large', () =>
-    checkKernel({
-      inputs: shapes({ n: 1, tq: 40, tk: 260, heads: 1, d: 32 }),
-      rounded: roundedAttention,
-      spread: 4,
-      // Scores of about 90, so that an exponent's relative error of 1e-7 is one of 1e-5 in a probability.
-      tolerance: 1e-5,
-      build: ({ q, k, v }) => attention(q!, k!, v!, { heads: 1 }),
-    }));
+  it('agrees with its meaning where scores are large', () => checkKernel({ ...large, rounded: roundedAttention }));
 
   it('gives the same bits for any number of threads, and for each gradient alone', async () => {
     const all = await run(['q', 'k', 'v'], 1);

@@ -34,3 +34,24 @@ test.each([1, 2, 3])('retract makes frames of its slices and leaves the rest, %i
   expect(outside.length).toBeGreaterThan(0);
   expect(outside.map((i) => got[i])).toEqual(outside.map((i) => start[i]));
 });
+
+test.each([
+  [Number.NaN, 1],
+  [0, Number.POSITIVE_INFINITY],
+])('retract does nothing when the loss is %d and the norm %d', async (loss, norm) => {
+  const graph = createGraph();
+  const params = state(graph, 'params', 0, [TOTAL], 'params');
+  const table = input(graph, 'table', [SLICES.length, 4], 'i32');
+  const judged = { loss: input(graph, 'loss', [1]), norm: input(graph, 'norm', [1]) };
+  retract(params, table, SLICES, judged);
+  const random = pseudoRandom(2);
+  const start = Float64Array.from({ length: TOTAL }, () => Math.fround(random.normal()));
+  const leaves = new Map<Value, Float64Array>([
+    [params, start],
+    [table, Float64Array.from(retractTable(SLICES))],
+    [judged.loss, Float64Array.of(loss)],
+    [judged.norm, Float64Array.of(norm)],
+  ]);
+  const got = (await runNative(graph, leaves, { threads: 2 })).get('after params')!;
+  expect([...got]).toEqual([...start]);
+});

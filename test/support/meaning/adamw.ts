@@ -1,8 +1,8 @@
 import type { Meaning } from '../interpreter.js';
 
-const adamw: Meaning = ([params, grads, m, v, hyper, loss, norm]) => {
+const adamw: Meaning = ([params, grads, m, v, hyper, loss, norm, applied]) => {
   if (!Number.isFinite(loss!.data[0]) || !Number.isFinite(norm!.data[0])) return [params!.data, m!.data, v!.data];
-  const [lr, beta1, beta2, eps, weightDecay, correction1, correction2, maxNorm] = hyper!.data as unknown as [
+  const [lr, beta1, beta2, eps, weightDecay, given1, given2, maxNorm] = hyper!.data as unknown as [
     number,
     number,
     number,
@@ -12,6 +12,8 @@ const adamw: Meaning = ([params, grads, m, v, hyper, loss, norm]) => {
     number,
     number,
   ];
+  const correction = (beta: number, given: number): number => (applied ? 1 - beta ** applied.data[0]! : given);
+  const [correction1, correction2] = [correction(beta1, given1), correction(beta2, given2)];
   const clip = maxNorm > 0 ? Math.min(1, maxNorm / (norm!.data[0]! + 1e-6)) : 1;
   const g = grads!.data.map((value) => value * clip);
   const newM = m!.data.map((value, i) => beta1 * value + (1 - beta1) * g[i]!);

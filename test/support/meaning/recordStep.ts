@@ -16,7 +16,7 @@ const recordStep: Meaning = ([steps, loss, norm, losses], { growthInterval }) =>
     if (dynamic && Number.isFinite(l) && scale > 1) [scale, good] = [scale / 2, 0];
     else failed = Number.NaN;
   }
-  after.set([0, 1 / scale, scale, good, failed, count]);
+  after.set([0, 1 / scale, scale, good, failed, count, after[6]! + Number(applied)]);
   return [after, Float64Array.of(applied ? 0 : Number.NaN)];
 };
 

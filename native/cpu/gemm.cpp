@@ -12,18 +12,19 @@ namespace {
 
 using Kind = GemmMatrix::Kind;
 
-// Rows of A that are packed together: with kBlockK columns they take half a megabyte of the second-level cache.
-constexpr int64_t kBlockRows = 336;
-// A tile below these sizes is not worth its packing. Where a thread would have no tile otherwise, the smaller ones are,
-// with this many products, some 3 us of work.
-constexpr int64_t kLeastRows = 112, kLeastColumns = 128;
+// Rows of A that are packed together: with kBlockK columns they take two thirds of a megabyte of the second-level cache.
+constexpr int64_t kBlockRows = 256;
+// A tile below the first sizes is packed too often, one below the second is not worth its packing: it is for threads that would
+// have no tile otherwise, and the smallest ones for those that would still have none, with this many products, some 3 us of work.
+constexpr int64_t kGoodRows = 224, kGoodColumns = 256, kLeastRows = 112, kLeastColumns = 128;
 constexpr int64_t kSmallRows = 28, kSmallColumns = kMostPanels * kPanel, kLeastProducts = int64_t{1} << 18;
 
 // Rows of A that no more columns than these meet are read where they lie, unless their stride maps them to one cache set.
 constexpr int64_t kInPlaceColumns = 128;
 
 constexpr size_t kBlockBytes = kBlockRows * kPackedStride * sizeof(float) + 64;
-static_assert(kBlockBytes + kMostPanels * kBlockK * kPanel * sizeof(float) <= kGemmWorkspaceBytes);
+constexpr size_t kPanelsFloats = kMostPanels * kBlockK * kPanel;
+static_assert(kBlockBytes + kPanelsFloats * (sizeof(float) + sizeof(uint16_t)) <= kGemmWorkspaceBytes);
 
 struct Product {
   int64_t m, n, k;
@@ -86,8 +87,7 @@ class Ahead {
     total_ = (along + kPanel - 1) / kPanel * lines_;
   }
   void ask(int64_t step, int64_t steps) const {
-    eachLine(total_ * step / steps, total_ * (step + 1) / steps, lines_, [&](int64_t i) { return run(i); },
-             [](const char* line) { __builtin_prefetch(line, 0, 2); });
+    eachLine(total_ * step / steps, total_ * (step + 1) / steps, lines_, [&](int64_t i) { return run(i); }, askFor);
   }
 
  private:
@@ -105,7 +105,8 @@ MicroKernel kernelFor(const MicroKernels& kernels, ALayout layout, DType dtype, 
   return kernels.rows[dtype == DType::f32 ? 0 : dtype == DType::f16 ? 1 : 2][height - 1][panels - 1];
 }
 
-// One block of rows times one block of k, over all columns of the tile.
+// One block of rows times one block of k, over all columns of the tile. 16-bit panels, B's own or turned ones, are widened by the
+// first group and kept for the others.
 void multiplyBlock(const Product& p, int64_t i0, int64_t j0, int64_t j1, int64_t k0, int64_t depth, const RowGroups& groups,
                    const ABlock& a, float* space) {
   const MicroKernels& kernels = microKernels();
@@ -114,14 +115,22 @@ void multiplyBlock(const Product& p, int64_t i0, int64_t j0, int64_t j1, int64_t
   for (int64_t j = j0; j < j1; j += wide) {
     const int64_t columns = std::min(j1 - j, wide);
     const int64_t panels = (columns + kPanel - 1) / kPanel;
-    const bool inPlace = inPlaceB(p, a), keep = inPlace && p.b.packed.dtype != DType::f32 && groups.count > 1;
+    const bool inPlace = inPlaceB(p, a), several = groups.count > 1;
+    const bool turned = several && a.layout == ALayout::rows && turnsWhole(p.b, columns, depth);
+    const bool keep = turned || (inPlace && p.b.packed.dtype != DType::f32 && several);
     const BPanels packed = {space, depth * kPanel * int64_t{sizeof(float)}, DType::f32};
-    if (!inPlace) packPanels(p.b, j, columns, k0, depth, space);
+    const BPanels first = turned    ? BPanels{space + kPanelsFloats, depth * kPanel * int64_t{sizeof(uint16_t)}, p.b.packed.dtype}
+                          : inPlace ? panelsOfWeight(p.b.packed, j, k0)
+                                    : packed;
+    if (turned)
+      packHalves(p.b, j, columns, k0, depth, space + kPanelsFloats);
+    else if (!inPlace)
+      packPanels(p.b, j, columns, k0, depth, space);
     const Ahead ahead = j + wide < j1
                             ? Ahead(p.b, j + wide, std::min(j1 - j - wide, wide), k0, depth)
                             : Ahead(p.b, j0, std::min(j1 - j0, wide), nextK, std::min(kBlockK, p.k - nextK));
     for (int64_t g = 0; g < groups.count; g++) {
-      const BPanels b = inPlace && !(keep && g > 0) ? panelsOfWeight(p.b.packed, j, k0) : packed;
+      const BPanels b = keep && g > 0 ? packed : first;
       const int height = groups.height(g);
       const int64_t row = groups.begin(g);
       const MicroArgs args = {
@@ -181,21 +190,25 @@ void cutSmall(Grid& grid, int64_t m, int64_t n, int64_t k, int threads) {
   }
 }
 
-// How many tiles: at least four per thread if they stay large enough, the longer side cut first, and a whole number of
-// tiles per thread.
-Grid gridFor(int64_t m, int64_t n, int64_t k, int threads) {
-  Grid grid;
-  grid.rows = (m + kBlockRows - 1) / kBlockRows;
-  const int64_t wanted = threads == 1 ? 1 : 4 * int64_t{threads};
+// Cuts the longer side first, until there are as many tiles as wanted or the next ones would be smaller than said.
+void cut(Grid& grid, int64_t m, int64_t n, int64_t wanted, int64_t leastRows, int64_t leastColumns) {
   while (grid.tiles() < wanted) {
-    const bool cutRows = m / (grid.rows + 1) >= kLeastRows, cutColumns = n / (grid.columns + 1) >= kLeastColumns;
-    if (!cutRows && !cutColumns) break;
+    const bool cutRows = m / (grid.rows + 1) >= leastRows, cutColumns = n / (grid.columns + 1) >= leastColumns;
+    if (!cutRows && !cutColumns) return;
     const bool rowsAreLonger = m / grid.rows >= n / grid.columns;
     if (cutRows && (rowsAreLonger || !cutColumns))
       grid.rows++;
     else
       grid.columns++;
   }
+}
+
+// How many tiles: at least two per thread if they stay large enough, and a whole number of tiles per thread.
+Grid gridFor(int64_t m, int64_t n, int64_t k, int threads) {
+  Grid grid;
+  grid.rows = (m + kBlockRows - 1) / kBlockRows;
+  if (threads > 1) cut(grid, m, n, 2 * int64_t{threads}, kGoodRows, kGoodColumns);
+  if (threads > 1) cut(grid, m, n, threads, kLeastRows, kLeastColumns);
   if (grid.tiles() < threads) cutSmall(grid, m, n, k, threads);
   if (grid.tiles() < threads) return grid;
   int64_t& side = grid.rows > 1 ? grid.rows : grid.columns;

@@ -71,6 +71,6 @@ constexpr size_t kGemmWorkspaceBytes = size_t{1} << 20;
 void gemmTile(void* workspace, int64_t m, int64_t n, int64_t k, const GemmMatrix& a, const GemmMatrix& b, float* c,
               int64_t stride, const GemmOptions& options = {});
 
-constexpr int64_t kBlockK = 384;
+constexpr int64_t kBlockK = 640;
 
 }  // namespace tlora

@@ -7,6 +7,7 @@ namespace tlora {
 namespace {
 
 constexpr int64_t kLanes = 16;  // columns of a panel
+constexpr int64_t kRowsAhead = 2;
 
 // Four floats from each of W / 4 rows, rows four apart: the quarters of one vector.
 template <int W>
@@ -120,6 +121,29 @@ struct WidenTranspose16 {
   }
 };
 
+// 16 x 16 blocks of halves, `stride` apart, each turned: out[(block * 16 + k) * 16 + j] = in[block * stride + j * 16 + k].
+struct TurnBlocks {
+  template <int W>
+  TLORA_INLINE static void run(const uint16_t* in, int64_t stride, int64_t blocks, uint16_t* out) {
+    for (int64_t block = 0; block < blocks; block++, in += stride, out += 256) {
+      if constexpr (W == 4) {
+        for (int k = 0; k < 16; k++)
+          for (int j = 0; j < 16; j++) out[k * 16 + j] = in[j * 16 + k];
+      } else {
+        Halves low[8], high[8];
+        turnEight(in, low);
+        turnEight(in + 128, high);
+        TLORA_UNROLL
+        for (int i = 0; i < 8; i++) {
+          const Halves first = zipHalves<8, false>(low[i], high[i]), second = zipHalves<8, true>(low[i], high[i]);
+          std::memcpy(out + i * 16, &first, sizeof first);
+          std::memcpy(out + (i + 8) * 16, &second, sizeof second);
+        }
+      }
+    }
+  }
+};
+
 template <DType T>
 struct Widen {
   template <int W>
@@ -144,6 +168,20 @@ struct CopyStrips {
   }
 };
 
+// Copies `count` floats and asks for those `ahead` of them: rows of A are short, so no hardware foresees the next one.
+struct CopyAhead {
+  template <int W>
+  TLORA_INLINE static void run(const float* in, int64_t count, int64_t ahead, float* out) {
+    int64_t i = 0;
+    for (; i + kLanes <= count; i += kLanes) {
+      __builtin_prefetch(in + i + ahead);
+      TLORA_UNROLL
+      for (int64_t v = 0; v < kLanes; v += W) store(out + i + v, load<W>(in + i + v));
+    }
+    std::memcpy(out + i, in + i, (count - i) * sizeof(float));
+  }
+};
+
 // Columns [column, column + count) of one row of the patch matrix.
 void copyPatch(const Patches& p, int64_t patch, int64_t column, int64_t count, float* out) {
   const int64_t image = patch / (p.patchRows * p.patchColumns);
@@ -155,7 +193,7 @@ void copyPatch(const Patches& p, int64_t patch, int64_t column, int64_t count, f
     const int64_t run = std::min(p.channels - channel, count);
     const int64_t y = top + tap / p.tapColumns, x = left + tap % p.tapColumns;
     if (y >= 0 && x >= 0 && y < p.height && x < p.width)
-      std::memcpy(out, picture + (y * p.width + x) * p.channels + channel, run * sizeof(float));
+      simd<CopyAhead>(picture + (y * p.width + x) * p.channels + channel, run, kRowsAhead * p.step * p.channels, out);
     else
       std::memset(out, 0, run * sizeof(float));
     out += run;
@@ -262,7 +300,7 @@ void packRows(const GemmMatrix& a, int64_t i0, int64_t rows, int64_t k0, int64_t
     if (a.kind == GemmMatrix::Kind::patches)
       copyPatch(a.patches, i0 + r, k0, depth, out);
     else
-      std::memcpy(out, a.data + (i0 + r) * a.stride + k0, depth * sizeof(float));
+      simd<CopyAhead>(a.data + (i0 + r) * a.stride + k0, depth, kRowsAhead * a.stride, out);
   }
 }
 
@@ -270,6 +308,25 @@ void packColumns(const GemmMatrix& a, int64_t i0, const RowGroups& groups, int64
   for (int64_t g = 0; g < groups.count; g++) {
     const int64_t begin = groups.begin(g), height = groups.height(g);
     simd<CopyStrips>(a.data + k0 * a.stride + i0 + begin, a.stride, depth, height, out + begin * depth);
+  }
+}
+
+bool turnsWhole(const GemmMatrix& b, int64_t columns, int64_t depth) {
+  const bool taps = b.kind == GemmMatrix::Kind::weightTaps;
+  if (!b.packed.data || b.packed.dtype == DType::f32 || (b.kind != GemmMatrix::Kind::weight && !taps)) return false;
+  return columns % kPanel == 0 && depth % kPanel == 0 && (!taps || b.taps.outs % kPanel == 0);
+}
+
+void packHalves(const GemmMatrix& b, int64_t j0, int64_t columns, int64_t k0, int64_t depth, void* out) {
+  auto* to = static_cast<uint16_t*>(out);
+  for (int64_t k = k0; k < k0 + depth;) {
+    const int64_t whole = b.kind == GemmMatrix::Kind::weightTaps ? b.taps.outs - k % b.taps.outs : depth;
+    const int64_t run = std::min(whole, k0 + depth - k);
+    for (int64_t j = 0; j < columns; j += kPanel) {
+      const auto* from = reinterpret_cast<const uint16_t*>(placeOf(b, k, j0 + j));
+      simd<TurnBlocks>(from, b.packed.cols * kPanel, run / kPanel, to + j * depth + (k - k0) * kPanel);
+    }
+    k += run;
   }
 }
 

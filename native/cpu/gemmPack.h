@@ -28,12 +28,24 @@ void packColumns(const GemmMatrix& a, int64_t i0, const RowGroups& groups, int64
 // Columns j0 .. j0 + columns of B, k in [k0, k0 + depth), as panels [panel][depth][16] of float32, zero past the last column.
 void packPanels(const GemmMatrix& b, int64_t j0, int64_t columns, int64_t k0, int64_t depth, float* out);
 
+// The same of a frozen 16-bit B of kind weight or weightTaps in B's own type, for micro-kernels that widen and keep; only if
+// the panels consist of whole 16 x 16 blocks of it.
+bool turnsWhole(const GemmMatrix& b, int64_t columns, int64_t depth);
+void packHalves(const GemmMatrix& b, int64_t j0, int64_t columns, int64_t k0, int64_t depth, void* out);
+
 // Where 16 rows of column j of a frozen B of kind weight or weightTaps lie, from row k on (k a multiple of 16).
 inline const char* placeOf(const GemmMatrix& b, int64_t k, int64_t j) {
   const PackedMatrix& w = b.packed;
   const bool taps = b.kind == GemmMatrix::Kind::weightTaps;
   const int64_t row = taps ? k % b.taps.outs : k, column = taps ? b.taps.tap[k / b.taps.outs] * b.taps.width + j : j;
   return static_cast<const char*>(w.data) + (row / kPanel * w.cols + column) * kPanel * static_cast<int64_t>(dtypeBytes(w.dtype));
+}
+
+// Asks the memory for a cache line, into the second-level cache. Compilers take a function that only asks for one without
+// effect and leave out its calls; the empty assembly keeps them.
+TLORA_INLINE void askFor(const char* line) {
+  __builtin_prefetch(line, 0, 2);
+  asm volatile("" : : "r"(line));
 }
 
 // body(line) for the lines [from, to) of runs of `lines` cache lines, of which run i begins at run(i).

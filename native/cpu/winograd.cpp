@@ -151,7 +151,7 @@ class NextWeights {
   }
   void ask(int64_t step) const {
     for (int64_t i = total_ * step / steps_; i < total_ * (step + 1) / steps_; i++)
-      __builtin_prefetch(from_ + i / lines_ * tap_ + i % lines_ * 64, 0, 2);
+      askFor(from_ + i / lines_ * tap_ + i % lines_ * 64);
   }
 
  private:

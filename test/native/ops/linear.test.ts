@@ -5,15 +5,16 @@ import { checkKernel } from '../../support/checkKernel.js';
 import { runNative } from '../../support/nativeRun.js';
 import { pseudoRandom } from '../../support/pseudoRandom.js';
 
-// Rows, in, out: sizes of 1, and few a multiple of a tile (14 or 6 rows, 16 columns) or a block (336 rows, 384 products); 32
-// and 64 rows have a gradient of their own.
+// Rows, in, out: sizes of 1, and few a multiple of a tile (14 or 6 rows, 16 columns) or a block (256 rows, 640 products); 32
+// and 64 rows have a gradient of their own, and 16-bit weights of whole 16 x 16 blocks are turned as they are.
 const SIZES = [
   [1, 1, 1],
   [2, 5, 3],
   [17, 33, 19],
   [32, 150, 45],
   [64, 250, 401],
-  [77, 400, 45],
+  [40, 64, 672],
+  [77, 700, 45],
   [459, 20, 130],
 ] as const;
 

@@ -10,7 +10,7 @@
 
 namespace tlora {
 
-constexpr uint32_t kBackendAbi = 2;
+constexpr uint32_t kBackendAbi = 3;
 
 // What the engine lends to a backend for as long as it is open.
 struct Host {
@@ -70,10 +70,11 @@ struct Backend {
   bool (*firstNonFinite)(void* self, const Tensor& tensor, int64_t& index, Reason& reason);
 
   // Recordings, or four times nullptr where there are none: the calls between record() and recorded() are not run but kept, to be queued all at
-  // once by replay(). They point at the memory they were given. recorded() gives nullptr when something failed.
+  // once by replay(). They point at the memory they were given. recorded() gives nullptr when something failed. With `ms`, replay() waits and says
+  // how long the device took.
   bool (*record)(void* self, Reason& reason);
   void* (*recorded)(void* self, Reason& reason);
-  bool (*replay)(void* self, void* recording, Reason& reason);
+  bool (*replay)(void* self, void* recording, double* ms, Reason& reason);
   void (*discard)(void* self, void* recording);
 
   // Which algorithms were chosen so far, as text: copied, with a 0 at its end, where `room` suffices; gives the bytes needed.

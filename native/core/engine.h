@@ -15,11 +15,13 @@ struct RunOptions {
   bool checkWrites = false;  // around each call, see that it writes nothing but its outputs and scratch (slow; for tests)
   bool profile = false;      // time each call
   bool record = true;        // where the device can: keep the calls, and queue them all at once from the third run on
+  bool time = false;         // say how long the device took for a recording
   bool wait = true;          // return when the results are there; else as soon as all calls are queued
 };
 
 struct RunReport {
   double ms = 0;
+  double deviceMs = 0;  // of a recording, if timed; else 0
   std::vector<double> callMs;  // one per call of the plan, if profiled
 };
 
@@ -93,6 +95,9 @@ class Program {
   void write(const std::string& input, const void* data, size_t bytes);
   void read(const PlannedTensor& tensor, void* data, size_t bytes);
   RunReport run(const RunOptions& options);
+  // Milliseconds of these calls, one after the other, in each of `repeat` turns; before every turn the `flush`ing call is run, so that what they
+  // read is not in the device's cache. After a run; leaves no sensible values. Devices with recordings queue them all at once.
+  std::vector<double> timeCalls(const std::vector<size_t>& which, size_t flush, int repeat);
   void dispose();
 
  private:
@@ -103,8 +108,9 @@ class Program {
   void bind();
   void finish();
   void runCalls(const RunOptions& options, RunReport& report);
-  void runRecorded(RunReport& report);
+  void runRecorded(bool timed, RunReport& report);
   void record();
+  void* recordCalls(const std::vector<size_t>& which);
   void forgetRecording();
   Tensor bindTensor(const PlannedTensor& tensor) const;
   Tensor bindWeight(const PlannedTensor& tensor) const;

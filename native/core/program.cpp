@@ -2,6 +2,7 @@
 #include <chrono>
 #include <cstring>
 #include <iterator>
+#include <numeric>
 
 #include "engine.h"
 #include "error.h"
@@ -178,7 +179,7 @@ RunReport Program::run(const RunOptions& options) {
   if (oneByOne || !options.record || !engine_->device_.backend.record) {
     runCalls(options, report);
   } else {
-    runRecorded(report);
+    runRecorded(options.time, report);
   }
   if (options.wait) finish();
   report.ms = msSince(start);
@@ -201,31 +202,38 @@ void Program::runCalls(const RunOptions& options, RunReport& report) {
 
 // The first run after memory has moved goes call by call, so that libraries choose their algorithms outside of a recording, and
 // programs that run once never pay for one. The second records, and from then on the recording is replayed.
-void Program::runRecorded(RunReport& report) {
+void Program::runRecorded(bool timed, RunReport& report) {
   const Backend& backend = engine_->device_.backend;
   void* self = engine_->device_.self;
   if (!recording_ && runsSinceBind_++ == 0) return runCalls({}, report);
   if (!recording_) record();
   if (engine_->cancelled_) throw Error(kCancelled, "the run was cancelled");
   Reason reason;
-  if (!backend.replay(self, recording_, reason)) fail(kDevice, "%s", reason.text);
+  if (!backend.replay(self, recording_, timed ? &report.deviceMs : nullptr, reason)) fail(kDevice, "%s", reason.text);
 }
 
 void Program::record() {
+  std::vector<size_t> all(calls_.size());
+  std::iota(all.begin(), all.end(), size_t{0});
+  recording_ = recordCalls(all);
+}
+
+void* Program::recordCalls(const std::vector<size_t>& which) {
   const Backend& backend = engine_->device_.backend;
   void* self = engine_->device_.self;
   Reason reason;
   if (!backend.record(self, reason)) fail(kDevice, "%s", reason.text);
-  RunReport ignored;
   try {
-    runCalls({}, ignored);
+    double ignored = 0;
+    for (const size_t i : which) runCall(i, {}, ignored);
   } catch (...) {
     void* partial = backend.recorded(self, reason);  // whatever was recorded, the device must leave that state
     if (partial) backend.discard(self, partial);
     throw;
   }
-  recording_ = backend.recorded(self, reason);
-  if (!recording_) fail(kDevice, "%s", reason.text);
+  void* recording = backend.recorded(self, reason);
+  if (!recording) fail(kDevice, "%s", reason.text);
+  return recording;
 }
 
 void Program::forgetRecording() {

@@ -1,9 +1,10 @@
-// tlora-run-plan FILE [--device cpu|cuda|cuda:N] [--tf32] [--threads N] [--repeat N] [--set INPUT=NUMBER] [--no-record] [--profile]
-//                [--check] [--guard]
+// tlora-run-plan FILE... [--device cpu|cuda|cuda:N] [--tf32] [--threads N] [--repeat N] [--set INPUT=NUMBER] [--no-record] [--profile]
+//                [--check] [--guard] [--ops] [--json FILE]
 // Runs an encoded plan (npx tlora plan --emit FILE) without Node, for profilers, sanitizers and bare machines. CUDA needs tlora_cuda.so
 // beside this program, or TLORA_CUDA_LIBRARY; TLORA_NVIDIA_ROOT is heeded too.
 // Weights, state and inputs are made up from a fixed seed, but --set fills an input with one number (--set activeRank=64). The sums of
-// the results are printed, to compare two builds.
+// the results are printed, to compare two builds. --ops: the calls of equal ops and sizes, one behind the other in one recording and from memory.
+// --json: appends one object a line: of a plan, or with --ops of every op and its sizes.
 #include <unistd.h>
 
 #include <algorithm>
@@ -29,7 +30,9 @@ using namespace tlora;
 constexpr int kWarmUp = 3;
 
 struct Arguments {
-  std::string file;
+  std::vector<std::string> files;
+  std::string json;  // where to append figures; empty: nowhere
+  bool ops = false;
   int threads = 0;  // 0: as the plan says
   int repeat = 1;
   std::string device = "cpu";
@@ -40,8 +43,8 @@ struct Arguments {
 
 [[noreturn]] void usage() {
   fprintf(stderr,
-          "usage: tlora-run-plan FILE [--device cpu|cuda|cuda:N] [--tf32] [--threads N] [--repeat N] [--set INPUT=NUMBER] "
-          "[--no-record] [--profile] [--check] [--guard]\n");
+          "usage: tlora-run-plan FILE... [--device cpu|cuda|cuda:N] [--tf32] [--threads N] [--repeat N] [--set INPUT=NUMBER] "
+          "[--no-record] [--profile] [--check] [--guard] [--ops] [--json FILE]\n");
   exit(2);
 }
 
@@ -66,6 +69,11 @@ Arguments parse(int argc, char** argv) {
       const size_t equals = given.find('=');
       if (equals == std::string::npos) usage();
       a.set[given.substr(0, equals)] = atof(given.c_str() + equals + 1);
+    } else if (word == "--json") {
+      if (i + 1 == argc) usage();
+      a.json = argv[++i];
+    } else if (word == "--ops") {
+      a.ops = true;
     } else if (word == "--tf32") {
       a.tf32 = true;
     } else if (word == "--no-record") {
@@ -76,13 +84,14 @@ Arguments parse(int argc, char** argv) {
       a.run.checkFinite = true;
     } else if (word == "--guard") {
       a.run.checkWrites = true;
-    } else if (word.starts_with("--") || !a.file.empty()) {
+    } else if (word.starts_with("--")) {
       usage();
     } else {
-      a.file = word;
+      a.files.push_back(word);
     }
   }
-  if (a.file.empty()) usage();
+  if (a.files.empty()) usage();
+  a.run.time = true;
   return a;
 }
 
@@ -241,9 +250,66 @@ std::shared_ptr<Engine> openEngine(const Arguments& a, const Plan& plan) {
   return std::make_shared<Engine>(*backend, a.threads ? a.threads : plan.threads, DeviceOptions{device.index, a.tf32});
 }
 
-int run(const Arguments& a) {
-  std::ifstream file(a.file, std::ios::binary);
-  if (!file) fail(kFileFormat, "%s cannot be opened", a.file.c_str());
+double median(std::vector<double> values) {
+  std::sort(values.begin(), values.end());
+  return values.empty() ? 0 : values[values.size() / 2];
+}
+
+// Appends a line to the file of figures.
+void note(const Arguments& a, const std::string& line) {
+  if (a.json.empty()) return;
+  std::ofstream file(a.json, std::ios::app);
+  file << line << "\n";
+  if (!file) fail(kFileFormat, "%s cannot be written", a.json.c_str());
+}
+
+std::string quoted(const std::string& text) { return "\"" + text + "\""; }
+
+// The name of a plan's file without folders and ending.
+std::string planName(const std::string& file) {
+  const std::string name = file.substr(file.find_last_of('/') + 1);
+  return name.substr(0, name.find_last_of('.'));
+}
+
+size_t bytesOf(const Plan& plan, const PlannedCall& call) {
+  size_t sum = 0;
+  for (const auto* list : {&call.inputs, &call.outputs}) {
+    for (const int32_t i : *list) sum += i == kNone ? 0 : plan.tensors[i].bytes;
+  }
+  return sum;
+}
+
+// The call that moves most is run between the turns. Not adamw, which moves nothing where values are not finite, as they soon are when calls
+// run out of their order. Inputs are read and outputs written once: `bytes` of one call. `first` is the call by which the plan's maker knows its operations.
+void timeOps(const Arguments& a, const std::string& file, Program& program) {
+  const Plan& plan = program.plan();
+  std::map<std::string, std::vector<size_t>> groups;
+  size_t flush = 0;
+  for (size_t i = 0; i < plan.calls.size(); i++) {
+    groups[plan.calls[i].op + sizesOf(plan, plan.calls[i])].push_back(i);
+    const bool larger = bytesOf(plan, plan.calls[i]) > bytesOf(plan, plan.calls[flush]);
+    if (larger && plan.calls[i].op != "adamw") flush = i;
+  }
+  for (const auto& [name, which] : groups) {
+    const PlannedCall& call = plan.calls[which[0]];
+    const double ms = median(program.timeCalls(which, flush, a.repeat));
+    note(a, "{\"plan\":" + quoted(planName(file)) + ",\"op\":" + quoted(call.op) + ",\"sizes\":" + quoted(sizesOf(plan, call)) +
+                ",\"calls\":" + std::to_string(which.size()) + ",\"first\":" + std::to_string(which[0]) +
+                ",\"bytes\":" + std::to_string(bytesOf(plan, call)) + ",\"ms\":" + std::to_string(ms) + "}");
+  }
+  printf("%zu ops and sizes timed\n", groups.size());
+}
+
+void noteRuns(const Arguments& a, const std::string& name, const std::vector<double>& ms, const Engine& engine) {
+  std::string list;
+  for (const double one : ms) list += (list.empty() ? "" : ",") + std::to_string(one);
+  note(a, "{\"plan\":" + quoted(name) + ",\"medianMs\":" + std::to_string(median(ms)) + ",\"peakBytes\":" +
+              std::to_string(engine.memory().peak()) + ",\"ms\":[" + list + "]}");
+}
+
+void run(const Arguments& a, const std::string& from) {
+  std::ifstream file(from, std::ios::binary);
+  if (!file) fail(kFileFormat, "%s cannot be opened", from.c_str());
   const std::vector<char> bytes{std::istreambuf_iterator<char>(file), std::istreambuf_iterator<char>()};
   const auto* data = reinterpret_cast<const uint8_t*>(bytes.data());
   const Plan plan = decodePlan(data, bytes.size());
@@ -263,15 +329,13 @@ int run(const Arguments& a) {
   std::vector<double> ms, shortest;  // of whole runs; of each call over all runs
   for (int i = 0; i < a.repeat; i++) {
     report = program->run(a.run);
-    printf("run %d: %.3f ms\n", i + 1, report.ms);
-    if (i >= kWarmUp) ms.push_back(report.ms);
+    printf("run %d: %.3f ms, of the device %.3f\n", i + 1, report.ms, report.deviceMs);
+    if (i >= kWarmUp || i + 1 == a.repeat) ms.push_back(report.deviceMs > 0 ? report.deviceMs : report.ms);
     if (i == 0) shortest = report.callMs;
     for (size_t c = 0; c < shortest.size(); c++) shortest[c] = std::min(shortest[c], report.callMs[c]);
   }
-  if (!ms.empty()) {
-    std::sort(ms.begin(), ms.end());
-    printf("without the first %d: median %.3f ms, least %.3f ms\n", kWarmUp, ms[ms.size() / 2], ms.front());
-  }
+  printf("the last %zu: median %.3f ms, least %.3f ms\n", ms.size(), median(ms), *std::min_element(ms.begin(), ms.end()));
+  noteRuns(a, planName(from), ms, *engine);
   if (a.run.profile) {
     printTable(plan, shortest, false, SIZE_MAX);
     printTable(plan, shortest, true, 100);
@@ -280,15 +344,17 @@ int run(const Arguments& a) {
   printf("calls %zu, threads %d, arena %zu bytes, peak %zu bytes, of which workspace %zu\n", plan.calls.size(),
          engine->threads(), plan.arenaBytes, engine->memory().peak(), engine->memory().bytes(Use::workspace));
   printf("free on the device: %zu bytes at first, %zu now\n", freeBefore, engine->freeBytes());
+  if (a.ops) timeOps(a, from, *program);
   engine->dispose();
-  return 0;
 }
 
 }  // namespace
 
 int main(int argc, char** argv) {
   try {
-    return run(parse(argc, argv));
+    const Arguments arguments = parse(argc, argv);
+    for (const std::string& file : arguments.files) run(arguments, file);
+    return 0;
   } catch (const std::exception& error) {
     fprintf(stderr, "tlora-run-plan: %s\n", error.what());
     return 1;

@@ -179,18 +179,22 @@ const void* kernel(const char* op) {
   return nullptr;
 }
 
+// Queues work; with `ms`, between two events, and waits for the second.
+template <class Work>
+void timed(const Cuda& cuda, double* ms, Work work) {
+  if (!ms) return work();
+  check(cudaEventRecord(cuda.before, cuda.context.stream), "timing a call");
+  work();
+  check(cudaEventRecord(cuda.after, cuda.context.stream), "timing a call");
+  check(cudaEventSynchronize(cuda.after), "waiting for a call");
+  float elapsed = 0;
+  check(cudaEventElapsedTime(&elapsed, cuda.before, cuda.after), "timing a call");
+  *ms = elapsed;
+}
+
 bool run(void* self, const void* kernel, const Call& call, double* ms, Reason& reason) {
   Cuda& cuda = of(self);
-  return on(cuda, reason, [&] {
-    if (ms) check(cudaEventRecord(cuda.before, cuda.context.stream), "timing a call");
-    static_cast<const OpEntry*>(kernel)->op(call, cuda.context);
-    if (!ms) return;
-    check(cudaEventRecord(cuda.after, cuda.context.stream), "timing a call");
-    check(cudaEventSynchronize(cuda.after), "waiting for a call");
-    float elapsed = 0;
-    check(cudaEventElapsedTime(&elapsed, cuda.before, cuda.after), "timing a call");
-    *ms = elapsed;
-  });
+  return on(cuda, reason, [&] { timed(cuda, ms, [&] { static_cast<const OpEntry*>(kernel)->op(call, cuda.context); }); });
 }
 
 bool finish(void* self, Reason& reason) {
@@ -229,9 +233,10 @@ void* recorded(void* self, Reason& reason) {
   return exec;
 }
 
-bool replay(void* self, void* recording, Reason& reason) {
-  return on(of(self), reason, [&] {
-    check(cudaGraphLaunch(static_cast<cudaGraphExec_t>(recording), of(self).context.stream), "replaying a recording");
+bool replay(void* self, void* recording, double* ms, Reason& reason) {
+  Cuda& cuda = of(self);
+  return on(cuda, reason, [&] {
+    timed(cuda, ms, [&] { check(cudaGraphLaunch(static_cast<cudaGraphExec_t>(recording), cuda.context.stream), "replaying a recording"); });
   });
 }
 

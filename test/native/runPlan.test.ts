@@ -1,6 +1,6 @@
 // The program that runs an emitted plan without Node. Only the CMake build makes it.
 import { spawnSync } from 'node:child_process';
-import { existsSync, mkdtempSync, rmSync, writeFileSync } from 'node:fs';
+import { existsSync, mkdtempSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { dirname, join } from 'node:path';
 import { expect, test } from 'vitest';
@@ -56,6 +56,26 @@ test.skipIf(!existsSync(program))('makes up settings with which an optimizer ste
   result(graph, 'norm', norm);
   const { status, stderr } = run(encodePlan(makePlan(graph, 1)), '--check');
   expect({ status, stderr }).toEqual({ status: 0, stderr: '' });
+});
+
+test.skipIf(!existsSync(program))('appends the times of runs, and of calls by op and sizes, to a file of lines', () => {
+  const folder = mkdtempSync(join(tmpdir(), 'tlora-figures-'));
+  try {
+    const file = join(folder, 'figures');
+    expect(run(somePlan(), '--repeat', '5', '--ops', '--json', file).status).toBe(0);
+    const [whole, ...ops] = readFileSync(file, 'utf8')
+      .trim()
+      .split('\n')
+      .map((line) => JSON.parse(line));
+    expect(whole.ms).toHaveLength(2);
+    expect(whole.medianMs).toBe(Math.max(...whole.ms));
+    expect(ops.map(({ op, calls, first, bytes }) => [op, calls, first, bytes])).toEqual([
+      ['add', 1, 1, 1200],
+      ['linear', 1, 0, 1680],
+    ]);
+  } finally {
+    rmSync(folder, { recursive: true });
+  }
 });
 
 test.skipIf(!existsSync(program))('a broken plan or option ends with a message and a status', () => {

@@ -1,0 +1,155 @@
+"""Tables of what a stage of bench/gpu.sh measured, printed and as JSON. Standard library only.
+
+  tables.py ops INPUTS FIGURES CEILINGS OUT.json     every op and its sizes against its floor
+  tables.py steps INPUTS FIGURES CEILINGS OUT.json   whole steps against PyTorch and their rooflines
+
+INPUTS: the folder of plans, with NAME.counts.json beside them: bytes and operations of every call. FIGURES: lines of tlora-run-plan --json and of
+gpu.py. CEILINGS: the line of ceilings.py; without that file those of an H200 are taken, and the table says so.
+The floor of a call is the longer of its bytes (each input read and each output written once) and its operations over the ceilings.
+"""
+
+import json
+import os
+import statistics
+import sys
+
+H200 = {"device": "assumed: H200", "bytesPerSecond": 4.3e12, "flopsPerSecond": 788e12}
+# Milliseconds of a step whose ops are fused as far as they can be, counted for an H200.
+FUSED = {"sdxl-1024-batch-1": 21.7, "sdxl-1024-batch-4": 83.9, "sd15-512-batch-1": 3.0, "sdxl-1024-forward": 9.6}
+GUIDED_STEPS = 25
+
+
+def lines(file):
+    if not os.path.exists(file):
+        return []
+    with open(file) as text:
+        return [json.loads(line) for line in text if line.startswith("{")]
+
+
+def counts_of(inputs, plan):
+    file = os.path.join(inputs, f"{plan}.counts.json")
+    if not os.path.exists(file):
+        return None
+    with open(file) as text:
+        return json.load(text)
+
+
+def floor_ms(size, flops, ceilings):
+    return 1e3 * max(size / ceilings["bytesPerSecond"], flops / ceilings["flopsPerSecond"])
+
+
+def op_rows(inputs, figures, ceilings):
+    rows = []
+    for figure in figures:
+        if "op" not in figure:
+            continue
+        counts = counts_of(inputs, figure["plan"])
+        size, flops = counts["bytes"][figure["first"]], counts["flops"][figure["first"]]
+        floor = floor_ms(size, flops, ceilings) * figure["calls"]
+        rates = {"bytes": size, "flops": flops, "floorMs": floor}
+        rows.append(figure | rates | {"share": floor / figure["ms"] if figure["ms"] > 0 else 0})
+    return sorted(rows, key=lambda row: (row["plan"], -row["ms"]))
+
+
+def print_ops(rows):
+    print(f"{'ms':>9} {'floor':>8} {'share':>6} {'calls':>5} {'µs/call':>8} {'MB':>8} {'GFLOP':>8}  op and sizes")
+    plan = None
+    for row in rows:
+        if row["plan"] != plan:
+            plan = row["plan"]
+            mine = [r for r in rows if r["plan"] == plan]
+            ms, floor = sum(r["ms"] for r in mine), sum(r["floorMs"] for r in mine)
+            print(f"{ms:9.3f} {floor:8.3f} {100 * floor / ms if ms else 0:5.1f}% {sum(r['calls'] for r in mine):5d}  {plan}, all")
+        a_call = 1e3 * row["ms"] / row["calls"]
+        print(
+            f"{row['ms']:9.3f} {row['floorMs']:8.3f} {100 * row['share']:5.1f}% {row['calls']:5d} {a_call:8.2f} "
+            f"{row['bytes'] / 1e6:8.2f} {row['flops'] / 1e9:8.2f}  {row['op']}{row['sizes']}"
+        )
+
+
+def pooled(figures):
+    """The median over all turns, and the largest peak; None where nothing was timed."""
+    ms = [one for figure in figures for one in figure.get("ms", [])]
+    if not ms:
+        return None
+    return {"ms": statistics.median(ms), "peakBytes": max(figure["peakBytes"] for figure in figures), "turns": len(figures)}
+
+
+def by(figures, key):
+    groups = {}
+    for figure in figures:
+        groups.setdefault(key(figure), []).append(figure)
+    return groups
+
+
+def with_generation(ours, others):
+    """Sampling, of so many predictions and one decoding; the texts are encoded before it."""
+    name = next((name for name in ours if name.endswith("-guided") and f"{name}-decode" in ours), None)
+    if name is None:
+        return
+    generation = f"{name}-{GUIDED_STEPS}-steps"
+    one, last = ours[name], ours[f"{name}-decode"]
+    peak = max(one["peakBytes"], last["peakBytes"])
+    ours[generation] = {"ms": GUIDED_STEPS * one["ms"] + last["ms"], "peakBytes": peak, "turns": one["turns"]}
+    for (other, mode), figure in list(others.items()):
+        if other == name and figure:
+            others[(generation, mode)] = figure | {"ms": GUIDED_STEPS * figure["ms"]}
+
+
+def step_rows(inputs, figures, ceilings):
+    mine = [figure for figure in figures if "plan" in figure and "op" not in figure]
+    starts = [figure for figure in mine if figure["plan"].isdigit()]
+    ours = {name: pooled(group) for name, group in by([f for f in mine if f not in starts], lambda f: f["plan"]).items()}
+    if starts:
+        peak = max(figure["peakBytes"] for figure in starts)
+        ours["start of all adapters"] = {"ms": sum(figure["medianMs"] for figure in starts), "peakBytes": peak, "turns": 1}
+    named = [figure for figure in figures if "mode" in figure]
+    modes = by(named, lambda f: (f["name"], f["mode"] + (" autotune" if f["autotune"] else "")))
+    others = {key: pooled(group) for key, group in modes.items()}
+    with_generation(ours, others)
+    rows = []
+    for name, figure in ours.items():
+        counts = counts_of(inputs, name)
+        floor = counts and sum(floor_ms(size, flops, ceilings) for size, flops in zip(counts["bytes"], counts["flops"]))
+        row = {"name": name, "program": "tlora", "floorMs": floor, "fusedMs": FUSED.get(name)} | (figure or {})
+        rows.append(row)
+        for (other, mode), theirs in others.items():
+            if other == name:
+                ratio = theirs["ms"] / figure["ms"] if theirs and figure else None
+                rows.append({"name": name, "program": f"PyTorch {mode}", "ratio": ratio, "floorMs": floor} | (theirs or {}))
+    return rows + [
+        {"name": name, "program": f"PyTorch {mode}"} | (theirs or {}) for (name, mode), theirs in others.items() if name not in ours
+    ]
+
+
+def number(value, text):
+    return "-" if value is None else text.format(value)
+
+
+def print_steps(rows):
+    print(f"{'':30} {'':18} {'ms':>9} {'ratio':>6} {'floor':>8} {'share':>6} {'of fused':>8} {'peak GB':>8}")
+    for row in rows:
+        ms, floor, fused = row.get("ms"), row.get("floorMs"), row.get("fusedMs")
+        share = 100 * floor / ms if ms and floor else None
+        print(
+            f"{row['name']:30} {row['program']:18} {number(ms, '{:.3f}'):>9} {number(row.get('ratio'), '{:.2f}'):>6} "
+            f"{number(floor, '{:.3f}'):>8} {number(share, '{:.1f}%'):>6} "
+            f"{number(100 * fused / ms if ms and fused else None, '{:.1f}%'):>8} "
+            f"{number(row['peakBytes'] / 1e9 if 'peakBytes' in row else None, '{:.2f}'):>8}"
+        )
+
+
+def main():
+    kind, inputs, figures, ceilings, out = sys.argv[1:]
+    measured = lines(ceilings)
+    limits = measured[-1] if measured else H200
+    print(f"\n{limits['device']}: {limits['bytesPerSecond'] / 1e12:.3f} TB/s, {limits['flopsPerSecond'] / 1e12:.1f} TFLOP/s of bfloat16")
+    make, show = (op_rows, print_ops) if kind == "ops" else (step_rows, print_steps)
+    rows = make(inputs, lines(figures), limits)
+    show(rows)
+    with open(out, "w") as file:
+        json.dump({"ceilings": limits, "rows": rows}, file, indent=1)
+
+
+if __name__ == "__main__":
+    main()

@@ -87,7 +87,8 @@ class Ahead {
     total_ = (along + kPanel - 1) / kPanel * lines_;
   }
   void ask(int64_t step, int64_t steps) const {
-    eachLine(total_ * step / steps, total_ * (step + 1) / steps, lines_, [&](int64_t i) { return run(i); }, askFor);
+    eachLine(total_ * step / steps, total_ * (step + 1) / steps, lines_, [&](int64_t i) { return run(i); },
+             [](const char* line) { askFor(line); });
   }
 
  private:

@@ -8,12 +8,13 @@ const BRANCH_ENDS = /\.(to_out\.0|ff\.net\.2|out_proj|fc2)\.weight$/;
 const ZEROS = /(\.conv2|\.proj_out|^unet\/conv_out)\.weight$/;
 
 /**
- * Spread of the start of a tensor: 1/√(inputs) for matrices and kernels, 0.3 of that at ends of branches, 0.3 for embeddings; 0 for biases
- * and where ZEROS says so.
+ * Spread of the start of a tensor: 1/√(inputs) for matrices and kernels, 0.3 of that at ends of branches, 1 for tokens and 0.3 for their
+ * positions, so that words stay apart however the layers begin; 0 for biases and where ZEROS says so.
  */
 function startSpread(name: string, shape: Shape): number {
   if (name.endsWith('.bias') || ZEROS.test(name)) return 0;
-  if (/_embedding\.weight$/.test(name)) return 0.3;
+  if (name.endsWith('token_embedding.weight')) return 1;
+  if (name.endsWith('position_embedding.weight')) return 0.3;
   const inputs = shape.slice(1).reduce((a, b) => a * b, 1);
   return (BRANCH_ENDS.test(name) ? 0.3 : 1) / Math.sqrt(inputs);
 }

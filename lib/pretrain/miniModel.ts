@@ -79,7 +79,7 @@ const TRAIN_TIMESTEPS = 1000;
 const SCHEDULER: Config = {
   _class_name: 'EulerDiscreteScheduler',
   num_train_timesteps: TRAIN_TIMESTEPS,
-  prediction_type: 'epsilon',
+  prediction_type: 'v_prediction',
   steps_offset: 1,
   timestep_spacing: 'trailing',
   trained_betas: betasOf(NOISE, TRAIN_TIMESTEPS),

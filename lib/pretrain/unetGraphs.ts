@@ -93,13 +93,13 @@ export function appendUnetLoss(trees: Trees, configs: ModelConfigs, latents: Val
   return losses.loss;
 }
 
-/** One training step of all weights of text encoder and UNet: the inputs of its parts. */
+/** One training step of all weights of text encoder and UNet: the inputs of its parts, `textHyper` and `hyper` for the two. */
 export function unetStepGraph(configs: ModelConfigs, layout: FlatLayout, vae: Component, sizes: UnetStepSizes): Graph {
   const graph = createGraph();
   const latents = repeated(frozenLatents(graph, vae, sizes), sizes.draws);
   const loss = appendUnetLoss(stateTrees(graph, layout, 'params'), configs, latents);
   appendGradients(graph, loss);
-  appendUpdate(graph, loss, layout);
+  appendUpdate(graph, loss, layout, (component) => (component === 'text_encoder' ? 'textHyper' : 'hyper'));
   return graph;
 }
 

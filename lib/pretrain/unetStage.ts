@@ -6,12 +6,13 @@ import { loadProgram, readResult, runOnce, type Session, writeAll } from '../pip
 import { deriveSeed, standardNormals } from '../random/philox.js';
 import { createSampler } from '../schedulers/createSampler.js';
 import { type NoiseSchedule, noiseSchedule } from '../schedulers/noiseSchedule.js';
+import { adamwHyper } from '../train/trainer.js';
 import { droppedCaptions, latentKeys, noiseFeeds, SEED_USES } from './draws.js';
 import type { ModelConfigs } from './miniModel.js';
 import { splitPictures, writePictureGrid } from './pictureGrid.js';
 import { type PictureSource, pictureBatch } from './pictures.js';
 import type { Stage } from './runStage.js';
-import type { PretrainSettings } from './settings.js';
+import { learningRateAt, type PretrainSettings } from './settings.js';
 import { averagedUnetGraph, decoderGraph, statesGraph, unetLayout, unetStepGraph } from './unetGraphs.js';
 
 /** What the stage needs beside configs and settings. */
@@ -39,7 +40,7 @@ export function tokenRows(tokenizer: Tokenizer, texts: readonly string[]): Int32
 export function unetStage(configs: ModelConfigs, settings: PretrainSettings, parts: UnetStageParts): Stage {
   const { side, unet } = settings;
   const { vae, tokenizer, pictures, prompts } = parts;
-  const { pictures: count, draws, captionDropout } = unet;
+  const { pictures: count, draws, captionDropout, textRate } = unet;
   const seed = deriveSeed(settings.seed, 1);
   const layout = unetLayout(configs);
   const schedule = noiseSchedule(configs.scheduler);
@@ -62,6 +63,7 @@ export function unetStage(configs: ModelConfigs, settings: PretrainSettings, par
         image,
         latentKey: latentKeys(seed, first, count),
         inputIds: tokenRows(tokenizer, texts),
+        textHyper: adamwHyper({ ...unet, learningRate: textRate * learningRateAt(unet, step) }, step),
         ...noiseFeeds(seed, schedule, step, n),
       };
     },

@@ -29,18 +29,44 @@ export function appendGradients(graph: Graph, loss: Value): void {
   });
 }
 
+/** Elements `start` to `end` of the flat buffers, which an input `hyper` of their own updates. */
+interface UpdatePart {
+  readonly hyper: string;
+  readonly start: number;
+  readonly end: number;
+}
+
+/** The parts of a layout, in its order; components that lie side by side and have the same input are one. */
+function updateParts({ entries, total }: FlatLayout, hyperOf: (component: string) => string): UpdatePart[] {
+  const starts: { hyper: string; start: number }[] = [];
+  for (const [name, { offset }] of entries) {
+    const hyper = hyperOf(name.slice(0, name.indexOf('/')));
+    if (starts.at(-1)?.hyper !== hyper) starts.push({ hyper, start: offset });
+  }
+  return starts.map((part, i) => ({ ...part, end: starts[i + 1]?.start ?? total }));
+}
+
 /**
- * Appends AdamW on `params`, `m`, `v` from `grads`, then ema ← emaMix[0] · ema + emaMix[1] · params. Inputs `hyper` [8] (ADAMW_HYPER) and
- * `emaMix` [2]; result `norm` [1], that of the gradient before clipping.
+ * Appends AdamW on `params`, `m`, `v` from `grads`, then ema ← emaMix[0] · ema + emaMix[1] · params. Inputs `emaMix` [2] and, for each
+ * component, the one that `hyperOf` names, [8] (ADAMW_HYPER); result `norm` [1], that of the whole gradient before clipping.
  */
-export function appendUpdate(graph: Graph, loss: Value, { total }: FlatLayout): void {
+export function appendUpdate(
+  graph: Graph,
+  loss: Value,
+  layout: FlatLayout,
+  hyperOf: (component: string) => string = () => 'hyper',
+): void {
   at(graph, '', 'update', () => {
-    const whole = (buffer: string): Value => state(graph, buffer, 0, [total], `all of ${buffer}`);
-    const grads = whole('grads');
-    const norm = gradNorm(grads);
+    const slice = (buffer: string, start: number, end: number): Value =>
+      state(graph, buffer, start, [end - start], `${buffer} ${start} to ${end}`);
+    const norm = gradNorm(slice('grads', 0, layout.total));
     result(graph, 'norm', norm);
-    const hyper = input(graph, 'hyper', [8]);
-    const { params } = adamw({ params: whole('params'), grads, m: whole('m'), v: whole('v'), hyper, loss, norm });
-    accumulate(whole('ema'), params, input(graph, 'emaMix', [2]));
+    const emaMix = input(graph, 'emaMix', [2]);
+    for (const { hyper: name, start, end } of updateParts(layout, hyperOf)) {
+      const of = (buffer: string): Value => slice(buffer, start, end);
+      const hyper = input(graph, name, [8]);
+      const { params } = adamw({ params: of('params'), grads: of('grads'), m: of('m'), v: of('v'), hyper, loss, norm });
+      accumulate(of('ema'), params, emaMix);
+    }
   });
 }

@@ -6,11 +6,15 @@ import { afterAll, beforeAll, describe, expect, it } from 'vitest';
 import { generate } from '../../lib/generate/generate.js';
 import { openModel } from '../../lib/pipeline/openModel.js';
 import { openSession } from '../../lib/pipeline/session.js';
-import { openWritten } from '../../lib/pretrain/exportModel.js';
+import { SEED_USES } from '../../lib/pretrain/draws.js';
+import { openWritten, readAveraged } from '../../lib/pretrain/exportModel.js';
+import { writeInitialValues } from '../../lib/pretrain/initialValues.js';
 import { type PretrainOptions, pretrainUnet, pretrainVae } from '../../lib/pretrain/pretrain.js';
 import { PROBED, probeStage, readProbe } from '../../lib/pretrain/probe.js';
-import { runStage } from '../../lib/pretrain/runStage.js';
+import { runStage, statePath } from '../../lib/pretrain/runStage.js';
 import { readLog } from '../../lib/pretrain/stageLog.js';
+import { unetLayout } from '../../lib/pretrain/unetGraphs.js';
+import { deriveSeed } from '../../lib/random/philox.js';
 import { noiseSchedule } from '../../lib/schedulers/noiseSchedule.js';
 import { tinyPlan } from '../pretrain/tinyPlan.js';
 
@@ -95,6 +99,23 @@ describe('pretraining', () => {
     const { pictures } = await generate({ model, prompt: 'a red square', steps: 2, threads: 2, outputDir });
     expect(pictures).toHaveLength(1);
     expect(existsSync(join(outputDir, '0.png'))).toBe(true);
+  });
+
+  it('trains the text encoder at a rate of its own', async () => {
+    cpSync(dirOf('whole'), dirOf('frozen'), { recursive: true });
+    rmSync(join(dirOf('frozen'), 'unet-state.safetensors'));
+    const unet = { ...plan.settings.unet, textRate: 0 };
+    await pretrainUnet({ ...plan, settings: { ...plan.settings, unet } }, options('frozen', { untilStep: 3 }));
+    const layout = unetLayout(plan.configs);
+    const values = readAveraged(statePath(dirOf('frozen'), 'unet'), layout);
+    const moved: Record<string, boolean[]> = { text_encoder: [], unet: [] };
+    writeInitialValues(layout, deriveSeed(deriveSeed(plan.settings.seed, 1), SEED_USES.weights), (offset, first) => {
+      const [name] = [...layout.entries].find(([, entry]) => entry.offset === offset)!;
+      const now = values.subarray(offset, offset + first.length);
+      moved[name.slice(0, name.indexOf('/'))]!.push(first.some((value, i) => Math.abs(value - now[i]!) > 1e-6));
+    });
+    expect(moved.text_encoder).not.toContain(true);
+    expect(moved.unet).not.toContain(false);
   });
 
   it('stops at a signal and at a time', async () => {

@@ -116,4 +116,14 @@ describe('initial values', () => {
     expect(variance * 144).toBeGreaterThan(0.9);
     expect(variance * 144).toBeLessThan(1.1);
   });
+
+  it('keep words apart: tokens are larger than their positions', () => {
+    const spread = (name: string): number => {
+      const entry = { offset: 0, shape: [64, 32], count: 2048 };
+      const drawn = initialValues(`text_encoder/text_model.embeddings.${name}`, entry, 1, 0);
+      return Math.sqrt(drawn.reduce((sum, v) => sum + v * v, 0) / drawn.length);
+    };
+    expect(spread('token_embedding.weight')).toBeCloseTo(1, 1);
+    expect(spread('position_embedding.weight')).toBeCloseTo(0.3, 1);
+  });
 });

@@ -1,11 +1,13 @@
 import { TloraError } from '../errors.js';
 import { DTYPE_BYTES, type DType, elements } from '../graph/graph.js';
 import type { Plan, PlannedCall, PlannedTensor } from './plan.js';
+import { targetDevice } from './target.js';
 
 /** Version of the encoding; native/core/plan.h documents it and checks it. */
-export const PLAN_FORMAT = 1;
+export const PLAN_FORMAT = 2;
 
 const NONE = 0xffffffff;
+const DEVICES: readonly ReturnType<typeof targetDevice>[] = ['cpu', 'cuda'];
 const PLACES: readonly PlannedTensor['place'][] = ['arena', 'io', 'weight', 'state'];
 const DTYPES: readonly DType[] = ['f32', 'f16', 'bf16', 'i32'];
 
@@ -152,6 +154,7 @@ function writeHead(plan: Plan, names: readonly string[]): Uint8Array {
   const utf8 = new TextEncoder();
   head.raw(utf8.encode('TLORAPLN'));
   head.u32(PLAN_FORMAT);
+  head.u32(DEVICES.indexOf(targetDevice(plan.target)));
   head.u32(plan.threads);
   head.u64(plan.arenaBytes);
   head.u64(plan.ioBytes);

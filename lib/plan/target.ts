@@ -13,6 +13,11 @@ export type Target = number | CudaTarget;
 /** native/cuda/context.h: the workspace of every device, for plans that are made without one. */
 export const CUDA_WORKSPACE_BYTES: number = 64 * 2 ** 20;
 
+/** The name of the backend that runs plans for a target. */
+export function targetDevice(target: Target): 'cpu' | 'cuda' {
+  return typeof target === 'number' ? 'cpu' : target.device;
+}
+
 export function targetThreads(target: Target): number {
   return typeof target === 'number' ? target : target.threads;
 }

@@ -1,6 +1,7 @@
 #include "plan.h"
 
 #include <cstring>
+#include <iterator>
 
 #include "error.h"
 
@@ -8,6 +9,7 @@ namespace tlora {
 namespace {
 
 constexpr size_t kAlignment = 64;              // of arena, io and scratch offsets
+constexpr const char* kDevices[] = {"cpu", "cuda"};  // names of backends
 constexpr uint64_t kMostBytes = uint64_t{1} << 48;  // larger sizes are nonsense, and sums of two must not overflow
 
 class Reader {
@@ -83,7 +85,13 @@ class Decoder {
   void header() {
     if (in_.text(8) != "TLORAPLN") fail(kPlan, "plan: expected it to start with TLORAPLN");
     const uint32_t format = in_.read<uint32_t>("the format");
-    if (format != kPlanFormat) fail(kPlan, "plan: expected format %u, got %u: rebuild the addon", kPlanFormat, format);
+    if (format != kPlanFormat) {
+      fail(kPlan, "plan: expected format %u, got %u: %s", kPlanFormat, format,
+           format < kPlanFormat ? "it is of an older tlora, make it anew" : "it is of a newer tlora, build this one's native code anew");
+    }
+    const uint32_t device = in_.read<uint32_t>("the device");
+    if (device >= std::size(kDevices)) fail(kPlan, "plan: device: expected 0 or 1, got %u", device);
+    plan_.device = kDevices[device];
     const uint32_t threads = in_.read<uint32_t>("threads");
     if (threads < 1 || threads > 4096) fail(kPlan, "plan: threads: expected 1 to 4096, got %u", threads);
     plan_.threads = static_cast<int>(threads);
@@ -194,5 +202,11 @@ class Decoder {
 }  // namespace
 
 Plan decodePlan(const uint8_t* data, size_t bytes) { return Decoder(data, bytes).decode(); }
+
+void expectDevice(const Plan& plan, const char* backend) {
+  if (strcmp(plan.device, backend) == 0) return;
+  fail(kPlan, "plan: device: expected one made for %s, got one for %s: make it anew with --device %s, or run it with --device %s", backend,
+       plan.device, backend, plan.device);
+}
 
 }  // namespace tlora

@@ -1,5 +1,5 @@
 // An encoded plan (written by lib/plan/encode.ts), decoded and checked. Little endian:
-//   "TLORAPLN", u32 format, u32 threads, u64 arenaBytes, u64 ioBytes
+//   "TLORAPLN", u32 format, u32 device (0 cpu, 1 cuda), u32 threads, u64 arenaBytes, u64 ioBytes
 //   u32 n, n strings: u32 length, bytes in UTF-8        (all names below are indices into these)
 //   u32 n, n state buffers: u32 name, u64 bytes
 //   u32 n, n tensors: u8 place, u8 dtype, u8 matrix, u8 rank, u32 name, u32 buffer, u64 offset, rank x u64 size
@@ -17,7 +17,7 @@
 
 namespace tlora {
 
-constexpr uint32_t kPlanFormat = 1;
+constexpr uint32_t kPlanFormat = 2;
 constexpr int32_t kNone = -1;
 
 enum class Place : uint8_t { arena = 0, io = 1, weight = 2, state = 3 };
@@ -52,6 +52,7 @@ struct StateSize {
 };
 
 struct Plan {
+  const char* device;  // the backend that it was made for, by name
   int threads;
   size_t arenaBytes, ioBytes;
   std::vector<StateSize> states;
@@ -62,5 +63,8 @@ struct Plan {
 
 // Throws Error (kPlan) for anything that is not a whole, consistent plan: every index and every byte range is checked.
 Plan decodePlan(const uint8_t* data, size_t bytes);
+
+// Throws Error (kPlan) unless the plan was made for the backend of this name: types, scratch memory and ops differ.
+void expectDevice(const Plan& plan, const char* backend);
 
 }  // namespace tlora

@@ -6,6 +6,7 @@
 
 #include "engine.h"
 #include "error.h"
+#include "signature.h"
 #include "write_guard.h"
 
 namespace tlora {
@@ -45,6 +46,7 @@ std::vector<int64_t> withoutOnes(const int64_t* dims, int rank) {
 }  // namespace
 
 Program::Program(std::shared_ptr<Engine> engine, Plan plan) : engine_(std::move(engine)), plan_(std::move(plan)) {
+  expectDevice(plan_, engine_->device_.backend.name);
   if (engine_->device_.backend.hostVisible && engine_->threads() > plan_.threads) {
     fail(kPlan, "the plan has scratch memory for %d threads, the engine has %d", plan_.threads, engine_->threads());
   }
@@ -86,6 +88,8 @@ void Program::bind() {
     call.inputs = static_cast<int>(c.inputs.size());
     call.outputs = static_cast<int>(c.outputs.size());
     call.attrs = static_cast<int>(c.attrs.size());
+    const std::string why = misfit(c.op, call, engine_->device_.backend.hostVisible);
+    if (!why.empty()) failCall(i, kPlan, why);
   }
   boundEpoch_ = engine_->epoch_;
 }
@@ -122,6 +126,9 @@ Tensor Program::bindWeight(const PlannedTensor& t) const {
   if (t.matrix != (have.packed != nullptr)) {
     fail(kPlan, "weight '%s': expected it %s, got it %s", t.buffer.c_str(), t.matrix ? "packed as a matrix" : "plain",
          t.matrix ? "plain" : "packed as a matrix");
+  }
+  if (t.matrix && have.packed->rows != t.dims[0]) {
+    fail(kPlan, "weight '%s': expected a matrix of %lld rows, got %lld", t.buffer.c_str(), (long long)t.dims[0], (long long)have.packed->rows);
   }
   if (!t.matrix && !weight->converted && have.dtype != DType::f32 && have.dtype != t.dtype) {
     fail(kPlan, "weight '%s': kept in another type than the plan's", t.buffer.c_str());

@@ -313,6 +313,7 @@ void run(const Arguments& a, const std::string& from) {
   const std::vector<char> bytes{std::istreambuf_iterator<char>(file), std::istreambuf_iterator<char>()};
   const auto* data = reinterpret_cast<const uint8_t*>(bytes.data());
   const Plan plan = decodePlan(data, bytes.size());
+  expectDevice(plan, parseDevice(a.device).cuda ? "cuda" : "cpu");  // before gigabytes of weights are made up
   const auto engine = openEngine(a, plan);
   const size_t freeBefore = engine->freeBytes();
   Random random;

@@ -17,8 +17,8 @@
 namespace tlora {
 namespace cpu {
 
-#define TLORA_OP(name) void name(const Call&, Context&);
-#define TLORA_CPU_OP(name) TLORA_OP(name)
+#define TLORA_OP(name, ...) void name(const Call&, Context&);
+#define TLORA_CPU_OP(...) TLORA_OP(__VA_ARGS__)
 #include "core/ops.def"
 #undef TLORA_OP
 
@@ -30,8 +30,8 @@ struct KernelEntry {
 };
 
 constexpr KernelEntry kKernels[] = {
-#define TLORA_OP(name) {#name, name},
-#define TLORA_CPU_OP(name) TLORA_OP(name)
+#define TLORA_OP(name, ...) {#name, name},
+#define TLORA_CPU_OP(...) TLORA_OP(__VA_ARGS__)
 #include "core/ops.def"
 #undef TLORA_OP
 };

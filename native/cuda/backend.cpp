@@ -17,7 +17,7 @@
 namespace tlora {
 namespace cuda {
 
-#define TLORA_OP(name) void name(const Call&, Context&);
+#define TLORA_OP(name, ...) void name(const Call&, Context&);
 #include "core/ops.def"
 #undef TLORA_OP
 
@@ -29,7 +29,7 @@ struct OpEntry {
 };
 
 constexpr OpEntry kOps[] = {
-#define TLORA_OP(name) {#name, name},
+#define TLORA_OP(name, ...) {#name, name},
 #include "core/ops.def"
 #undef TLORA_OP
 };

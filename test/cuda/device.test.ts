@@ -5,11 +5,13 @@ import { loadAddon } from '../../lib/addon/load.js';
 import type { Engine, Program } from '../../lib/addon/surface.js';
 import { createGraph, type Graph, input, result, state, weight } from '../../lib/graph/graph.js';
 import { add } from '../../lib/ops/add.js';
+import { embedding } from '../../lib/ops/embedding.js';
 import { scale } from '../../lib/ops/scale.js';
 import { encodePlan } from '../../lib/plan/encode.js';
 import { makePlan } from '../../lib/plan/makePlan.js';
 import { CUDA_WORKSPACE_BYTES } from '../../lib/plan/target.js';
 import { chain } from '../support/chainGraph.js';
+import { testTarget } from '../support/nativeRun.js';
 
 let engine: Engine;
 beforeEach(() => {
@@ -17,7 +19,7 @@ beforeEach(() => {
 });
 afterEach(() => engine.dispose());
 
-const load = (graph: Graph): Program => engine.load(encodePlan(makePlan(graph, 2)));
+const load = (graph: Graph): Program => engine.load(encodePlan(makePlan(graph, testTarget(2))));
 const read = (program: Program, name = 'y'): Float32Array => new Float32Array(program.read(name));
 
 describe('devices', () => {
@@ -157,6 +159,23 @@ describe('a program', () => {
     expect(read(program)).toEqual(new Float32Array(10));
   });
 
+  test('for the CPU is refused', () => {
+    expect(() => engine.load(encodePlan(makePlan(chain(10, 3), 2)))).toThrow(
+      'plan: device: expected one made for cuda, got one for cpu: make it anew with --device cuda',
+    );
+  });
+
+  test('whose integers are floats is refused', () => {
+    const graph = createGraph();
+    const ids = input(graph, 'ids', [1, 2], 'i32');
+    result(graph, 'y', embedding(ids, weight(graph, 'w', [4, 3], 'bf16')));
+    engine.addWeight({ name: 'w', dtype: 'bf16', shape: [4, 3], keep: true }, new Uint16Array(12));
+    const plan = makePlan(graph, testTarget(2));
+    const planned = plan.inputs.get('ids')!;
+    planned.value = { ...planned.value, dtype: 'f32' };
+    expect(() => engine.load(encodePlan(plan))).toThrow('[embedding] input 0: expected int32, got float32 (at the top');
+  });
+
   test('is cancelled before a replay, and runs again', async () => {
     const program = load(chain(10, 3));
     program.write('x', new Float32Array(10).fill(1));
@@ -173,7 +192,7 @@ describe('a program', () => {
     const before = free.memory().free;
     for (let round = 0; round < 3; round++) {
       const other = loadAddon().createEngine({ threads: 1, device: 'cuda:1' });
-      const program = other.load(encodePlan(makePlan(chain(1000, 3), 1)));
+      const program = other.load(encodePlan(makePlan(chain(1000, 3), testTarget(1))));
       for (let run = 0; run < 3; run++) await program.run();
       other.dispose();
     }

@@ -53,10 +53,17 @@ test('wrong bytes anywhere are refused with a code, or make another valid plan; 
   expect(answers.get('ERR_TLORA_PLAN')).toBeGreaterThan(500);
 });
 
-test('a plan of another format is refused by number', () => {
-  const plan = someplan();
-  plan[8] = 99;
+test('a plan of another format or device is refused by number', () => {
   const engine = loadAddon().createEngine({ threads: 1 });
-  expect(() => engine.load(plan)).toThrow('plan: expected format 1, got 99');
+  const changed = (at: number, value: number): Uint8Array => {
+    const plan = someplan();
+    plan[at] = value;
+    return plan;
+  };
+  expect(() => engine.load(changed(8, 1))).toThrow(
+    'plan: expected format 2, got 1: it is of an older tlora, make it anew',
+  );
+  expect(() => engine.load(changed(8, 99))).toThrow('plan: expected format 2, got 99: it is of a newer tlora');
+  expect(() => engine.load(changed(12, 7))).toThrow('plan: device: expected 0 or 1, got 7');
   engine.dispose();
 });

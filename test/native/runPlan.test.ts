@@ -84,3 +84,21 @@ test.skipIf(!existsSync(program))('a broken plan or option ends with a message a
   expect(broken.stderr).toMatch(/^tlora-run-plan: plan: cut off at byte \d+ of 99/);
   expect(run(somePlan(), '--thread').status).toBe(2);
 });
+
+test.skipIf(!existsSync(program))('a plan of another device or version is refused before anything is made up', () => {
+  const graph = createGraph();
+  result(graph, 'y', add(input(graph, 'x', [4], 'bf16'), weight(graph, 'w', [4], 'bf16')));
+  const plan = encodePlan(makePlan(graph, { device: 'cuda', threads: 1, workspaceBytes: 0 }));
+  const expectRefused = (given: Uint8Array, message: string, ...options: string[]): void => {
+    const { status, stdout, stderr } = run(given, ...options);
+    expect({ status, stdout, stderr }).toEqual({ status: 1, stdout: '', stderr: `tlora-run-plan: ${message}\n` });
+  };
+  const hint = 'make it anew with --device cpu, or run it with --device cuda';
+  expectRefused(plan, `plan: device: expected one made for cpu, got one for cuda: ${hint}`);
+  const back = 'make it anew with --device cuda, or run it with --device cpu';
+  const wrong = `plan: device: expected one made for cuda, got one for cpu: ${back}`;
+  expectRefused(somePlan(), wrong, '--device', 'cuda:1');
+  const older = plan.slice();
+  older[8] = 1;
+  expectRefused(older, 'plan: expected format 2, got 1: it is of an older tlora, make it anew');
+});

@@ -13,17 +13,20 @@ function sample(): Graph {
   return graph;
 }
 
-test('the head carries format, threads and sizes; names stand once, in UTF-8', () => {
+test('the head carries format, device, threads and sizes; names stand once, in UTF-8', () => {
   const plan = makePlan(sample(), 3);
   const bytes = encodePlan(plan);
   const view = new DataView(bytes.buffer);
   const text = new TextDecoder().decode(bytes);
   expect(text.slice(0, 8)).toBe('TLORAPLN');
   expect(view.getUint32(8, true)).toBe(PLAN_FORMAT);
-  expect(view.getUint32(12, true)).toBe(3);
-  expect(view.getBigUint64(16, true)).toBe(BigInt(plan.arenaBytes));
-  expect(view.getBigUint64(24, true)).toBe(BigInt(plan.ioBytes));
+  expect(view.getUint32(12, true)).toBe(0);
+  expect(view.getUint32(16, true)).toBe(3);
+  expect(view.getBigUint64(20, true)).toBe(BigInt(plan.arenaBytes));
+  expect(view.getBigUint64(28, true)).toBe(BigInt(plan.ioBytes));
   expect(text.split('unet/größe')).toHaveLength(2);
+  const cuda = encodePlan(makePlan(sample(), { device: 'cuda', threads: 3, workspaceBytes: 0 }));
+  expect(new DataView(cuda.buffer).getUint32(12, true)).toBe(1);
 });
 
 test('the same graph gives the same bytes', () => {

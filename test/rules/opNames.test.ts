@@ -13,8 +13,8 @@ function fileNames(folder: string, ending: string): string[] {
   return all.map((file) => file.slice(0, -ending.length));
 }
 
-const ALL = /^TLORA_(?:CPU_)?OP\((\w+)\)/gm;
-const CPU_ONLY = /^TLORA_CPU_OP\((\w+)\)/gm;
+const ALL = /^TLORA_(?:CPU_)?OP\((\w+), "(\w+)", "\w+", (\d+)\)$/gm;
+const CPU_ONLY = /^TLORA_CPU_OP\((\w+),/gm;
 
 function definedOps(pattern = ALL): string[] {
   const text = readFileSync(at('native/core/ops.def'), 'utf8');
@@ -42,6 +42,21 @@ describe('op names', () => {
 
   it('are those of native/core/ops.def', () => {
     expect(definedOps().sort()).toEqual(kernels.toSorted());
+  });
+
+  it('have their number of attributes there, and letters of matrices for them', () => {
+    const text = readFileSync(at('native/core/ops.def'), 'utf8');
+    const facts = (name: string, attrs: number, matrices: readonly number[]): string =>
+      `${name} ${attrs} [${matrices}]`;
+    const defined = [...text.matchAll(ALL)].map(([, name, inputs, attrs]) =>
+      facts(
+        name!,
+        Number(attrs),
+        [...inputs!].flatMap((letter, i) => (/[mw]/i.test(letter) ? [i] : [])),
+      ),
+    );
+    const expected = ops.filter((op) => op.kernel !== false);
+    expect(defined.sort()).toEqual(expected.map((op) => facts(op.name, op.attrs.length, op.matrices ?? [])).sort());
   });
 
   it.each([

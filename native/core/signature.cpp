@@ -1,0 +1,71 @@
+#include "signature.h"
+
+#include <cctype>
+#include <cstring>
+
+namespace tlora {
+namespace {
+
+struct Signature {
+  const char *op, *inputs, *outputs;
+  int attrs;
+};
+
+constexpr Signature kSignatures[] = {
+#define TLORA_OP(name, inputs, outputs, attrs) {#name, inputs, outputs, attrs},
+#define TLORA_CPU_OP(...) TLORA_OP(__VA_ARGS__)
+#include "ops.def"
+#undef TLORA_OP
+};
+
+std::string countMisfit(const char* what, size_t expected, int got) {
+  if (expected == static_cast<size_t>(got)) return "";
+  return "expected " + std::to_string(expected) + " " + what + "s, got " + std::to_string(got);
+}
+
+const char* expectedType(char letter, bool cpu) {
+  if (letter == 'i') return "int32";
+  if (letter == 'n') return "int32 or float32";
+  return cpu && (letter == 'f' || letter == 'm') ? "float32" : "a float type";
+}
+
+bool typeFits(char letter, const Tensor& t, bool cpu) {
+  if (letter == 'i') return t.dtype == DType::i32;
+  if (letter == 'n') return t.dtype == DType::i32 || t.dtype == DType::f32;
+  if (t.dtype == DType::i32) return false;
+  return t.dtype == DType::f32 || !cpu || t.packed != nullptr || letter == 'h' || letter == 'w';
+}
+
+std::string tensorMisfit(char given, const Tensor& t, bool cpu) {
+  static constexpr const char* kTypes[] = {"float32", "f16", "bf16", "int32"};
+  const char letter = static_cast<char>(tolower(given));
+  if (!t.present()) return letter != given ? "" : "expected one, got none";
+  if (t.packed && letter != 'm' && letter != 'w') return "expected a plain tensor, got a packed matrix";
+  if (typeFits(letter, t, cpu)) return "";
+  return std::string("expected ") + expectedType(letter, cpu) + ", got " + kTypes[static_cast<int>(t.dtype)];
+}
+
+std::string listMisfit(const char* what, const char* letters, const Tensor* tensors, int count, bool cpu) {
+  const std::string wrong = countMisfit(what, strlen(letters), count);
+  if (!wrong.empty()) return wrong;
+  for (int i = 0; i < count; i++) {
+    const std::string why = tensorMisfit(letters[i], tensors[i], cpu);
+    if (!why.empty()) return std::string(what) + " " + std::to_string(i) + ": " + why;
+  }
+  return "";
+}
+
+}  // namespace
+
+std::string misfit(const std::string& op, const Call& call, bool cpu) {
+  for (const Signature& s : kSignatures) {
+    if (op != s.op) continue;
+    std::string why = countMisfit("attribute", static_cast<size_t>(s.attrs), call.attrs);
+    if (why.empty()) why = listMisfit("input", s.inputs, call.in, call.inputs, cpu);
+    if (why.empty()) why = listMisfit("output", s.outputs, call.out, call.outputs, cpu);
+    return why;
+  }
+  return "";
+}
+
+}  // namespace tlora

@@ -4,7 +4,7 @@ import { recomputeCandidates, remat } from '../transform/remat.js';
 import { formatBytes } from './byteSize.js';
 import { makePlan } from './makePlan.js';
 import type { Plan, PlannedTensor } from './plan.js';
-import type { Target } from './target.js';
+import { CUDA_WEIGHT_ALIGNMENT, type Target } from './target.js';
 
 /** Rows of a packed weight are stored in panels of this many (native/core/tensor.h). */
 const PANEL = 16;
@@ -23,9 +23,10 @@ export interface MemoryForecast {
   readonly totalBytes: number;
 }
 
-/** Bytes of one frozen weight as the engine keeps it: in panels on the CPU, row-major on a CUDA device. */
+/** Bytes of one frozen weight as the engine keeps it: in panels on the CPU, row-major and aligned on a CUDA device. */
 export function storedWeightBytes({ value, matrix }: PlannedTensor, target: Target): number {
-  if (!matrix || typeof target !== 'number') return byteLength(value);
+  if (typeof target !== 'number') return Math.ceil(byteLength(value) / CUDA_WEIGHT_ALIGNMENT) * CUDA_WEIGHT_ALIGNMENT;
+  if (!matrix) return byteLength(value);
   const rows = value.shape[0]!;
   return Math.ceil(rows / PANEL) * PANEL * (elements(value.shape) / rows) * DTYPE_BYTES[value.dtype];
 }

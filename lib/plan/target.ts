@@ -13,6 +13,9 @@ export type Target = number | CudaTarget;
 /** native/cuda/context.h: the workspace of every device, for plans that are made without one. */
 export const CUDA_WORKSPACE_BYTES: number = 64 * 2 ** 20;
 
+/** native/core/weight_store.cpp: on a CUDA device weights lie one behind the other, each at a multiple of so many bytes. */
+export const CUDA_WEIGHT_ALIGNMENT = 256;
+
 /** The name of the backend that runs plans for a target. */
 export function targetDevice(target: Target): 'cpu' | 'cuda' {
   return typeof target === 'number' ? 'cpu' : target.device;

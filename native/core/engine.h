@@ -47,6 +47,8 @@ class Engine : public std::enable_shared_from_this<Engine> {
   const LoadProgress& loading() const { return progress_; }
 
   void loadWeights(const std::vector<WeightSource>& sources);
+  // Before several weights are added: together they take less of a device (WeightStore::reserve).
+  void reserveWeights(const std::vector<WeightSource>& sources) { weights_.reserve(sources); }
   void addWeight(const WeightSource& source, const void* data, size_t bytes);
   size_t releaseWeights(const std::string& prefix);
 

@@ -148,18 +148,26 @@ std::vector<char> filled(const PlannedTensor& t, double number) {
 
 // Weights are scaled by 1 / sqrt(columns), so that activations keep their size.
 void addWeights(Engine& engine, const Plan& plan, Random& random) {
+  std::vector<WeightSource> sources;
+  std::vector<const PlannedTensor*> tensors;
   std::set<std::string> added;
   for (const PlannedTensor& t : plan.tensors) {
     if (t.place != Place::weight || !added.insert(t.buffer).second) continue;
-    const double columns = t.rank > 1 ? static_cast<double>(t.bytes / dtypeBytes(t.dtype) / t.dims[0]) : 1;
-    const std::vector<char> data = madeUp(t, static_cast<float>(1 / std::sqrt(columns)), random);
     WeightSource source;
     source.name = t.buffer;
     source.dtype = t.dtype;
     source.shape.assign(t.dims, t.dims + t.rank);
     source.matrix = t.matrix;
     source.keep = !t.matrix;
-    engine.addWeight(source, data.data(), data.size());
+    sources.push_back(std::move(source));
+    tensors.push_back(&t);
+  }
+  engine.reserveWeights(sources);
+  for (size_t i = 0; i < sources.size(); i++) {
+    const PlannedTensor& t = *tensors[i];
+    const double columns = t.rank > 1 ? static_cast<double>(t.bytes / dtypeBytes(t.dtype) / t.dims[0]) : 1;
+    const std::vector<char> data = madeUp(t, static_cast<float>(1 / std::sqrt(columns)), random);
+    engine.addWeight(sources[i], data.data(), data.size());
   }
 }
 

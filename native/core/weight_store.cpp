@@ -1,4 +1,6 @@
+#include <algorithm>
 #include <bit>
+#include <string_view>
 
 #include "half.h"
 #include "host_memory.h"
@@ -88,46 +90,96 @@ Tensor keptTensor(const WeightSource& s, DType dtype) {
   return t;
 }
 
-// Where the host writes what a block shall hold: the block itself, or host memory that is copied when the device has its own.
+// Where the host writes what a room shall hold: there, or in host memory that is copied when the device has its own.
 class Staging {
  public:
-  Staging(Device& device, Block& block) : block_(block), host_(device.backend.hostVisible ? nullptr : allocateHost(block.bytes())) {
-    if (!device.backend.hostVisible && !host_) fail(kOutOfMemory, "not enough memory: %zu bytes needed", block.bytes());
+  Staging(Device& device, const Room& room) : room_(room), host_(device.backend.hostVisible ? nullptr : allocateHost(room.bytes)) {
+    if (!device.backend.hostVisible && !host_) fail(kOutOfMemory, "not enough memory: %zu bytes needed", room.bytes);
   }
-  ~Staging() { releaseHost(host_, block_.bytes()); }
+  ~Staging() { releaseHost(host_, room_.bytes); }
   Staging(const Staging&) = delete;
   Staging& operator=(const Staging&) = delete;
-  void* data() const { return host_ ? host_ : block_.data(); }
+  void* data() const { return host_ ? host_ : room_.data(); }
   void finish() {
-    if (host_) block_.write(0, host_, block_.bytes());
+    if (host_) room_.block->write(room_.offset, host_, room_.bytes);
   }
 
  private:
-  Block& block_;
+  const Room& room_;
   void* host_;
 };
 
+constexpr size_t kSlabBytes = size_t{256} << 20;  // at most, but for a weight that is larger
+
+// lib/plan/target.ts counts it, too.
+constexpr size_t kAlignment = 256;
+size_t aligned(size_t bytes) { return (bytes + kAlignment - 1) / kAlignment * kAlignment; }
+
+std::string_view componentOf(const WeightSource& s) { return std::string_view(s.name).substr(0, s.name.find('/') + 1); }
+
 }  // namespace
+
+size_t WeightStore::keptBytes(const WeightSource& s) const {
+  const MatrixShape m = matrixShape(s);
+  const int64_t panel = s.matrix ? device_.backend.panel : 1;
+  const int64_t rows = (m.rows + panel - 1) / panel * panel;
+  return static_cast<size_t>(rows * m.cols()) * dtypeBytes(keptType(s));
+}
+
+void WeightStore::reserve(const std::vector<WeightSource>& sources) {
+  reserved_.clear();
+  if (device_.backend.hostVisible) return;
+  size_t all = 0;
+  for (const WeightSource& s : sources) all += aligned(keptBytes(s));
+  std::unordered_map<std::string, Room> rooms;
+  for (size_t first = 0, end = 0; first < sources.size(); first = end) {
+    size_t bytes = 0;
+    do {
+      bytes += aligned(keptBytes(sources[end++]));
+    } while (end < sources.size() && componentOf(sources[end]) == componentOf(sources[first]) &&
+             bytes + aligned(keptBytes(sources[end])) <= kSlabBytes);
+    const std::string what = "weights of " + std::to_string(all) + " bytes in all, " + std::to_string(end - first) + " of them from " +
+                             sources[first].name + " on";
+    const auto block = std::make_shared<Block>(device_, Use::weights, bytes, what.c_str());
+    size_t offset = 0;
+    for (size_t i = first; i < end; i++) {
+      const size_t size = keptBytes(sources[i]);
+      rooms[sources[i].name] = {block, offset, size};
+      offset += aligned(size);
+    }
+  }
+  reserved_ = std::move(rooms);
+}
+
+// What was reserved for it, or a block of its own.
+Room WeightStore::roomFor(const WeightSource& s) {
+  const size_t bytes = keptBytes(s);
+  const auto found = reserved_.find(s.name);
+  if (found == reserved_.end() || found->second.bytes != bytes) {
+    return {std::make_shared<Block>(device_, Use::weights, bytes, ("weight " + s.name).c_str()), 0, bytes};
+  }
+  Room room = std::move(found->second);
+  reserved_.erase(found);
+  return room;
+}
 
 void WeightStore::take(const WeightSource& s, const void* data) {
   const MatrixShape m = matrixShape(s);
   const DType dtype = keptType(s);
   const int64_t panel = s.matrix ? device_.backend.panel : 1;
-  const int64_t rows = (m.rows + panel - 1) / panel * panel;
-  const size_t bytes = static_cast<size_t>(rows * m.cols()) * dtypeBytes(dtype);
   weights_.erase(s.name);
   auto weight = std::make_unique<Weight>();
-  weight->memory = Block(device_, Use::weights, bytes, ("weight " + s.name).c_str());
-  Staging staging(device_, weight->memory);
+  weight->room = roomFor(s);
+  Staging staging(device_, weight->room);
   arrangeAs(pool_, data, s.dtype, m, panel, dtype, staging.data());
   staging.finish();
   weight->tensor = keptTensor(s, dtype);
   weight->converted = s.as.has_value();
   if (s.matrix) {
-    weight->packed = {weight->memory.data(), dtype, m.rows, m.cols()};
+    weight->packed = {weight->room.data(), dtype, m.rows, m.cols()};
     weight->tensor.packed = &weight->packed;
   } else {
-    weight->tensor.data = weight->memory.data();
+    weight->tensor.data = weight->room.data();
   }
   weights_[s.name] = std::move(weight);
 }
@@ -137,6 +189,11 @@ void WeightStore::load(const std::vector<WeightSource>& sources, const std::atom
   size_t total = 0;
   for (const WeightSource& s : sources) total += sourceBytes(s);
   progress.total = total;
+  reserve(sources);
+  struct Forget {
+    std::unordered_map<std::string, Room>& rooms;
+    ~Forget() { rooms.clear(); }
+  } forget{reserved_};  // of weights that were not reached
   std::unordered_map<std::string, std::unique_ptr<MappedFile>> files;
   for (size_t i = 0; i < sources.size(); i++) {
     const WeightSource& s = sources[i];
@@ -172,6 +229,7 @@ const Weight* WeightStore::find(const std::string& name) const {
 }
 
 size_t WeightStore::release(const std::string& prefix) {
+  std::erase_if(reserved_, [&](const auto& entry) { return entry.first.starts_with(prefix); });
   return std::erase_if(weights_, [&](const auto& entry) { return entry.first.starts_with(prefix); });
 }
 

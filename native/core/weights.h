@@ -23,10 +23,17 @@ struct WeightSource {
   std::optional<DType> as;     // rounded to this type, matrix or plain; else a matrix keeps its stored type
 };
 
+// Where a weight lies: in a block that it may share with others, which lives as long as one of them.
+struct Room {
+  std::shared_ptr<Block> block;
+  size_t offset = 0, bytes = 0;
+  char* data() const { return block->data() + offset; }
+};
+
 struct Weight {
   Tensor tensor;  // sizes as kept; data or packed
   PackedMatrix packed;
-  Block memory;
+  Room room;
   bool converted = false;  // to the type that `as` asked for
 };
 
@@ -43,18 +50,24 @@ class WeightStore {
   // Maps the files and takes the tensors one after the other (each with all threads), giving the pages of a tensor back
   // once it is packed. A name that is already there is replaced. Stops with kCancelled when the flag is up.
   void load(const std::vector<WeightSource>& sources, const std::atomic<bool>& cancelled, LoadProgress& progress);
+  // On a device with memory of its own: allocates it for weights that are loaded or added next, in slabs of many weights of one component (what
+  // comes before the first slash of a name), 256-byte aligned; for drivers round every allocation up, large ones to 2 MiB. load() does so itself.
+  void reserve(const std::vector<WeightSource>& sources);
   // Takes one tensor from memory; `bytes` must be what its type and shape need.
   void add(const WeightSource& source, const void* data, size_t bytes);
   const Weight* find(const std::string& name) const;
-  // Frees every weight whose name starts with `prefix`; returns how many.
+  // Frees every weight whose name starts with `prefix`, and the slabs that then hold none; returns how many.
   size_t release(const std::string& prefix);
 
  private:
   void take(const WeightSource& source, const void* data);
+  size_t keptBytes(const WeightSource& source) const;
+  Room roomFor(const WeightSource& source);
 
   Device& device_;
   ThreadPool& pool_;
   std::unordered_map<std::string, std::unique_ptr<Weight>> weights_;
+  std::unordered_map<std::string, Room> reserved_;  // not taken yet
 };
 
 }  // namespace tlora

@@ -1,14 +1,18 @@
 // Engines on the emulated device: devices, memory, recordings, and what a failure says. Needs TLORA_CUDA_LIBRARY.
 import { spawnSync } from 'node:child_process';
+import { existsSync, mkdtempSync, rmSync, truncateSync, writeFileSync } from 'node:fs';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
 import { afterEach, beforeEach, describe, expect, test } from 'vitest';
 import { loadAddon } from '../../lib/addon/load.js';
-import type { Engine, Program } from '../../lib/addon/surface.js';
+import type { Engine, Program, WeightSource } from '../../lib/addon/surface.js';
 import { createGraph, type Graph, input, result, state, weight } from '../../lib/graph/graph.js';
 import { add } from '../../lib/ops/add.js';
 import { embedding } from '../../lib/ops/embedding.js';
 import { scale } from '../../lib/ops/scale.js';
 import { encodePlan } from '../../lib/plan/encode.js';
 import { makePlan } from '../../lib/plan/makePlan.js';
+import { memoryForecast } from '../../lib/plan/memoryBudget.js';
 import { CUDA_WORKSPACE_BYTES } from '../../lib/plan/target.js';
 import { chain } from '../support/chainGraph.js';
 import { testTarget } from '../support/nativeRun.js';
@@ -64,6 +68,95 @@ describe('devices', () => {
     );
     engine.createState('small', 4); // the device goes on
     expect([...engine.readState('small', 0, 4)]).toEqual([0, 0, 0, 0]);
+  });
+});
+
+describe('weights', () => {
+  let folder: string;
+  beforeEach(() => {
+    folder = mkdtempSync(join(tmpdir(), 'tlora-slabs-'));
+  });
+  afterEach(() => rmSync(folder, { recursive: true }));
+
+  /** A file with 1, 2, 3 … as float32, and zeros up to half a GiB behind them; where a weight of it begins does not matter here. */
+  function weightSource(name: string, shape: number[], more: Partial<WeightSource> = {}): WeightSource {
+    const path = join(folder, 'weights.bin');
+    if (!existsSync(path)) {
+      writeFileSync(
+        path,
+        Float32Array.from({ length: 64 }, (_, i) => i + 1),
+      );
+      truncateSync(path, 2 ** 29);
+    }
+    return { name, path, offset: 0, dtype: 'f32', shape, ...more };
+  }
+
+  test('share slabs by component, take what the forecast says, and go when their slab is empty', async () => {
+    const large = 2 ** 28; // bytes of a whole slab
+    const sources = [
+      weightSource('unet/a', [3, 5]),
+      weightSource('unet/b', [65]),
+      weightSource('unet/large', [large / 2], { dtype: 'f16', keep: true }),
+      weightSource('unet/c', [1]),
+      weightSource('vae/d', [5], { offset: 4 }),
+    ];
+    const { free } = engine.memory();
+    await engine.loadWeights(sources);
+    const graph = createGraph();
+    for (const { name, shape, dtype } of sources) result(graph, name, scale(weight(graph, name, shape, dtype), 2));
+    const expected = memoryForecast(makePlan(graph, testTarget(1))).weightBytes;
+    expect(expected).toBe(256 + 512 + large + 256 + 256);
+    expect(engine.memory()).toMatchObject({ weights: expected, free: free - expected });
+    expect(engine.releaseWeights('unet/large')).toBe(1);
+    expect(engine.memory()).toMatchObject({ weights: expected - large, free: free - expected + large });
+    const small = createGraph();
+    for (const { name, shape } of sources.filter((s) => s.dtype === 'f32')) {
+      result(small, name, scale(weight(small, name, shape, 'f32'), 2));
+    }
+    const program = load(small);
+    await program.run();
+    expect(read(program, 'unet/a')).toEqual(Float32Array.from({ length: 15 }, (_, i) => 2 * (i + 1)));
+    expect(read(program, 'unet/b')).toEqual(Float32Array.from({ length: 65 }, (_, i) => (i < 64 ? 2 * (i + 1) : 0)));
+    expect(read(program, 'unet/c')).toEqual(Float32Array.of(2));
+    expect(read(program, 'vae/d')).toEqual(Float32Array.of(4, 6, 8, 10, 12));
+    program.dispose();
+    engine.releaseWeights('unet/b');
+    expect(engine.memory().weights).toBe(256 + 512 + 256 + 256); // a still lies in that slab
+    engine.releaseWeights('unet/');
+    expect(engine.memory().weights).toBe(256);
+    engine.releaseWeights('vae/');
+    expect(engine.memory().weights).toBe(0);
+  });
+
+  test('that are loaded again are replaced; a load that is cancelled keeps what it has loaded', async () => {
+    const [a, b] = [weightSource('unet/a', [64]), weightSource('unet/b', [2])];
+    await engine.loadWeights([a, b]);
+    await engine.loadWeights([{ ...a, offset: 4, shape: [2] }]);
+    expect(engine.memory().weights).toBe(256 + 256 + 256); // the first slab is there for b
+    const graph = createGraph();
+    result(graph, 'y', add(weight(graph, 'unet/a', [2], 'f32'), weight(graph, 'unet/b', [2], 'f32')));
+    const program = load(graph);
+    await program.run();
+    expect(read(program)).toEqual(Float32Array.of(3, 5));
+    const loading = engine.loadWeights(Array.from({ length: 50 }, (_, i) => weightSource(`vae/${i}`, [2 ** 20])));
+    engine.cancel();
+    await expect(loading).rejects.toMatchObject({ name: 'AbortError' });
+    const loaded = engine.releaseWeights('vae/');
+    expect(loaded).toBeLessThan(50);
+    expect(engine.memory().weights).toBe(256 + 256 + 256);
+  });
+
+  test('say what they take together when memory is short', async () => {
+    const { free } = engine.memory();
+    const sources = [weightSource('vae/a', [2 ** 31]), weightSource('vae/b', [3]), weightSource('unet/c', [100])];
+    const loading = engine.loadWeights(sources);
+    await expect(loading).rejects.toMatchObject({
+      code: 'ERR_TLORA_OUT_OF_MEMORY',
+      message: expect.stringContaining(
+        `cuda:0: not enough memory for weights of ${2 ** 33 + 256 + 512} bytes in all, 1 of them from vae/a on: ${2 ** 33} bytes needed, ${free} free`,
+      ),
+    });
+    expect(engine.memory()).toMatchObject({ weights: 0, free });
   });
 });
 

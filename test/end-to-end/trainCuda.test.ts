@@ -5,10 +5,12 @@ import { describe, expect, it } from 'vitest';
 import { NonFiniteError } from '../../lib/errors.js';
 import { generate } from '../../lib/generate/generate.js';
 import { readSafetensorsHeader, readTensorFloat32 } from '../../lib/io/safetensors.js';
+import { CUDA_WORKSPACE_BYTES } from '../../lib/plan/target.js';
 import type { TrainOptions } from '../../lib/train/options.js';
+import { train } from '../../lib/train/train.js';
 import { relativeError } from '../parity/checks.js';
 import { onCuda } from '../support/nativeRun.js';
-import { filesIn, logOf, tinyTraining, valuesOf } from './tinyTraining.js';
+import { eventsOf, filesIn, logOf, tinyTraining, valuesOf } from './tinyTraining.js';
 
 const tiny = tinyTraining('tiny-sd15', 'float16');
 const CUDA = { device: 'cuda', steps: 3, learningRate: 1e-3 } satisfies Partial<TrainOptions>;
@@ -58,6 +60,13 @@ describe.runIf(onCuda)('a run on CUDA (TLORA_TEST_DEVICE=cuda)', { timeout: 600_
       expect(scale && [...readTensorFloat32(scale)]).toEqual(more.precision === 'fp16' ? [65536, 3, 3] : undefined);
     },
   );
+
+  it('holds what the forecast says', async () => {
+    const events = await eventsOf(train({ ...tiny.options('memory'), ...CUDA, precision: 'bf16', steps: 1 }));
+    const forecast = events.find((event) => event.type === 'forecast')!.memory;
+    const { peak } = events.findLast((event) => event.type === 'step')!.memory;
+    expect(Math.abs((peak - CUDA_WORKSPACE_BYTES) / (forecast - CUDA_WORKSPACE_BYTES) - 1)).toBeLessThan(0.03);
+  });
 
   it('refuses to go on in another precision', async () => {
     await tiny.run('bf', { ...CUDA, steps: 1 });

@@ -26,16 +26,20 @@ export interface LinearLayer {
   bias?: boolean;
 }
 
+/** Of a product: in the type in which libraries add it. */
+function bias(p: ParamNode, out: number): Value {
+  return p.weight('bias', [out], 'compute');
+}
+
 /** nn.Linear, x [..., in] → [..., out]: the frozen product (or its cached value), then the adapter that the hooks give. */
-export function linearLayer(p: ParamNode, x: Value, { out, bias = true }: LinearLayer): Value {
+export function linearLayer(p: ParamNode, x: Value, { out, bias: biased = true }: LinearLayer): Value {
   return module(p, () => {
     const base = p.hooks.cachedBase?.(p.path) ?? null;
     if (base) {
       p.markUsed('weight');
-      if (bias) p.markUsed('bias');
+      if (biased) p.markUsed('bias');
     }
-    const product =
-      base ?? linear(x, p.weight('weight', [out, x.shape.at(-1)!]), bias ? p.weight('bias', [out]) : null);
+    const product = base ?? linear(x, p.weight('weight', [out, x.shape.at(-1)!]), biased ? bias(p, out) : null);
     return p.hooks.adapter?.(p.path, x, product) ?? product;
   });
 }
@@ -53,7 +57,7 @@ export interface ConvLayer {
 export function convLayer(p: ParamNode, x: Value, { out, kernel = 3, stride = 1, pad }: ConvLayer): Value {
   return module(p, () => {
     const w = p.weight('weight', [out, kernel, kernel, x.shape.at(-1)!]);
-    return conv2d(x, w, p.weight('bias', [out]), { stride, pad: pad ?? (kernel - 1) >> 1 });
+    return conv2d(x, w, bias(p, out), { stride, pad: pad ?? (kernel - 1) >> 1 });
   });
 }
 

@@ -12,7 +12,7 @@ export interface TensorInfo {
 
 /** What a trace may change or watch, by diffusers module path. */
 export interface ParamHooks {
-  /** Type of activations and of all weights with two sizes or more, as CUDA computes; absent: f32, and weights in their stored type. */
+  /** Type of activations, matrices and biases of products, as CUDA computes; absent: f32, and matrices in their stored type. */
   readonly compute?: DType | undefined;
   /** A linear layer's output with its adapter: x [..., in] the layer's input, base [..., out] the frozen product. */
   readonly adapter?: (path: string, x: Value, base: Value) => Value;
@@ -36,11 +36,12 @@ export interface ParamNode {
   fileShape(name: string): Shape | null;
   /**
    * A tensor of this module, `shape` being the graph's: [o, i] or [o, kh, kw, i] in its stored type or that of `hooks.compute`, [c]
-   * always f32.
-   * @param dtype 'f32': widened while it is loaded, where `hooks.compute` does not say otherwise
+   * f32.
+   * @param dtype 'f32': widened while it is loaded, where `hooks.compute` does not say otherwise; 'compute': also [c] in the type of
+   * `hooks.compute`, for biases that are added to products
    * @throws FileFormatError if the file lacks it or has another shape or a type that is no float.
    */
-  weight(name: string, shape: Shape, dtype?: 'f32'): Value;
+  weight(name: string, shape: Shape, dtype?: 'f32' | 'compute'): Value;
   /** Marks a tensor as known to the model although this graph does not read it. */
   markUsed(name: string): void;
 }
@@ -110,7 +111,7 @@ function paramNode(file: Checkpoint, path: string): ParamNode {
   };
 }
 
-function leafOf(file: Checkpoint, key: string, shape: Shape, dtype: DType | null): Value {
+function leafOf(file: Checkpoint, key: string, shape: Shape, dtype: 'f32' | 'compute' | null): Value {
   const info = file.tensors.get(key);
   const expected = fileShapeOf(shape);
   if (!info) throw missingKey(file, key, expected);
@@ -121,8 +122,10 @@ function leafOf(file: Checkpoint, key: string, shape: Shape, dtype: DType | null
   if (!stored) throw wrong(file, key, `type: expected F32, F16 or BF16, got ${info.dtype}`, info);
   file.used.add(key);
   const trained = file.hooks.trained?.(key, shape) ?? null;
-  const kept = file.hooks.compute ?? dtype ?? stored;
-  return trained ?? weight(file.graph, `${file.component}/${key}`, shape, shape.length === 1 ? 'f32' : kept);
+  const { compute } = file.hooks;
+  const matrix = compute ?? (dtype === 'f32' ? 'f32' : stored);
+  const vector = (dtype === 'compute' ? compute : undefined) ?? 'f32';
+  return trained ?? weight(file.graph, `${file.component}/${key}`, shape, shape.length === 1 ? vector : matrix);
 }
 
 function fileNames(tensors: ReadonlyMap<string, TensorInfo>): string {

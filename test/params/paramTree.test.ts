@@ -32,6 +32,17 @@ describe('paramTree', () => {
     expect(tree().child('blocks.0.to_out.0').weight('weight', [6, 8], 'f32').dtype).toBe('f32');
   });
 
+  it('gives biases of products the type in which CUDA computes', () => {
+    const biasIn = (compute?: 'bf16' | 'f32', dtype?: 'compute'): string =>
+      tree({ compute }).child('conv_in').weight('bias', [8], dtype).dtype;
+    expect([biasIn('bf16', 'compute'), biasIn('f32', 'compute'), biasIn(undefined, 'compute')]).toEqual([
+      'bf16',
+      'f32',
+      'f32',
+    ]);
+    expect(biasIn('bf16')).toBe('f32');
+  });
+
   it('gives the same leaf for the same key', () => {
     const p = tree().child('norm');
     expect(p.weight('weight', [8])).toBe(p.weight('weight', [8]));

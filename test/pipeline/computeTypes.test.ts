@@ -5,8 +5,8 @@ import { describe, expect, it } from 'vitest';
 import { predictionGraph } from '../../lib/generate/denoiser.js';
 import {
   addNode,
+  byteLength,
   createGraph,
-  elements,
   type Graph,
   input,
   type Node,
@@ -61,7 +61,7 @@ for (const compute of ['bf16', 'f16'] as const) {
     });
 
     it('keep activations and matrices of the step in it', () => {
-      expect(weightTypes(step)).toEqual({ vectors: ['f32'], matrices: [compute] });
+      expect(weightTypes(step).matrices).toEqual([compute]);
       for (const op of [
         'conv2d',
         'linear',
@@ -76,6 +76,16 @@ for (const compute of ['bf16', 'f16'] as const) {
       ])
         expect(typesOf(step, op), op).toEqual(new Set([compute]));
       expect(step.leaves.get('input:encoderHiddenStates')?.dtype).toBe(compute);
+    });
+
+    it('keep biases of products in it, and of vectors only these', () => {
+      const dtypes = (op: string, which: number): Set<string | undefined> =>
+        new Set(step.nodes.flatMap(({ op: { name }, inputs }) => (name === op ? [inputs[which]?.dtype] : [])));
+      expect(dtypes('conv2d', 2)).toEqual(new Set([compute]));
+      expect(dtypes('linear', 2)).toEqual(new Set([compute, undefined]));
+      for (const norm of ['groupNorm', 'layerNorm'] as const) {
+        expect([...dtypes(norm, 1), ...dtypes(norm, 2)], norm).toEqual(['f32', 'f32']);
+      }
     });
 
     it('keep losses, draws, adapters and the optimizer in float32', () => {
@@ -146,9 +156,7 @@ describe('a plan for CUDA', () => {
   it('counts row-major matrices, each from a multiple of 256 bytes on, and the workspace of the device', () => {
     const graph = predictionGraph(model.unet, { ...sizes, compute: 'bf16' });
     const plan = makePlan(graph, target);
-    const bytes = weights(graph).map(
-      ({ shape }) => 256 * Math.ceil((elements(shape) * (shape.length === 1 ? 4 : 2)) / 256),
-    );
+    const bytes = weights(graph).map((w) => 256 * Math.ceil(byteLength(w) / 256));
     const { weightBytes, workspaceBytes } = memoryForecast(plan);
     expect(weightBytes).toBe(bytes.reduce((a, b) => a + b));
     expect(workspaceBytes).toBe(5);

@@ -2,7 +2,7 @@ import { describe, expect, it } from 'vitest';
 import { createGraph, type DType, input, result, weight } from '../../../lib/graph/graph.js';
 import { linear } from '../../../lib/ops/linear.js';
 import { checkKernel } from '../../support/checkKernel.js';
-import { runNative } from '../../support/nativeRun.js';
+import { onCuda, runNative } from '../../support/nativeRun.js';
 import { pseudoRandom } from '../../support/pseudoRandom.js';
 
 // Rows, in, out: sizes of 1, and few a multiple of a tile (14 or 6 rows, 16 columns) or a block (256 rows, 640 products); 32
@@ -35,6 +35,35 @@ describe('linear', () => {
         }));
     }
   }
+
+  it('adds a float32 bias to rows of any type', () =>
+    checkKernel({
+      inputs: { x: [37, 40], w: [24, 40], b: [24] },
+      float32: ['b'],
+      build: ({ x, w, b }) => linear(x!, w!, b!),
+    }));
+
+  it.runIf(onCuda)('gives the bits of a bias in the type of the rows for a float32 one', async () => {
+    const random = pseudoRandom(4);
+    const normals = (count: number): Float64Array => Float64Array.from({ length: count }, () => random.normal());
+    const [rows, matrix, vector] = [normals(37 * 40), normals(24 * 40), normals(24)];
+    for (const compute of ['bf16', 'f16'] as const) {
+      const run = (biasType: DType): ReturnType<typeof runNative> => {
+        const graph = createGraph();
+        const x = input(graph, 'x', [37, 40], compute);
+        const w = weight(graph, 'w', [24, 40], compute);
+        const b = weight(graph, 'b', [24], biasType);
+        result(graph, 'y', linear(x, w, b));
+        const leaves = new Map([
+          [x, rows],
+          [w, matrix],
+          [b, Float64Array.from(Float32Array.from(vector))],
+        ]);
+        return runNative(graph, leaves);
+      };
+      expect(await run('f32')).toEqual(await run(compute));
+    }
+  });
 
   it('goes without a bias', () =>
     checkKernel({ inputs: { x: [2, 3, 40], w: [24, 40] }, build: ({ x, w }) => linear(x!, w!, null) }));

@@ -62,6 +62,7 @@ export function evaluatorStage(settings: EvaluatorSettings, check: GateSizes = C
       try {
         const gates = await measureGates(reader, check);
         appendFileSync(join(dir, 'checks.jsonl'), `${JSON.stringify({ step, ...gates })}\n`);
+        return {};
       } finally {
         reader.dispose();
       }

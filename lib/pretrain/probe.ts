@@ -125,7 +125,7 @@ export function probeStage(vae: Component, schedule: NoiseSchedule, settings: Pr
         ...labelsOf(records, sizes.draws),
       };
     },
-    preview: async () => {},
+    preview: async () => ({}),
   };
 }
 

@@ -32,8 +32,8 @@ export interface Stage {
   readonly constants: Feeds;
   /** Inputs of a step, 1 for the first: a pure function of the step. */
   readonly feeds: (step: number) => Feeds;
-  /** Draws what the averaged weights do, into `dir`. */
-  readonly preview: (session: Session, dir: string, step: number) => Promise<void>;
+  /** Draws what the averaged weights do, into `dir`; figures of it for the next line of the log. */
+  readonly preview: (session: Session, dir: string, step: number) => Promise<Readonly<Record<string, number>>>;
 }
 
 export interface SliceOptions {
@@ -118,13 +118,20 @@ export async function runStage(
   const mayGoOn = (): boolean =>
     step < last && signal?.aborted !== true && Date.now() < (options.untilTime ?? Number.POSITIVE_INFINITY);
   let sums: Sums = { values: {}, steps: 0, since: performance.now() };
+  let figures: Readonly<Record<string, number>> = {};
   const note = (): void => {
     const means = Object.fromEntries(names.map((name) => [name, (sums.values[name] ?? 0) / sums.steps]));
     const msPerStep = (performance.now() - sums.since) / sums.steps;
-    const line = { step, ...means, learningRate: learningRateAt(stage.settings, step), msPerStep };
+    const line = { step, ...means, ...figures, learningRate: learningRateAt(stage.settings, step), msPerStep };
     appendLog(logPath, line as unknown as Parameters<typeof appendLog>[1]);
     options.onLine?.(line);
     sums = { values: {}, steps: 0, since: performance.now() };
+    figures = {};
+  };
+  const preview = async (): Promise<void> => {
+    const begun = performance.now();
+    figures = await stage.preview(session, dir, step);
+    sums.since += performance.now() - begun;
   };
   try {
     writeAll(program, { lossSeed: Float32Array.of(1), ...stage.constants });
@@ -136,9 +143,9 @@ export async function runStage(
       await running;
       step++;
       addResults(sums, program, names, step);
+      if (step % every.preview === 0) await preview();
       if (step % every.log === 0) note();
       if (step % every.save === 0) await save();
-      if (step % every.preview === 0) await stage.preview(session, dir, step);
     }
     await save();
     const lines = readLog(logPath);

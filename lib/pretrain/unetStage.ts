@@ -7,6 +7,7 @@ import { deriveSeed, standardNormals } from '../random/philox.js';
 import { createSampler } from '../schedulers/createSampler.js';
 import { type NoiseSchedule, noiseSchedule } from '../schedulers/noiseSchedule.js';
 import { adamwHyper } from '../train/trainer.js';
+import { captionWorth } from './captionWorth.js';
 import { droppedCaptions, latentKeys, noiseFeeds, SEED_USES } from './draws.js';
 import type { ModelConfigs } from './miniModel.js';
 import { splitPictures, writePictureGrid } from './pictureGrid.js';
@@ -71,6 +72,9 @@ export function unetStage(configs: ModelConfigs, settings: PretrainSettings, par
       const path = join(dir, 'pictures', `unet-${String(step).padStart(6, '0')}.png`);
       const sampled = await samplePreview(session, configs, { ...parts, prompts, schedule, side, seed });
       await writePictureGrid(path, sampled, side, { columns: PREVIEW.columns });
+      const tokens = (texts: readonly string[]): Int32Array => tokenRows(tokenizer, texts);
+      const worth = { vae, pictures, schedule, side, seed: deriveSeed(seed, SEED_USES.preview), tokens };
+      return { captions: await captionWorth(session, configs, layout, worth) };
     },
   };
 }

@@ -45,6 +45,7 @@ export function vaeStage(config: Config, settings: PretrainSettings, pictures: P
       await writePictureGrid(join(dir, 'pictures', `vae-${String(step).padStart(6, '0')}.png`), all, side, {
         columns: SHOWN,
       });
+      return {};
     },
   };
 }

@@ -87,7 +87,11 @@ describe('pretraining', () => {
     expect(all.at(-1)).toBeLessThan(0.6 * all[0]!);
   });
 
-  it('draws pictures and curves on the way', () => {
+  it('draws pictures and curves on the way, and says what captions are worth', () => {
+    const worth = readLog(join(dirOf('whole'), 'unet-log.jsonl')).map(({ captions }) => captions);
+    expect(worth).toEqual([undefined, expect.any(Number), undefined]);
+    expect(Math.abs(worth[1]!)).toBeLessThan(1);
+    expect(worth[1]).not.toBe(0);
     for (const name of ['pictures/vae-000004.png', 'pictures/unet-000004.png', 'vae-loss.svg', 'unet-loss.svg'])
       expect(existsSync(join(dirOf('whole'), name)), name).toBe(true);
   });

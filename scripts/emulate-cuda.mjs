@@ -56,7 +56,7 @@ function checked(files) {
 }
 
 async function unchecked() {
-  await beside([...vitest, 'test/end-to-end/trainCuda.test.ts'], device);
+  await beside([...vitest, 'test/end-to-end/trainCuda.test.ts', 'test/end-to-end/trainBatches.test.ts'], device);
   await beside(['--import', 'tsx', 'scripts/parity.ts', 'test/fixtures', '--device', 'cuda'], device);
 }
 

@@ -1,6 +1,8 @@
-import { elements, type Graph, input, state, type Value } from '../graph/graph.js';
+import { at, elements, type Graph, input, state, type Value } from '../graph/graph.js';
 import { linearOp } from '../ops/linear.js';
-import { lowRank } from '../ops/lowRank.js';
+import { type LowRankFactors, lowRank } from '../ops/lowRank.js';
+import { lowRankBranch } from '../ops/lowRankBranch.js';
+import { lowRankFactors, type StackedFactors } from '../ops/lowRankFactors.js';
 import { mergedLinear } from '../ops/mergedLinear.js';
 import { type Judged, retract, retractTable } from '../ops/retract.js';
 import { type AdapterLayout, frameSlices, type ValueKind, valueName } from './adapterLayout.js';
@@ -20,16 +22,25 @@ export interface AttachedAdapters {
   readonly afterUpdate?: (graph: Graph, judged: Judged) => void;
 }
 
-export interface AttachOptions {
-  /** Factor on the adapters' change, default 1. */
-  readonly strength?: number;
-  /** Re-orthonormalise after each optimizer step. */
-  readonly retract?: boolean;
+/** How a device computes the branches; empty: each for itself, which only the CPU can. */
+export interface BranchForm {
+  /**
+   * A CUDA device's: the part of the network that a layer, by its path, belongs to. Factors of a part's layers are formed together, where
+   * the first of them runs, so that recomputing a part forms them again; layers outside any part have their own.
+   */
+  readonly partOf?: (path: string) => string | undefined;
   /**
    * Adds changes to the weights, where that takes fewer operations: in float32 on the CPU only. Shorter types would lose small changes,
    * and other devices have no need. Samples with ranks of their own keep their branches.
    */
   readonly merge?: boolean;
+}
+
+export interface AttachOptions extends BranchForm {
+  /** Factor on the adapters' change, default 1. */
+  readonly strength?: number;
+  /** Re-orthonormalise after each optimizer step. */
+  readonly retract?: boolean;
   /** All samples of a pass have the same rank; one sample always has. */
   readonly equalRanks?: boolean;
 }
@@ -55,11 +66,12 @@ export function attachAdapters(graph: Graph, layout: AdapterLayout, options: Att
     leaves.set(value.name, value);
     return value;
   };
+  const stacks = new Map<string, StackedFactors>();
   const hook = (path: string, x: Value, base: Value): Value => {
     const layer = layers.get(path);
     if (!layer) return base;
     met.add(path);
-    return branch(layer, x, base, { layout, options, slice, trained });
+    return branch(layer, x, base, { layout, options, slice, trained, stacks });
   };
   const { total } = layout.flat;
   const attached = { hook, leaves: () => [...leaves.values()], paths: () => [...met], total };
@@ -68,15 +80,19 @@ export function attachAdapters(graph: Graph, layout: AdapterLayout, options: Att
     : attached;
 }
 
+type Slice = (path: string, kind: ValueKind) => Value;
+
 interface Branch {
   layout: AdapterLayout;
   options: AttachOptions;
   slice: (buffer: string, path: string, kind: ValueKind) => Value;
-  trained: (path: string, kind: ValueKind) => Value;
+  trained: Slice;
+  /** Stacked factors formed so far, by path. */
+  stacks: Map<string, StackedFactors>;
 }
 
-function branch({ path }: AdaptedLayer, x: Value, base: Value, { layout, options, slice, trained }: Branch): Value {
-  const factors = {
+function factorsOf(path: string, { layout, slice }: Branch, trained: Slice): LowRankFactors {
+  return {
     up: trained(path, 'lora_up'),
     down: trained(path, 'lora_down'),
     ...(layout.orthogonal && {
@@ -86,11 +102,35 @@ function branch({ path }: AdaptedLayer, x: Value, base: Value, { layout, options
       lambda0: slice('base', path, 'lora_lambda'),
     }),
   };
+}
+
+function branch({ path }: AdaptedLayer, x: Value, base: Value, within: Branch): Value {
+  const { options, trained } = within;
+  const factors = factorsOf(path, within, trained);
   const activeRank = input(x.graph, 'activeRank', [x.shape[0]!], 'i32');
   const scale = options.strength ?? 1;
+  if (options.partOf) return lowRankBranch(base, x, stackedFactors(path, x, activeRank, within), { scale });
   if (!merges(x, base, options)) return lowRank(base, x, factors, activeRank, { scale });
   const [, w, b] = base.node!.inputs;
   return mergedLinear(x, w!, b ?? null, factors, activeRank, { scale });
+}
+
+/** The factors of a layer, formed with those of its whole part of the network unless they are there. */
+function stackedFactors(path: string, x: Value, activeRank: Value, within: Branch): StackedFactors {
+  const { layout, options, slice, stacks } = within;
+  const known = stacks.get(path);
+  if (known) return known;
+  const partOf = (p: string): string => options.partOf?.(p) ?? p;
+  const part = partOf(path);
+  const paths = layout.layers.map((layer) => layer.path).filter((p) => partOf(p) === part);
+  const factors = paths.map((p) => factorsOf(p, within, (q, kind) => slice('params', q, kind)));
+  const { equalRanks = false } = options;
+  const { graph, dtype } = x;
+  const formed = at(graph, part, graph.phase, () => lowRankFactors(factors, activeRank, { dtype, equalRanks }));
+  paths.forEach((p, i) => {
+    stacks.set(p, formed[i]!);
+  });
+  return stacks.get(path)!;
 }
 
 /**

@@ -6,7 +6,7 @@ import type { Component } from '../io/modelFolder.js';
 import { readUnetConfig } from '../models/unetConfig.js';
 import type { Conditions } from '../pipeline/conditions.js';
 import { type Feeds, loadProgram, readResult, type Session, writeAll } from '../pipeline/session.js';
-import { computesOnCpu, traceUnet, type UnetSizes } from '../pipeline/unetGraph.js';
+import { branchForm, traceUnet, type UnetSizes } from '../pipeline/unetGraph.js';
 
 /** An adapter whose values lie in the state buffers `params` and `base`. */
 export interface SampledAdapter {
@@ -28,7 +28,7 @@ export function predictionGraph(unet: Component, sizes: PredictionSizes): Graph 
   const { inChannels } = readUnetConfig(unet.config);
   const { batch, height, width, compute, adapter } = sizes;
   const sample = input(graph, 'sample', [batch, height, width, inChannels], compute);
-  const options = { strength: adapter?.strength ?? 1, merge: computesOnCpu(sizes), equalRanks: true };
+  const options = { strength: adapter?.strength ?? 1, ...branchForm(sizes), equalRanks: true };
   const hook = adapter && attachAdapters(graph, adapter.layout, options).hook;
   const { prediction } = traceUnet(graph, unet, sizes, sample, { cached: true, ...(hook && { adapter: hook }) });
   result(graph, 'prediction', prediction);

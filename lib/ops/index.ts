@@ -22,6 +22,8 @@ import { l2NormalizeOp, l2NormalizeVjpOp } from './l2Normalize.js';
 import { layerNormOp, layerNormVjpOp } from './layerNorm.js';
 import { linearOp, linearVjpOp } from './linear.js';
 import { lowRankOp, lowRankVjpOp } from './lowRank.js';
+import { lowRankBranchOp, lowRankBranchVjpOp } from './lowRankBranch.js';
+import { lowRankFactorsOp, lowRankFactorsVjpOp } from './lowRankFactors.js';
 import { maeOp, maeVjpOp } from './mae.js';
 import { meanRowsOp, meanRowsVjpOp } from './meanRows.js';
 import { mergedLinearOp, mergedLinearVjpOp } from './mergedLinear.js';
@@ -67,6 +69,8 @@ export * from './l2Normalize.js';
 export * from './layerNorm.js';
 export * from './linear.js';
 export * from './lowRank.js';
+export * from './lowRankBranch.js';
+export * from './lowRankFactors.js';
 export * from './mae.js';
 export * from './meanRows.js';
 export * from './mixPerSample.js';
@@ -126,6 +130,10 @@ export const ops: readonly Op[] = [
   linearVjpOp,
   lowRankOp,
   lowRankVjpOp,
+  lowRankBranchOp,
+  lowRankBranchVjpOp,
+  lowRankFactorsOp,
+  lowRankFactorsVjpOp,
   maeOp,
   maeVjpOp,
   meanRowsOp,

@@ -1,4 +1,4 @@
-import { addNode, DTYPE_BYTES, elements, type Node, type Op, type OutputSpec, type Value } from '../graph/graph.js';
+import { addNode, elements, type Node, type Op, type OutputSpec, type Value } from '../graph/graph.js';
 import { expectDType, expectRank, expectShape, expectSize, expectThat } from '../graph/shapes.js';
 
 /** Factors of an adapter: P = up, Q = down, Λ = lambda, and the frozen start P0, Q0, Λ0 that it subtracts. */
@@ -36,12 +36,10 @@ function sizesOf(x: Value, up: Value, start: Value | null): Sizes {
 /** The size of a block of scratch, rounded up to a cache line; float32 if nothing is said. */
 export const block = (count: number, elementBytes = 4): number => 64 * Math.ceil((elementBytes * count) / 64);
 
-/** The rank as native/cuda/lowRank.cu stacks factors: rows on 16 bytes. */
-const stackedRank = (r: number): number => 8 * Math.ceil(r / 8);
-
 /**
  * y = base + scale · (up·M·Λ·down·x − up0·M·Λ0·down0·x), evaluated as ΔW = (P−P0)·M·ΛQ + P0·M·(ΛQ−Λ0Q0), which is exactly 0 at
  * the start. M keeps the first activeRank[i] components of sample i. Inputs: base, x, up, down, lambda, up0, down0, lambda0, activeRank.
+ * The CPU's; on a CUDA device it is lowRankFactors and lowRankBranch.
  */
 export const lowRankOp: Op = {
   name: 'lowRank',
@@ -60,13 +58,6 @@ export const lowRankOp: Op = {
     const { tokens, out, width, r, stack } = sizesOf(node.inputs[1]!, node.inputs[2]!, node.inputs[5]!);
     const stacked = stack === 2 ? block(2 * r * width) + block(2 * r * out) : 0; // sA, sB
     return stacked + block(tokens * stack * r); // h = x·sAᵀ
-  },
-  // A for each sample, B and H in the type of x.
-  cudaScratchBytes: (node) => {
-    const { n, tokens, out, width, r, stack } = sizesOf(node.inputs[1]!, node.inputs[2]!, node.inputs[5]!);
-    const bytes = DTYPE_BYTES[node.inputs[1]!.dtype];
-    const columns = stack * stackedRank(r);
-    return block(n * columns * width, bytes) + block(out * columns, bytes) + block(tokens * columns, bytes);
   },
 };
 
@@ -101,18 +92,6 @@ export const lowRankVjpOp: Op = {
       dLambda && !dDown ? r * width : 0,
     ];
     return counts.reduce((sum, count) => sum + block(count), 0);
-  },
-  // A and B for each sample, E with F, and H in the type of x, and G.
-  cudaScratchBytes: (node) => {
-    const { n, tokens, out, width, r, stack } = sizesOf(node.inputs[0]!, node.inputs[1]!, node.inputs[4]!);
-    const [dx, dUp, dDown, dLambda] = node.outputs;
-    const bytes = DTYPE_BYTES[node.inputs[0]!.dtype];
-    const ownF = (dDown || dLambda) && (stack === 2 || !dx);
-    const rows = (dx ? stack : dUp ? 1 : 0) * stackedRank(r);
-    const columns = ((dx ? stack : 0) + (ownF ? 1 : 0)) * stackedRank(r);
-    const counts = [n * rows * width, n * out * columns, tokens * columns, dUp ? tokens * stackedRank(r) : 0];
-    const g = dLambda && !dDown ? block(r * width) : 0;
-    return g + counts.reduce((sum, count) => sum + block(count, bytes), 0);
   },
 };
 
@@ -154,7 +133,8 @@ export function expectFactors(op: string, x: Value, factors: LowRankFactors, act
   return sizes;
 }
 
-function expectStart(op: string, { up, down, lambda, up0, down0, lambda0 }: LowRankFactors): void {
+/** Checks that the frozen start is whole, or absent. @throws ShapeError */
+export function expectStart(op: string, { up, down, lambda, up0, down0, lambda0 }: LowRankFactors): void {
   const given = Object.entries({ up0, down0, lambda0 }).flatMap(([name, value]) => (value ? [name] : []));
   if (given.length === 0) return;
   const together = given.length === 3 && Boolean(lambda);

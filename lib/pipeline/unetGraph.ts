@@ -1,9 +1,11 @@
+import type { BranchForm } from '../adapters/attachAdapters.js';
 import { createGraph, type Graph, input, result, type Value } from '../graph/graph.js';
 import type { Component } from '../io/modelFolder.js';
 import { linearLayer } from '../models/layers.js';
 import { unet2dCondition } from '../models/unet2dCondition.js';
 import { readUnetConfig, type UnetConfig } from '../models/unetConfig.js';
 import { type ParamHooks, type ParamTree, paramTree } from '../params/paramTree.js';
+import { blockOf } from '../transform/remat.js';
 import type { ComputeType } from './precision.js';
 
 /** Sizes of one UNet pass. */
@@ -27,6 +29,11 @@ export interface TracedUnet {
 /** Whether a graph of these sizes is the CPU's: float32 throughout, and ops that only the CPU has are allowed. */
 export function computesOnCpu({ compute }: Pick<UnetSizes, 'compute'>): boolean {
   return compute === undefined;
+}
+
+/** How adapters' branches are computed in a graph of these sizes. */
+export function branchForm(sizes: Pick<UnetSizes, 'compute'>): BranchForm {
+  return computesOnCpu(sizes) ? { merge: true } : { partOf: blockOf };
 }
 
 const CROSS_ATTENTION_INPUT = /\.attn2\.to_[kv]$/;

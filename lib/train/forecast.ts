@@ -1,6 +1,6 @@
 import { availableParallelism } from 'node:os';
 import type { AdapterLayout } from '../adapters/adapterLayout.js';
-import { attachAdapters, trainedElements } from '../adapters/attachAdapters.js';
+import { attachAdapters, type BranchForm, trainedElements } from '../adapters/attachAdapters.js';
 import type { Graph, Phase } from '../graph/graph.js';
 import type { Component } from '../io/modelFolder.js';
 import { readAutoencoderConfig } from '../models/autoencoderConfig.js';
@@ -55,8 +55,8 @@ export function stepSizes(
 export function adaptersOf(
   layout: AdapterLayout,
   retract: boolean,
-): (graph: Graph, options?: { readonly merge?: boolean }) => ReturnType<typeof attachAdapters> {
-  return (graph, options) => attachAdapters(graph, layout, { retract, ...options });
+): (graph: Graph, form?: BranchForm) => ReturnType<typeof attachAdapters> {
+  return (graph, form) => attachAdapters(graph, layout, { retract, ...form });
 }
 
 /**

@@ -1,3 +1,4 @@
+import type { BranchForm } from '../adapters/attachAdapters.js';
 import { at, createGraph, type Graph, input, result, state, type Value } from '../graph/graph.js';
 import type { Component } from '../io/modelFolder.js';
 import { accumulate } from '../ops/accumulate.js';
@@ -15,7 +16,7 @@ import type { Judged } from '../ops/retract.js';
 import { scale } from '../ops/scale.js';
 import { slice } from '../ops/slice.js';
 import type { ParamHooks } from '../params/paramTree.js';
-import { computesOnCpu, traceUnet, type UnetSizes } from '../pipeline/unetGraph.js';
+import { branchForm, computesOnCpu, traceUnet, type UnetSizes } from '../pipeline/unetGraph.js';
 import { grad } from '../transform/grad.js';
 
 /** What the step needs to know of the adapters. */
@@ -33,8 +34,8 @@ export interface TrainedAdapters {
 export interface StepGraphOptions {
   readonly unet: Component;
   readonly sizes: UnetSizes;
-  /** merge: whether the graph may add changes to weights (attachAdapters). */
-  readonly adapters: (graph: Graph, options?: { readonly merge?: boolean }) => TrainedAdapters;
+  /** `form`: how the device computes their branches. */
+  readonly adapters: (graph: Graph, form?: BranchForm) => TrainedAdapters;
   /** drawn: latents and noise come from keys; given: they are inputs. */
   readonly draws: 'drawn' | 'given';
   /**
@@ -78,7 +79,7 @@ export function recordFloats(recording: StepRecording): number {
  */
 export function stepGraph(options: StepGraphOptions): Graph {
   const graph = createGraph();
-  const adapters = options.adapters(graph, { merge: computesOnCpu(options.sizes) });
+  const adapters = options.adapters(graph, branchForm(options.sizes));
   const loss = appendLoss(graph, options, adapters);
   if (options.until === 'loss') return graph;
   const leaves = adapters.leaves();

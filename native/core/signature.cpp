@@ -1,7 +1,7 @@
 #include "signature.h"
 
+#include <algorithm>
 #include <cctype>
-#include <cstring>
 
 namespace tlora {
 namespace {
@@ -14,6 +14,7 @@ struct Signature {
 constexpr Signature kSignatures[] = {
 #define TLORA_OP(name, inputs, outputs, attrs) {#name, inputs, outputs, attrs},
 #define TLORA_CPU_OP(...) TLORA_OP(__VA_ARGS__)
+#define TLORA_CUDA_OP(...) TLORA_OP(__VA_ARGS__)
 #include "ops.def"
 #undef TLORA_OP
 };
@@ -45,8 +46,25 @@ std::string tensorMisfit(char given, const Tensor& t, bool cpu) {
   return std::string("expected ") + expectedType(letter, cpu) + ", got " + kTypes[static_cast<int>(t.dtype)];
 }
 
-std::string listMisfit(const char* what, const char* letters, const Tensor* tensors, int count, bool cpu) {
-  const std::string wrong = countMisfit(what, strlen(letters), count);
+// Letters that come once, and those in the brackets at the end.
+struct Letters {
+  std::string once, repeated;
+  explicit Letters(const std::string& given) : once(given.substr(0, given.find('('))) {
+    if (once.size() < given.size()) repeated = given.substr(once.size() + 1, given.size() - once.size() - 2);
+  }
+  // How often those in brackets are meant, of `count` tensors.
+  int times(int count) const {
+    return repeated.empty() ? 0 : std::max(1, (count - static_cast<int>(once.size())) / static_cast<int>(repeated.size()));
+  }
+  std::string all(int times) const {
+    std::string letters = once;
+    for (int i = 0; i < times; i++) letters += repeated;
+    return letters;
+  }
+};
+
+std::string listMisfit(const char* what, const std::string& letters, const Tensor* tensors, int count, bool cpu) {
+  const std::string wrong = countMisfit(what, letters.size(), count);
   if (!wrong.empty()) return wrong;
   for (int i = 0; i < count; i++) {
     const std::string why = tensorMisfit(letters[i], tensors[i], cpu);
@@ -60,9 +78,11 @@ std::string listMisfit(const char* what, const char* letters, const Tensor* tens
 std::string misfit(const std::string& op, const Call& call, bool cpu) {
   for (const Signature& s : kSignatures) {
     if (op != s.op) continue;
+    const Letters inputs(s.inputs), outputs(s.outputs);
+    const int times = inputs.times(call.inputs);
     std::string why = countMisfit("attribute", static_cast<size_t>(s.attrs), call.attrs);
-    if (why.empty()) why = listMisfit("input", s.inputs, call.in, call.inputs, cpu);
-    if (why.empty()) why = listMisfit("output", s.outputs, call.out, call.outputs, cpu);
+    if (why.empty()) why = listMisfit("input", inputs.all(times), call.in, call.inputs, cpu);
+    if (why.empty()) why = listMisfit("output", outputs.all(times), call.out, call.outputs, cpu);
     return why;
   }
   return "";

@@ -18,6 +18,7 @@ namespace tlora {
 namespace cuda {
 
 #define TLORA_OP(name, ...) void name(const Call&, Context&);
+#define TLORA_CUDA_OP(...) TLORA_OP(__VA_ARGS__)
 #include "core/ops.def"
 #undef TLORA_OP
 
@@ -30,6 +31,7 @@ struct OpEntry {
 
 constexpr OpEntry kOps[] = {
 #define TLORA_OP(name, ...) {#name, name},
+#define TLORA_CUDA_OP(...) TLORA_OP(__VA_ARGS__)
 #include "core/ops.def"
 #undef TLORA_OP
 };

@@ -1,6 +1,12 @@
 import { describe, expect, it } from 'vitest';
 import { adapterLayout, frameSlices } from '../../lib/adapters/adapterLayout.js';
-import { type AttachOptions, attachAdapters, retractFeed, trainedElements } from '../../lib/adapters/attachAdapters.js';
+import {
+  type AttachOptions,
+  attachAdapters,
+  type BranchForm,
+  retractFeed,
+  trainedElements,
+} from '../../lib/adapters/attachAdapters.js';
 import { createGraph, elements, input, type Value, weight } from '../../lib/graph/graph.js';
 import { linear } from '../../lib/ops/linear.js';
 import { interpret } from '../support/interpreter.js';
@@ -36,13 +42,15 @@ describe('adapterLayout', () => {
 });
 
 /** Two linear outputs with adapters, in float64. `same`: the trained values are the start. */
-function run({ same, strength = 1, ranks = [3, 1] }: { same: boolean; strength?: number; ranks?: number[] }): {
-  y: number[];
-  base: number[];
-} {
+function run({
+  same,
+  strength = 1,
+  ranks = [3, 1],
+  ...form
+}: { same: boolean; strength?: number; ranks?: number[] } & BranchForm): { y: number[]; base: number[] } {
   const random = pseudoRandom(7);
   const graph = createGraph();
-  const { hook, leaves } = attachAdapters(graph, adapterLayout(LAYERS, true), { strength });
+  const { hook, leaves } = attachAdapters(graph, adapterLayout(LAYERS, true), { strength, ...form });
   const [x, base] = [input(graph, 'x', [2, 3, 5]), input(graph, 'base', [2, 3, 6])];
   const y = hook('a.to_q', x, base);
   expect(leaves().map((leaf) => leaf.name)).toEqual([
@@ -94,6 +102,33 @@ describe('attachAdapters', () => {
     expect(attached.leaves()).toHaveLength(2);
     expect(attached.paths()).toEqual(['a.to_q']);
     expect(attached.afterUpdate).toBeUndefined();
+  });
+
+  describe('for a CUDA device', () => {
+    it('gives the same numbers', () => {
+      const expected = run({ same: false, strength: 0.5 });
+      const { y } = run({ same: false, strength: 0.5, partOf: () => undefined });
+      y.forEach((value, i) => {
+        expect(value).toBeCloseTo(expected.y[i]!, 12);
+      });
+    });
+
+    it('forms the factors of a part’s layers together, where the first of them runs', () => {
+      const graph = createGraph();
+      const layers = [...LAYERS, { path: 'b.to_q', in: 5, out: 6, rank: 3 }];
+      const partOf = (path: string): string | undefined => (path.startsWith('a.') ? 'a' : undefined);
+      const { hook, leaves } = attachAdapters(graph, adapterLayout(layers, true), { partOf });
+      const base = input(graph, 'base', [1, 2, 6]);
+      for (const { path, in: width } of layers) hook(path, input(graph, `x of ${path}`, [1, 2, width]), base);
+      expect(graph.nodes.map(({ op, path, inputs }) => [op.name, path, inputs.length])).toEqual([
+        ['lowRankFactors', 'a', 1 + 2 * 6],
+        ['lowRankBranch', '', 4],
+        ['lowRankBranch', '', 4],
+        ['lowRankFactors', 'b.to_q', 1 + 6],
+        ['lowRankBranch', '', 4],
+      ]);
+      expect(leaves()).toHaveLength(9);
+    });
   });
 
   describe('merging into the weight', () => {

@@ -24,6 +24,7 @@ import { memoryForecast } from '../../lib/plan/memoryBudget.js';
 import { setupAdapters } from '../../lib/train/adapterSetup.js';
 import { adaptersOf } from '../../lib/train/forecast.js';
 import { stepGraph } from '../../lib/train/stepGraph.js';
+import { blockOf, recomputeCandidates, remat } from '../../lib/transform/remat.js';
 
 const model = openModelFolder(fileURLToPath(new URL('../fixtures/tiny-sd15', import.meta.url)));
 const { layout } = setupAdapters(model.unet, { variant: 'tlora', rank: 4 });
@@ -68,7 +69,8 @@ for (const compute of ['bf16', 'f16'] as const) {
         'groupNorm',
         'silu',
         'attention',
-        'lowRank',
+        'lowRankFactors',
+        'lowRankBranch',
         'geglu',
         'add',
         'linearVjp',
@@ -100,12 +102,35 @@ for (const compute of ['bf16', 'f16'] as const) {
         'accumulate',
       ])
         expect(typesOf(step, op), op).toEqual(new Set(['f32']));
-      const lowRank = step.nodes.filter(({ op }) => op.name === 'lowRankVjp');
-      expect(lowRank.length).toBe(layout.layers.length);
-      for (const { inputs, outputs } of lowRank) {
-        expect(inputs.slice(1, 7).map((v) => v?.dtype)).toEqual(Array(6).fill('f32'));
-        expect(outputs.slice(1).map((v) => v?.dtype)).toEqual(Array(3).fill('f32'));
+      const named = (name: string): Node[] => step.nodes.filter(({ op }) => op.name === name);
+      const gradients = named('lowRankBranchVjp');
+      expect(gradients.length).toBe(layout.layers.length);
+      const masters = [
+        ...gradients.flatMap(({ outputs }) => outputs.slice(1)),
+        ...named('lowRankFactors').flatMap(({ inputs }) => inputs.slice(1)),
+        ...named('lowRankFactorsVjp').flatMap(({ outputs }) => outputs),
+      ];
+      expect(masters.length).toBe((2 + 6 + 2) * layout.layers.length);
+      expect(new Set(masters.map((v) => v?.dtype))).toEqual(new Set(['f32']));
+    });
+
+    it('form factors once a transformer block, and again where it is recomputed', () => {
+      const blocks = new Set(layout.layers.map(({ path }) => blockOf(path)!));
+      const again = remat(step, blocks);
+      const count = (graph: Graph, name: string): number => graph.nodes.filter(({ op }) => op.name === name).length;
+      for (const [name, times] of [
+        ['lowRankFactors', 2],
+        ['lowRankFactorsVjp', 1],
+      ] as const) {
+        expect(count(step, name)).toBe(blocks.size);
+        expect(count(again, name)).toBe(times * blocks.size);
       }
+      const target = { device: 'cuda', threads: 1, workspaceBytes: 0 } as const;
+      const saved = recomputeCandidates(step).filter(({ block }) => blocks.has(block));
+      const factors = step.nodes.flatMap(({ op, outputs }) => (op.name === 'lowRankFactors' ? outputs : []));
+      const bytes = (values: readonly (Value | null)[]): number => values.reduce((sum, v) => sum + byteLength(v!), 0);
+      expect(saved.reduce((sum, { savedBytes }) => sum + savedBytes, 0)).toBeGreaterThan(bytes(factors));
+      expect(makePlan(again, target).arenaBytes).toBeLessThan(makePlan(step, target).arenaBytes);
     });
 
     it('have the same types in sampling, text encoders and cross-attention', () => {

@@ -22,6 +22,8 @@ import { meanings as l2Normalize } from './l2Normalize.js';
 import { meanings as layerNorm } from './layerNorm.js';
 import { meanings as linear } from './linear.js';
 import { meanings as lowRank } from './lowRank.js';
+import { meanings as lowRankBranch } from './lowRankBranch.js';
+import { meanings as lowRankFactors } from './lowRankFactors.js';
 import { meanings as mae } from './mae.js';
 import { meanings as meanRows } from './meanRows.js';
 import { meanings as mergedLinear } from './mergedLinear.js';
@@ -68,6 +70,8 @@ export const meanings: Record<string, Meaning> = {
   ...layerNorm,
   ...linear,
   ...lowRank,
+  ...lowRankBranch,
+  ...lowRankFactors,
   ...mae,
   ...meanRows,
   ...mergedLinear,

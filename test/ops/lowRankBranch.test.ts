@@ -1,0 +1,148 @@
+import { describe, expect, it } from 'vitest';
+import { createGraph, elements, input, type Value, within } from '../../lib/graph/graph.js';
+import { type LowRankFactors, lowRank } from '../../lib/ops/lowRank.js';
+import { lowRankBranch } from '../../lib/ops/lowRankBranch.js';
+import { lowRankFactors } from '../../lib/ops/lowRankFactors.js';
+import { grad } from '../../lib/transform/grad.js';
+import { checkGradients } from '../support/gradientCheck.js';
+import { interpret } from '../support/interpreter.js';
+import { pseudoRandom } from '../support/pseudoRandom.js';
+
+interface Sizes {
+  t: number;
+  width: number;
+  out: number;
+  r: number;
+  ranks: readonly number[];
+  form: 'plain' | 'diagonal' | 'start';
+  equalRanks?: boolean;
+}
+
+const shapesOf = ({ t, width, out, r, ranks, form }: Sizes): Record<string, number[]> => ({
+  base: [ranks.length, t, out],
+  x: [ranks.length, t, width],
+  up: [out, r],
+  down: [r, width],
+  ...(form === 'plain' ? {} : { lambda: [r] }),
+  ...(form === 'start' ? { up0: [out, r], down0: [r, width], lambda0: [r] } : {}),
+});
+
+type Form = (values: Record<string, Value>) => Value;
+
+const whole: Form = ({ base, x, activeRank, ...factors }) =>
+  lowRank(base!, x!, factors as unknown as LowRankFactors, activeRank!, { scale: 0.7 });
+
+const stacked =
+  (equalRanks: boolean): Form =>
+  ({ base, x, activeRank, ...factors }) => {
+    const [made] = lowRankFactors([factors as unknown as LowRankFactors], activeRank!, { dtype: x!.dtype, equalRanks });
+    return lowRankBranch(base!, x!, made!, { scale: 0.7 });
+  };
+
+/** y and the gradients of what is trained, in float64. */
+function evaluate(form: Form, sizes: Sizes): Map<string, number[]> {
+  const random = pseudoRandom(3);
+  const graph = createGraph();
+  const leaves = new Map<Value, Float64Array>();
+  const values: Record<string, Value> = {};
+  const make = (name: string, shape: readonly number[]): Value => {
+    const value = input(graph, name, shape);
+    leaves.set(
+      value,
+      Float64Array.from({ length: elements(shape) }, () => random.normal()),
+    );
+    return value;
+  };
+  for (const [name, shape] of Object.entries(shapesOf(sizes))) values[name] = make(name, shape);
+  const activeRank = input(graph, 'activeRank', [sizes.ranks.length], 'i32');
+  leaves.set(activeRank, Float64Array.from(sizes.ranks));
+  const y = form({ ...values, activeRank });
+  const trained = Object.keys(values).filter((name) => !name.endsWith('0'));
+  const gradients = grad(
+    y,
+    make('dy', y.shape),
+    trained.map((name) => values[name]!),
+  );
+  const all = interpret(graph, leaves);
+  const named = trained.map((name, i): [string, number[]] => [`gradient of ${name}`, [...all.get(gradients[i]!)!]]);
+  return new Map([['y', [...all.get(y)!]], ...named]);
+}
+
+describe('lowRankBranch', () => {
+  it.each<Sizes>([
+    { t: 2, width: 4, out: 3, r: 3, ranks: [2], form: 'start' },
+    { t: 3, width: 5, out: 7, r: 9, ranks: [2, 0, 99], form: 'start' },
+    { t: 2, width: 6, out: 5, r: 8, ranks: [5, 5], form: 'start', equalRanks: true },
+    { t: 2, width: 4, out: 3, r: 2, ranks: [1, 2], form: 'diagonal' },
+    { t: 4, width: 3, out: 6, r: 10, ranks: [9], form: 'plain' },
+  ])('is lowRank, forward and backward: %j', (sizes) => {
+    const expected = evaluate(whole, sizes);
+    const got = evaluate(stacked(sizes.equalRanks ?? false), sizes);
+    expect([...got.keys()]).toEqual([...expected.keys()]);
+    for (const [name, values] of expected) {
+      got.get(name)!.forEach((value, i) => {
+        expect(value, `${name}[${i}]`).toBeCloseTo(values[i]!, 10);
+      });
+    }
+  });
+
+  it('has right gradients with a frozen start and a rank per sample', () => {
+    const all = shapesOf({ t: 2, width: 4, out: 3, r: 3, ranks: [2, 0, 9], form: 'start' });
+    const random = pseudoRandom(2);
+    const start = Object.entries(all).filter(([name]) => name.endsWith('0'));
+    checkGradients({
+      inputs: Object.fromEntries(Object.entries(all).filter(([name]) => !name.endsWith('0'))),
+      fixed: {
+        ...Object.fromEntries(
+          start.map(([name, shape]) => [
+            name,
+            { shape, values: Array.from({ length: elements(shape) }, () => random.normal()) },
+          ]),
+        ),
+        activeRank: { shape: [3], values: [2, 0, 9], dtype: 'i32' },
+      },
+      build: stacked(false),
+    });
+  });
+
+  it('asks the backward kernel only for what is trained, and reads H', () => {
+    const graph = createGraph();
+    const x = input(graph, 'x', [2, 3, 4]);
+    const [up, down] = [input(graph, 'up', [5, 2]), input(graph, 'down', [2, 4])];
+    const activeRank = input(graph, 'activeRank', [2], 'i32');
+    const y = stacked(false)({ base: input(graph, 'base', [2, 3, 5]), x, up, down, activeRank });
+    const gradients = grad(y, input(graph, 'dy', y.shape), [up, down]);
+    expect(gradients.map((value) => value?.name)).toEqual(['dB', 'dDown']);
+    const [, branch, gradient, last] = graph.nodes;
+    expect(graph.nodes.map(({ op }) => op.name)).toEqual([
+      'lowRankFactors',
+      'lowRankBranch',
+      'lowRankBranchVjp',
+      'lowRankFactorsVjp',
+    ]);
+    expect(gradient!.inputs[3]).toBe(branch!.outputs[1]);
+    expect(gradient!.outputs.map((value) => value?.name ?? null)).toEqual([null, 'dA', 'dB']);
+    expect(last!.outputs.map((value) => value?.name ?? null)).toEqual(['dDown', null]);
+  });
+
+  it('names what does not fit', () => {
+    const graph = createGraph();
+    const [base, x] = [input(graph, 'base', [3, 2, 5]), input(graph, 'x', [3, 2, 4])];
+    const factors = (n: number, dtype: 'f32' | 'bf16' = 'f32') =>
+      lowRankFactors(
+        [{ up: input(graph, 'up', [5, 2]), down: input(graph, 'down', [2, 4]) }],
+        input(graph, `ranks of ${n}`, [n], 'i32'),
+        { dtype },
+      )[0]!;
+    const build = (body: () => void) => () => within(graph, 'mid_block', body);
+    expect(build(() => lowRankBranch(base, x, factors(2)))).toThrow(
+      '[lowRankBranch] copies of a: expected 1 or 3, got 2 (at mid_block)',
+    );
+    expect(build(() => lowRankBranch(base, x, factors(3, 'bf16')))).toThrow(
+      '[lowRankBranch] type of a: expected f32, got bf16 (at mid_block)',
+    );
+    expect(build(() => lowRankBranch(x, x, factors(3)))).toThrow(
+      '[lowRankBranch] shape of base: expected [3,2,5], got [3,2,4] (at mid_block)',
+    );
+  });
+});

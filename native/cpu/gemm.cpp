@@ -19,10 +19,14 @@ constexpr int64_t kBlockRows = 256;
 constexpr int64_t kGoodRows = 224, kGoodColumns = 256, kLeastRows = 112, kLeastColumns = 128;
 constexpr int64_t kSmallRows = 28, kSmallColumns = kMostPanels * kPanel, kLeastProducts = int64_t{1} << 18;
 
-// Rows of A that no more columns than these meet are read where they lie, unless their stride maps them to one cache set.
-constexpr int64_t kInPlaceColumns = 128;
+// Rows of A, and columns of A, that no more columns of B than these meet are read where they lie, unless their stride maps them to
+// few cache sets.
+constexpr int64_t kInPlaceOfRows = 640, kInPlaceOfColumns = 128;
 
-constexpr size_t kBlockBytes = kBlockRows * kPackedStride * sizeof(float) + 64;
+// A block of patches and the rows below it that its further rows of taps read.
+constexpr int64_t kGatheredFloats = 320 * kPackedStride;
+
+constexpr size_t kBlockBytes = kGatheredFloats * sizeof(float) + 64;
 constexpr size_t kPanelsFloats = kMostPanels * kBlockK * kPanel;
 static_assert(kBlockBytes + kPanelsFloats * (sizeof(float) + sizeof(uint16_t)) <= kGemmWorkspaceBytes);
 
@@ -40,6 +44,34 @@ struct Tile {
   int64_t i0, i1, j0, j1;
 };
 
+// Products [k0, k0 + depth) of the sums.
+struct Products {
+  int64_t k0, depth;
+};
+
+// The order of a product's blocks of k. In general one run, from first to last. The patches of a picture, seen one row of taps
+// lower, are the patches that lie one row of patches lower: k is then cut into a run of `width` for each row of taps, and one
+// gathering of A serves the same block of all runs, block after block. The order depends on the operands alone, not on tiles.
+struct Walk {
+  int64_t runs, width, depth;
+  int64_t count() const { return runs * std::max<int64_t>(1, (width + depth - 1) / depth); }  // one even for k = 0
+  Products at(int64_t i) const {
+    const int64_t begin = i / runs * depth;
+    return {i % runs * width + begin, std::min(depth, width - begin)};
+  }
+};
+
+int64_t blocksOf(int64_t k) { return (k + kBlockK - 1) / kBlockK; }
+
+Walk walkOf(const Product& p) {
+  const Walk plain = {1, p.k, kBlockK};
+  const Patches& patches = p.a.patches;
+  if (p.a.kind != Kind::patches || patches.step != 1 || fewRowsPay(p.m, p.a, p.b, p.options)) return plain;
+  const int64_t runs = patches.tapRows, width = patches.tapColumns * patches.channels, blocks = blocksOf(width);
+  if (runs == 1 || width == 0 || 5 * runs * blocks > 6 * blocksOf(p.k)) return plain;  // more blocks, more passes over C
+  return {runs, width, (width + blocks * kPanel - 1) / (blocks * kPanel) * kPanel};
+}
+
 // A's block as the micro-kernel reads it.
 struct ABlock {
   const float* data;
@@ -49,7 +81,8 @@ struct ABlock {
 
 ABlock blockOfA(const Product& p, int64_t i0, const RowGroups& groups, int64_t columns, int64_t k0, int64_t depth,
                 float* space) {
-  const bool inPlace = columns <= kInPlaceColumns && p.a.stride % 512 != 0;
+  const int64_t most = p.a.kind == Kind::rows ? kInPlaceOfRows : kInPlaceOfColumns;
+  const bool inPlace = columns <= most && p.a.stride % 512 != 0;
   if (p.a.kind == Kind::columns) {
     if (inPlace) return {p.a.data + k0 * p.a.stride + i0, p.a.stride, ALayout::columns};
     packColumns(p.a, i0, groups, k0, depth, space);
@@ -59,6 +92,15 @@ ABlock blockOfA(const Product& p, int64_t i0, const RowGroups& groups, int64_t c
     return {p.a.data + i0 * p.a.stride + k0, p.a.stride, ALayout::rows};
   packRows(p.a, i0, groups.rows, k0, depth, space);
   return {space, kPackedStride, ALayout::rows};
+}
+
+// Floats between gathered rows of patches, an odd number of cache lines; 0 if the block and the rows below it are too many or
+// not of one picture.
+int64_t gatheredStride(const Walk& walk, const Patches& patches, int64_t i0, int64_t rows) {
+  const int64_t each = patches.patchRows * patches.patchColumns;
+  const int64_t stride = (walk.depth / 16 | 1) * 16;
+  const bool fits = (rows + (walk.runs - 1) * patches.patchColumns) * stride <= kGatheredFloats;
+  return walk.runs > 1 && fits && i0 / each == (i0 + rows - 1) / each ? stride : 0;
 }
 
 struct BPanels {
@@ -108,10 +150,10 @@ MicroKernel kernelFor(const MicroKernels& kernels, ALayout layout, DType dtype, 
 
 // One block of rows times one block of k, over all columns of the tile. 16-bit panels, B's own or turned ones, are widened by the
 // first group and kept for the others.
-void multiplyBlock(const Product& p, int64_t i0, int64_t j0, int64_t j1, int64_t k0, int64_t depth, const RowGroups& groups,
-                   const ABlock& a, float* space) {
+void multiplyBlock(const Product& p, int64_t i0, int64_t j0, int64_t j1, const Products& now, const Products& next,
+                   const RowGroups& groups, const ABlock& a, float* space) {
   const MicroKernels& kernels = microKernels();
-  const int64_t wide = kernels.maxPanels * kPanel, nextK = k0 + depth;
+  const int64_t wide = kernels.maxPanels * kPanel, k0 = now.k0, depth = now.depth;
   const GemmOptions& o = p.options;
   for (int64_t j = j0; j < j1; j += wide) {
     const int64_t columns = std::min(j1 - j, wide);
@@ -129,7 +171,7 @@ void multiplyBlock(const Product& p, int64_t i0, int64_t j0, int64_t j1, int64_t
       packPanels(p.b, j, columns, k0, depth, space);
     const Ahead ahead = j + wide < j1
                             ? Ahead(p.b, j + wide, std::min(j1 - j - wide, wide), k0, depth)
-                            : Ahead(p.b, j0, std::min(j1 - j0, wide), nextK, std::min(kBlockK, p.k - nextK));
+                            : Ahead(p.b, j0, std::min(j1 - j0, wide), next.k0, next.depth);
     for (int64_t g = 0; g < groups.count; g++) {
       const BPanels b = keep && g > 0 ? packed : first;
       const int height = groups.height(g);
@@ -158,19 +200,23 @@ void multiplyBlock(const Product& p, int64_t i0, int64_t j0, int64_t j1, int64_t
 void multiplyTile(const Product& p, const Tile& tile, void* workspace) {
   float* const aSpace = static_cast<float*>(workspace);
   float* const bSpace = reinterpret_cast<float*>(static_cast<char*>(workspace) + kBlockBytes);
+  const Walk walk = walkOf(p);
   const int64_t rows = tile.i1 - tile.i0;
   const int64_t blocks = (rows + kBlockRows - 1) / kBlockRows;
   for (int64_t block = 0; block < blocks; block++) {
     const int64_t i0 = tile.i0 + rows * block / blocks, i1 = tile.i0 + rows * (block + 1) / blocks;
     const RowGroups groups(i1 - i0, microKernels().maxRows);
-    int64_t k0 = 0;
-    do {  // once even for k = 0, which leaves bias or zero
+    const int64_t stride = gatheredStride(walk, p.a.patches, i0, groups.rows), below = p.a.patches.patchColumns;
+    for (int64_t i = 0; i < walk.count(); i++) {
       if (p.cancelled && p.cancelled->load(std::memory_order_relaxed)) return;
-      const int64_t depth = std::min(kBlockK, p.k - k0);
-      const ABlock a = blockOfA(p, i0, groups, tile.j1 - tile.j0, k0, depth, aSpace);
-      multiplyBlock(p, i0, tile.j0, tile.j1, k0, depth, groups, a, bSpace);
-      k0 += kBlockK;
-    } while (k0 < p.k);
+      const Products now = walk.at(i), next = i + 1 < walk.count() ? walk.at(i + 1) : Products{0, 0};
+      const int64_t run = i % walk.runs;
+      if (stride > 0 && run == 0)
+        packPatches(p.a.patches, i0, groups.rows + (walk.runs - 1) * below, now.k0, now.depth, stride, aSpace);
+      const ABlock a = stride > 0 ? ABlock{aSpace + run * below * stride, stride, ALayout::rows}
+                                  : blockOfA(p, i0, groups, tile.j1 - tile.j0, now.k0, now.depth, aSpace);
+      multiplyBlock(p, i0, tile.j0, tile.j1, now, next, groups, a, bSpace);
+    }
   }
 }
 

@@ -4,8 +4,9 @@
 // An operand is described, not copied: plain rows or columns, a frozen packed weight read in either direction, a plain
 // convolution weight, or the patches of a picture. A matrix factory below makes each.
 //
-// Order of sums: each element of C adds its k products in blocks of kBlockK, in order of k inside a block; k is never
-// shared by threads, and tiles do not change the order. So C has the same bits for any number of threads.
+// Order of sums: each element of C adds its k products in blocks of at most kBlockK, in order of k inside a block. What A and B
+// are decides the order of blocks; k is never shared by threads, and tiles change nothing. So C has the same bits for any
+// number of threads.
 #pragma once
 #include "../core/kernel.h"
 

@@ -95,6 +95,19 @@ TLORA_INLINE void turnEight(const uint16_t* in, Halves (&s)[8]) {
     s[2 * i] = zipHalves<4, false>(r[i], r[i + 4]), s[2 * i + 1] = zipHalves<4, true>(r[i], r[i + 4]);
 }
 
+// A 16 x 16 block without gaps, turned: put(k, halves) gets in[j * 16 + k] for all j, once for each k.
+template <class Put>
+TLORA_INLINE void turnBlock(const uint16_t* in, Put put) {
+  Halves low[8], high[8];
+  turnEight(in, low);
+  turnEight(in + 128, high);
+  TLORA_UNROLL
+  for (int k = 0; k < 8; k++) {
+    put(k, zipHalves<8, false>(low[k], high[k]));
+    put(k + 8, zipHalves<8, true>(low[k], high[k]));
+  }
+}
+
 // Transpose16 of float16 or bfloat16 without gaps, widened at the end: half as much to move as in float32.
 template <DType T>
 struct WidenTranspose16 {
@@ -105,18 +118,10 @@ struct WidenTranspose16 {
       for (int i = 0; i < 256; i += W) store(wide + i, loadWide<W, T>(in + i));
       Transpose16::run<W>(wide, 16, out);
     } else {
-      Halves low[8], high[8];
-      turnEight(in, low);
-      turnEight(in + 128, high);
-      TLORA_UNROLL
-      for (int i = 0; i < 8; i++) {
-        const Halves columns[2] = {zipHalves<8, false>(low[i], high[i]), zipHalves<8, true>(low[i], high[i])};
+      turnBlock(in, [&](int k, const Halves& row) TLORA_INLINE_LAMBDA {
         TLORA_UNROLL
-        for (int k = 0; k < 16; k += W) {
-          store(out + i * 16 + k, loadWide<W, T>(reinterpret_cast<const uint16_t*>(&columns[0]) + k));
-          store(out + (i + 8) * 16 + k, loadWide<W, T>(reinterpret_cast<const uint16_t*>(&columns[1]) + k));
-        }
-      }
+        for (int j = 0; j < 16; j += W) store(out + k * 16 + j, loadWide<W, T>(reinterpret_cast<const uint16_t*>(&row) + j));
+      });
     }
   }
 };
@@ -130,15 +135,7 @@ struct TurnBlocks {
         for (int k = 0; k < 16; k++)
           for (int j = 0; j < 16; j++) out[k * 16 + j] = in[j * 16 + k];
       } else {
-        Halves low[8], high[8];
-        turnEight(in, low);
-        turnEight(in + 128, high);
-        TLORA_UNROLL
-        for (int i = 0; i < 8; i++) {
-          const Halves first = zipHalves<8, false>(low[i], high[i]), second = zipHalves<8, true>(low[i], high[i]);
-          std::memcpy(out + i * 16, &first, sizeof first);
-          std::memcpy(out + (i + 8) * 16, &second, sizeof second);
-        }
+        turnBlock(in, [&](int k, const Halves& row) TLORA_INLINE_LAMBDA { std::memcpy(out + k * 16, &row, sizeof row); });
       }
     }
   }
@@ -182,11 +179,10 @@ struct CopyAhead {
   }
 };
 
-// Columns [column, column + count) of one row of the patch matrix.
-void copyPatch(const Patches& p, int64_t patch, int64_t column, int64_t count, float* out) {
-  const int64_t image = patch / (p.patchRows * p.patchColumns);
-  const int64_t top = patch / p.patchColumns % p.patchRows * p.step - p.padTop;
-  const int64_t left = patch % p.patchColumns * p.step - p.padLeft;
+// Columns [column, column + count) of the row of the patch matrix for one place of an image, which may lie below its patches.
+void copyPatch(const Patches& p, int64_t image, int64_t place, int64_t column, int64_t count, float* out) {
+  const int64_t top = place / p.patchColumns * p.step - p.padTop;
+  const int64_t left = place % p.patchColumns * p.step - p.padLeft;
   const float* picture = p.picture + image * p.height * p.width * p.channels;
   int64_t tap = column / p.channels, channel = column % p.channels;
   while (count > 0) {
@@ -201,6 +197,11 @@ void copyPatch(const Patches& p, int64_t patch, int64_t column, int64_t count, f
     channel = 0;
     tap++;
   }
+}
+
+void copyPatch(const Patches& p, int64_t patch, int64_t column, int64_t count, float* out) {
+  const int64_t each = p.patchRows * p.patchColumns;
+  copyPatch(p, patch / each, patch % each, column, count, out);
 }
 
 // Panels from rows of floats: fill(k, columns, row) gives one row of B at a time.
@@ -302,6 +303,12 @@ void packRows(const GemmMatrix& a, int64_t i0, int64_t rows, int64_t k0, int64_t
     else
       simd<CopyAhead>(a.data + (i0 + r) * a.stride + k0, depth, kRowsAhead * a.stride, out);
   }
+}
+
+void packPatches(const Patches& patches, int64_t i0, int64_t rows, int64_t column, int64_t depth, int64_t stride, float* out) {
+  const int64_t each = patches.patchRows * patches.patchColumns;
+  for (int64_t r = 0; r < rows; r++)
+    copyPatch(patches, i0 / each, i0 % each + r, column, depth, out + r * stride);
 }
 
 void packColumns(const GemmMatrix& a, int64_t i0, const RowGroups& groups, int64_t k0, int64_t depth, float* out) {

@@ -22,7 +22,11 @@ struct RowGroups {
 // Rows i0 .. of A, k in [k0, k0 + depth), as [row][kPackedStride]: kinds rows and patches.
 void packRows(const GemmMatrix& a, int64_t i0, int64_t rows, int64_t k0, int64_t depth, float* out);
 
-// The same for kind columns, as [group][k][height of the group]. Writes up to 16 floats past the end.
+// Rows i0 .. i0 + rows of patches, columns [column, column + depth), as [row][stride]. All rows are of the picture of the first:
+// those past its patches lie below it, where its last patches' further rows of taps look.
+void packPatches(const Patches& patches, int64_t i0, int64_t rows, int64_t column, int64_t depth, int64_t stride, float* out);
+
+// The same as packRows for kind columns, as [group][k][height of the group]. Writes up to 16 floats past the end.
 void packColumns(const GemmMatrix& a, int64_t i0, const RowGroups& groups, int64_t k0, int64_t depth, float* out);
 
 // Columns j0 .. j0 + columns of B, k in [k0, k0 + depth), as panels [panel][depth][16] of float32, zero past the last column.

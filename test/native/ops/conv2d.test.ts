@@ -1,7 +1,9 @@
-import { describe, it } from 'vitest';
-import type { DType } from '../../../lib/graph/graph.js';
+import { describe, expect, it } from 'vitest';
+import { createGraph, type DType, input, result, weight } from '../../../lib/graph/graph.js';
 import { type Conv2dOptions, conv2d } from '../../../lib/ops/conv2d.js';
 import { checkKernel } from '../../support/checkKernel.js';
+import { runNative } from '../../support/nativeRun.js';
+import { pseudoRandom } from '../../support/pseudoRandom.js';
 
 interface Size {
   x: readonly [number, number, number, number];
@@ -30,7 +32,11 @@ const SIZES: Record<string, Size> = {
   '3x3 with more than one block of channels': { x: [1, 7, 12, 112], w: [24, 3, 3], options: { pad: 1 } },
   '3x3 with more than one group of outputs': { x: [1, 6, 6, 20], w: [470, 3, 3], options: { pad: 1 } },
   'one gathering for three rows of taps': { x: [1, 20, 14, 208], w: [40, 3, 3], options: { pad: 1 } },
-  'one gathering for two rows of taps, two blocks': { x: [2, 6, 9, 200], w: [17, 2, 5], options: { pad: [2, 1, 0, 3] } },
+  'one gathering for two rows of taps, two blocks': {
+    x: [2, 6, 9, 200],
+    w: [17, 2, 5],
+    options: { pad: [2, 1, 0, 3] },
+  },
   'rows of taps of pictures that share a block': { x: [3, 5, 7, 208], w: [24, 3, 3], options: { pad: 1 } },
   'one gathering for three rows of taps in its gradient': { x: [1, 6, 8, 24], w: [208, 3, 3], options: { pad: 1 } },
   'stride 2 with rows of taps in its gradient': { x: [1, 11, 13, 8], w: [320, 3, 3], options: { stride: 2, pad: 1 } },
@@ -50,4 +56,24 @@ describe('conv2d', () => {
         checkKernel({ inputs, weights: { w: stored }, build: ({ x, w, b }) => conv2d(x!, w!, b!, options) }));
     }
   }
+
+  it('gives the same bits for any number of threads, however tiles lie on pictures', async () => {
+    const random = pseudoRandom(5);
+    const normals = (count: number): Float64Array => Float64Array.from({ length: count }, () => random.normal());
+    const graph = createGraph();
+    const x = input(graph, 'x', [2, 21, 14, 320]);
+    const w = weight(graph, 'w', [72, 3, 2, 320], 'f16');
+    const b = weight(graph, 'b', [72], 'f32');
+    result(graph, 'y', conv2d(x, w, b, { pad: [1, 0, 1, 1] }));
+    const leaves = new Map([
+      [x, normals(2 * 21 * 14 * 320)],
+      [w, normals(72 * 3 * 2 * 320)],
+      [b, normals(72)],
+    ]);
+    const one = (await runNative(graph, leaves, { threads: 1 })).get('y')!;
+    for (const threads of [2, 3, 5]) {
+      const several = (await runNative(graph, leaves, { threads })).get('y')!;
+      expect(Buffer.from(several.buffer).equals(Buffer.from(one.buffer)), `${threads} threads`).toBe(true);
+    }
+  });
 });

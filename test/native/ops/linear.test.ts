@@ -6,7 +6,7 @@ import { onCuda, runNative } from '../../support/nativeRun.js';
 import { pseudoRandom } from '../../support/pseudoRandom.js';
 
 // Rows, in, out: sizes of 1, and few a multiple of a tile (14 or 6 rows, 16 columns) or a block (256 rows, 640 products); 32
-// and 64 rows have a gradient of their own, and 16-bit weights of whole 16 x 16 blocks are turned as they are.
+// and 64 rows have a gradient of their own, 16-bit weights of whole 16 x 16 blocks are turned as they are, and rows are copied where 512 divides their length.
 const SIZES = [
   [1, 1, 1],
   [2, 5, 3],
@@ -15,6 +15,7 @@ const SIZES = [
   [64, 250, 401],
   [40, 64, 672],
   [77, 700, 45],
+  [30, 1024, 35],
   [459, 20, 130],
 ] as const;
 

@@ -19,8 +19,8 @@ constexpr int64_t kBlockRows = 256;
 constexpr int64_t kGoodRows = 224, kGoodColumns = 256, kLeastRows = 112, kLeastColumns = 128;
 constexpr int64_t kSmallRows = 28, kSmallColumns = kMostPanels * kPanel, kLeastProducts = int64_t{1} << 18;
 
-// Rows of A, and columns of A, that no more columns of B than these meet are read where they lie, unless their stride maps them to
-// few cache sets.
+// A is read where it lies if no more columns of B than these meet it, its rows or its columns, unless its stride maps it to few
+// cache sets.
 constexpr int64_t kInPlaceOfRows = 640, kInPlaceOfColumns = 128;
 
 // A block of patches and the rows below it that its further rows of taps read.

@@ -2,12 +2,19 @@
 import { availableParallelism } from 'node:os';
 import { parseArgs } from 'node:util';
 import { chooseFloat32Device } from '../lib/pipeline/device.js';
-import { exportModel, miniPlan, pretrainUnet, pretrainVae, probeSchedule } from '../lib/pretrain/pretrain.js';
+import {
+  exportModel,
+  miniPlan,
+  pretrainText,
+  pretrainUnet,
+  pretrainVae,
+  probeSchedule,
+} from '../lib/pretrain/pretrain.js';
 import { MINI_SETTINGS } from '../lib/pretrain/settings.js';
 import { deviceOf } from './device-flags.js';
 
 const USAGE = `npm run pretrain -- --stage STAGE --out DIR [options]
-  --stage STAGE   vae: the autoencoder · probe: what its latents show under noise, to check the schedule · unet: UNet and text encoder, on the finished autoencoder · export: write the model as it stands
+  --stage STAGE   vae: the autoencoder · probe: what its latents show under noise, to check the schedule · text: the text encoder alone · unet: UNet and text encoder, on both finished · export: write the model as it stands
   --out DIR       folder of the run: state, log, curve and pictures of each stage, and model/. A run that is there goes on
   --minutes N     begin no step after N minutes
   --steps N       stop after step N of the stage
@@ -41,8 +48,8 @@ function readArguments() {
     process.exit(0);
   }
   const { stage, out, model } = values;
-  if (stage !== 'vae' && stage !== 'unet' && stage !== 'probe' && stage !== 'export')
-    throw new Error(`--stage: expected vae, probe, unet or export, got ${stage}\n\n${USAGE}`);
+  if (stage !== 'vae' && stage !== 'text' && stage !== 'unet' && stage !== 'probe' && stage !== 'export')
+    throw new Error(`--stage: expected vae, probe, text, unet or export, got ${stage}\n\n${USAGE}`);
   if (out === undefined) throw new Error(`--out: expected a folder\n\n${USAGE}`);
   const minutes = number('minutes', /^\d+(\.\d+)?$/);
   const [steps, threads] = [number('steps', /^[1-9]\d*$/), number('threads', /^[1-9]\d*$/)!];
@@ -82,7 +89,7 @@ async function main(): Promise<void> {
     console.table((await probeSchedule(plan, options)) ?? 'not finished');
     return;
   }
-  const { step, finished } = await (stage === 'vae' ? pretrainVae : pretrainUnet)(plan, options);
+  const { step, finished } = await { vae: pretrainVae, text: pretrainText, unet: pretrainUnet }[stage](plan, options);
   console.log(`${stage}: ${step} of ${plan.settings[stage].steps} steps${finished ? ', finished' : ''}`);
 }
 

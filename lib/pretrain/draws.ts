@@ -5,16 +5,23 @@ import type { NoiseSchedule } from '../schedulers/noiseSchedule.js';
 import { streamKeys } from '../train/draws.js';
 
 /** What each use of the seed of a stage draws from; a number once given is never given another meaning. */
-export const SEED_USES = { weights: 1, latents: 2, noise: 3, timesteps: 4, dropout: 5, preview: 6 } as const;
+export const SEED_USES = { weights: 1, latents: 2, noise: 3, timesteps: 4, dropout: 5, preview: 6, rows: 7 } as const;
 
 /** Philox keys [n, 4] of the latents of pictures `first`, `first` + 1, … */
 export function latentKeys(seed: number, first: number, n: number): Int32Array {
   return streamKeys(deriveSeed(seed, SEED_USES.latents), first, n);
 }
 
-/** Time, noise and target of the `n` samples of a step, 1 for the first. */
-export function noiseFeeds(seed: number, schedule: NoiseSchedule, step: number, n: number): Feeds {
-  const times = [...randomTimesteps(deriveSeed(seed, SEED_USES.timesteps), step, n, schedule.trainTimesteps)];
+/** Values that the time of a sample is drawn from. */
+const FINE = 2 ** 20;
+
+/**
+ * Time, noise and target of the `n` samples of a step, 1 for the first.
+ * @param timeExponent times are ⌊T · u^timeExponent⌋ with uniform u
+ */
+export function noiseFeeds(seed: number, schedule: NoiseSchedule, step: number, n: number, timeExponent = 1): Feeds {
+  const drawn = randomTimesteps(deriveSeed(seed, SEED_USES.timesteps), step, n, FINE);
+  const times = Array.from(drawn, (u) => Math.floor(schedule.trainTimesteps * ((u + 0.5) / FINE) ** timeExponent));
   const mixed = addNoiseCoefficients(schedule, times);
   const target = targetCoefficients(schedule, times);
   return {

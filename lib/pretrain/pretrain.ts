@@ -3,30 +3,33 @@ import { join } from 'node:path';
 import { ConfigError } from '../errors.js';
 import { writeFileAtomic } from '../io/atomicFile.js';
 import { readJsonObject } from '../io/jsonFile.js';
-import { loadTokenizer } from '../io/tokenizer.js';
+import { loadTokenizer, type Tokenizer } from '../io/tokenizer.js';
 import type { ComputeDevice } from '../pipeline/device.js';
 import { openModel } from '../pipeline/openModel.js';
 import { openSession, type Session } from '../pipeline/session.js';
 import { deriveSeed } from '../random/philox.js';
 import { noiseSchedule } from '../schedulers/noiseSchedule.js';
 import { openTrainState } from '../train/trainState.js';
+import type { CaptionSource } from './captions.js';
 import { openWritten, readAveraged, writeComponent, writePipelineFiles } from './exportModel.js';
 import { type ModelConfigs, miniConfigs } from './miniModel.js';
 import type { PictureSource } from './pictures.js';
 import { type ProbeRow, type ProbeSettings, probeStage, readProbe } from './probe.js';
 import { runStage, type SliceOptions, type Stage, statePath } from './runStage.js';
 import type { PretrainSettings } from './settings.js';
+import { textLayout, textStage } from './textStage.js';
 import type { TokenizerFiles } from './tokenizerFiles.js';
 import { unetLayout } from './unetGraphs.js';
 import { unetStage } from './unetStage.js';
 import { measureVae, vaeStage } from './vaeStage.js';
-import { PREVIEW_PROMPTS, worldPictures, worldTokenizer } from './worldPictures.js';
+import { PREVIEW_PROMPTS, worldCaptions, worldPictures, worldTokenizer } from './worldPictures.js';
 
 /** Everything that makes a model: what it is, how it learns, from what. */
 export interface PretrainPlan {
   readonly configs: ModelConfigs;
   readonly settings: PretrainSettings;
   readonly pictures: PictureSource;
+  readonly captions: CaptionSource;
   readonly tokenizer: TokenizerFiles;
   readonly prompts: readonly string[];
 }
@@ -38,6 +41,7 @@ export function miniPlan(settings: PretrainSettings): PretrainPlan {
     configs: miniConfigs(tokenizer.vocabularySize),
     settings,
     pictures: worldPictures(deriveSeed(settings.seed, 2)),
+    captions: worldCaptions(deriveSeed(settings.seed, 4)),
     tokenizer,
     prompts: PREVIEW_PROMPTS,
   };
@@ -91,9 +95,41 @@ export async function pretrainVae(
   });
 }
 
+/** Writes index, tokenizer and scheduler of the run's model. */
+async function openTokenizer({ configs, tokenizer }: PretrainPlan, model: string): Promise<Tokenizer> {
+  mkdirSync(model, { recursive: true });
+  await writePipelineFiles(model, configs, tokenizer);
+  return loadTokenizer(join(model, 'tokenizer'));
+}
+
+/** A slice of the training of the text encoder alone, which needs nothing of the other stages. */
+export async function pretrainText(
+  plan: PretrainPlan,
+  options: PretrainOptions,
+): Promise<{ step: number; finished: boolean }> {
+  const { configs, settings, captions } = plan;
+  const tokenizer = await openTokenizer(plan, modelFolderOf(options.dir));
+  return withSession(options, (session) =>
+    runStage(session, textStage(configs, settings, { tokenizer, captions }), options),
+  );
+}
+
+/** The averaged text encoder of its finished stage, by the names of its tensors. @throws ConfigError if it is not finished */
+function readText({ configs, settings, captions }: PretrainPlan, dir: string): Map<string, Float32Array> {
+  const layout = textLayout(configs, captions);
+  if (!isFinished(dir, { name: 'text', layout, settings: settings.text })) {
+    throw new ConfigError(`[pretrain] expected the finished text encoder in ${dir}, found none`, {
+      hint: 'Run --stage text to its end first.',
+    });
+  }
+  const values = readAveraged(statePath(dir, 'text'), layout);
+  const own = [...layout.entries].filter(([name]) => name.startsWith('text_encoder/'));
+  return new Map(own.map(([name, { offset, count }]) => [name, values.subarray(offset, offset + count)]));
+}
+
 /**
  * A slice of the training of UNet and text encoder; at its end the model folder is whole.
- * @throws ConfigError if the autoencoder is not finished
+ * @throws ConfigError if the autoencoder or the text encoder alone is not finished
  */
 export async function pretrainUnet(
   plan: PretrainPlan,
@@ -106,10 +142,9 @@ export async function pretrainUnet(
       hint: 'Run --stage vae to its end first.',
     });
   }
-  mkdirSync(model, { recursive: true });
-  await writePipelineFiles(model, configs, plan.tokenizer);
-  const tokenizer = loadTokenizer(join(model, 'tokenizer'));
-  const stage = unetStage(configs, settings, { vae: openWritten(model, 'vae'), tokenizer, pictures, prompts });
+  const text = readText(plan, options.dir);
+  const tokenizer = await openTokenizer(plan, model);
+  const stage = unetStage(configs, settings, { vae: openWritten(model, 'vae'), tokenizer, pictures, text, prompts });
   const done = await withSession(options, (session) => runStage(session, stage, options));
   if (isFinished(options.dir, stage)) await exportModel(plan, options.dir, model);
   return done;

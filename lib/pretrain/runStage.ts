@@ -28,6 +28,8 @@ export interface Stage {
   readonly parts: readonly string[];
   /** Frozen models that the graph reads. */
   readonly components: readonly Component[];
+  /** Tensors that begin with these values instead of random ones, by their names. */
+  readonly given?: ReadonlyMap<string, Float32Array>;
   /** Inputs that never change. */
   readonly constants: Feeds;
   /** Inputs of a step, 1 for the first: a pure function of the step. */
@@ -68,6 +70,9 @@ async function start(session: Session, stage: Stage, dir: string): Promise<numbe
   }
   writeInitialValues(layout, deriveSeed(seed, SEED_USES.weights), (offset, values) => {
     session.engine.writeState('params', offset, values);
+  });
+  stage.given?.forEach((values, name) => {
+    session.engine.writeState('params', layout.entries.get(name)!.offset, values);
   });
   return 0;
 }

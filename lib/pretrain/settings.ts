@@ -24,6 +24,11 @@ export interface VaeSettings extends StageSettings {
   readonly subject: { readonly after: number; readonly weight: number };
 }
 
+export interface TextSettings extends StageSettings {
+  /** Captions of a step. */
+  readonly batch: number;
+}
+
 export interface UnetSettings extends StageSettings {
   /** Pictures of a step, each of which is used with `draws` times, noises and captions. */
   readonly pictures: number;
@@ -32,6 +37,10 @@ export interface UnetSettings extends StageSettings {
   readonly captionDropout: number;
   /** Learning rate of the text encoder, as a share of the UNet's. */
   readonly textRate: number;
+  /** Up to step `until`, errors where the subject is count 1 + weight times. */
+  readonly subject: { readonly until: number; readonly weight: number };
+  /** Times are drawn as T · u^timeExponent from uniform u: below 1, more of them are late. */
+  readonly timeExponent: number;
 }
 
 /** Everything that the numbers of a run depend on beside the code of the pictures. */
@@ -40,14 +49,15 @@ export interface PretrainSettings {
   /** Of the pictures, pixels. */
   readonly side: number;
   readonly vae: VaeSettings;
+  readonly text: TextSettings;
   readonly unet: UnetSettings;
 }
 
 const SHARED = { beta2: 0.99, weightDecay: 0.01, clip: 1 } as const;
 
 /**
- * The mini model's run: 7000 × 16 = 112,000 pictures for the autoencoder (6.7 GFLOP each, 0.75 PFLOP), 10,000 × 16 × 2 = 320,000 samples
- * for UNet and text encoder (2.9 GFLOP each, 0.93 PFLOP).
+ * The mini model's run: 7000 × 16 = 112,000 pictures for the autoencoder (6.7 GFLOP each, 0.75 PFLOP), 1000 × 128 captions
+ * for the text encoder, 8000 × 16 × 2 = 256,000 samples for UNet and text encoder together (2.9 GFLOP each, 0.74 PFLOP).
  */
 export const MINI_SETTINGS: PretrainSettings = {
   seed: 20_240_501,
@@ -63,9 +73,10 @@ export const MINI_SETTINGS: PretrainSettings = {
     emaDecay: 0.995,
     loss: { absolute: 1, squared: 1, edges: 0.5, divergence: 3e-4 },
   },
+  text: { ...SHARED, steps: 1000, batch: 128, learningRate: 1e-3, warmUp: 100, emaDecay: 0.995 },
   unet: {
     ...SHARED,
-    steps: 10_000,
+    steps: 8000,
     pictures: 16,
     draws: 2,
     learningRate: 1e-3,
@@ -73,6 +84,8 @@ export const MINI_SETTINGS: PretrainSettings = {
     emaDecay: 0.9985,
     captionDropout: 0.1,
     textRate: 0.2,
+    subject: { until: 4500, weight: 3 },
+    timeExponent: 0.6,
   },
 };
 

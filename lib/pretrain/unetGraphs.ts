@@ -9,6 +9,7 @@ import { readUnetConfig, type UnetConfig } from '../models/unetConfig.js';
 import { concat } from '../ops/concat.js';
 import { mixPerSample } from '../ops/mixPerSample.js';
 import { mse } from '../ops/mse.js';
+import { multiplyAdd } from '../ops/multiplyAdd.js';
 import { randomNormal } from '../ops/randomNormal.js';
 import { reshape } from '../ops/reshape.js';
 import { scale } from '../ops/scale.js';
@@ -73,10 +74,11 @@ export function frozenLatents(graph: Graph, vae: Component, { pictures, side }: 
 }
 
 /**
- * The loss of text encoder and UNet together on given latents [n, h, w, c]: mean (prediction − target)². Inputs `inputIds` [n, t],
+ * The loss of text encoder and UNet together on given latents [n, h, w, c]: mean (prediction − target)², both times
+ * 1 + `emphasis` where that is given. Inputs `inputIds` [n, t],
  * `noiseKey` [n, 4], and `timesteps`, `signal`, `noiseWeight`, `targetSignal`, `targetNoise` [n]. Results `loss` [1], `perSample` [n].
  */
-export function appendUnetLoss(trees: Trees, configs: ModelConfigs, latents: Value): Value {
+export function appendUnetLoss(trees: Trees, configs: ModelConfigs, latents: Value, emphasis?: Value): Value {
   const { unet, text } = read(configs);
   const { graph } = latents;
   const n = latents.shape[0]!;
@@ -87,17 +89,20 @@ export function appendUnetLoss(trees: Trees, configs: ModelConfigs, latents: Val
   const inputIds = input(graph, 'inputIds', [n, text.maxPositions], 'i32');
   const encoderHiddenStates = clipText(trees('text_encoder'), text, { inputIds }).lastHiddenState;
   const inputs = { sample, timesteps: perSample('timesteps'), encoderHiddenStates };
-  const losses = mse(unet2dCondition(trees('unet'), unet, inputs), target);
+  const raised = (values: Value): Value => (emphasis ? multiplyAdd(values, values, emphasis) : values);
+  const losses = mse(raised(unet2dCondition(trees('unet'), unet, inputs)), raised(target));
   result(graph, 'loss', losses.loss);
   result(graph, 'perSample', losses.perSample);
   return losses.loss;
 }
 
-/** One training step of all weights of text encoder and UNet: the inputs of its parts, `textHyper` and `hyper` for the two. */
+/** One training step of all weights of text encoder and UNet: the inputs of its parts, `emphasis` [pictures, h, w, c], `textHyper` and `hyper` for the two. */
 export function unetStepGraph(configs: ModelConfigs, layout: FlatLayout, vae: Component, sizes: UnetStepSizes): Graph {
   const graph = createGraph();
   const latents = repeated(frozenLatents(graph, vae, sizes), sizes.draws);
-  const loss = appendUnetLoss(stateTrees(graph, layout, 'params'), configs, latents);
+  const [, ...each] = latents.shape;
+  const emphasis = repeated(input(graph, 'emphasis', [sizes.pictures, ...each]), sizes.draws);
+  const loss = appendUnetLoss(stateTrees(graph, layout, 'params'), configs, latents, emphasis);
   appendGradients(graph, loss);
   appendUpdate(graph, loss, layout, (component) => (component === 'text_encoder' ? 'textHyper' : 'hyper'));
   return graph;

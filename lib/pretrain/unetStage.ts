@@ -14,6 +14,7 @@ import { splitPictures, writePictureGrid } from './pictureGrid.js';
 import { type PictureSource, pictureBatch } from './pictures.js';
 import type { Stage } from './runStage.js';
 import { learningRateAt, type PretrainSettings } from './settings.js';
+import { tokenRows } from './tokenRows.js';
 import { averagedUnetGraph, decoderGraph, statesGraph, unetLayout, unetStepGraph } from './unetGraphs.js';
 
 /** What the stage needs beside configs and settings. */
@@ -22,30 +23,48 @@ export interface UnetStageParts {
   readonly vae: Component;
   readonly tokenizer: Tokenizer;
   readonly pictures: PictureSource;
+  /** What the text encoder begins with, by the names of its tensors in the layout. */
+  readonly text: ReadonlyMap<string, Float32Array>;
   /** Prompts of the previews. */
   readonly prompts: readonly string[];
 }
 
 const PREVIEW = { steps: 25, guidance: 5, columns: 4 };
 
-/** Token ids of texts, one after the other. */
-export function tokenRows(tokenizer: Tokenizer, texts: readonly string[]): Int32Array {
-  const rows = new Int32Array(texts.length * tokenizer.modelMaxLength);
-  texts.forEach((text, i) => {
-    rows.set(tokenizer.encode(text).ids, i * tokenizer.modelMaxLength);
-  });
-  return rows;
+/** Shares of the subject [n, side, side, 3] → what latents are raised by, [n, h, w, c]: √(1 + weight · the mean of their pixels) − 1. */
+function emphasis(subject: Float32Array, weight: number, { n, side, downscale, channels }: LatentSizes): Float32Array {
+  const width = side / downscale;
+  const out = new Float32Array(n * width * width * channels);
+  for (let cell = 0; cell < n * width * width; cell++) {
+    const [x, y, i] = [cell % width, Math.floor(cell / width) % width, Math.floor(cell / (width * width))];
+    let sum = 0;
+    for (let dy = 0; dy < downscale; dy++) {
+      const row = (i * side + y * downscale + dy) * side + x * downscale;
+      for (let dx = 0; dx < downscale; dx++) sum += subject[3 * (row + dx)]!;
+    }
+    out.fill(Math.sqrt(1 + (weight * sum) / downscale ** 2) - 1, cell * channels, (cell + 1) * channels);
+  }
+  return out;
+}
+
+interface LatentSizes {
+  readonly n: number;
+  /** Of the pictures. */
+  readonly side: number;
+  readonly downscale: number;
+  readonly channels: number;
 }
 
 /** Trains UNet and text encoder on latents of the frozen autoencoder. */
 export function unetStage(configs: ModelConfigs, settings: PretrainSettings, parts: UnetStageParts): Stage {
   const { side, unet } = settings;
-  const { vae, tokenizer, pictures, prompts } = parts;
-  const { pictures: count, draws, captionDropout, textRate } = unet;
+  const { vae, tokenizer, pictures, prompts, text } = parts;
+  const { pictures: count, draws, captionDropout, textRate, subject: raised, timeExponent } = unet;
   const seed = deriveSeed(settings.seed, 1);
   const layout = unetLayout(configs);
   const schedule = noiseSchedule(configs.scheduler);
   const n = count * draws;
+  const { downscale, latentChannels } = readAutoencoderConfig(vae.config);
   return {
     name: 'unet',
     seed,
@@ -55,17 +74,20 @@ export function unetStage(configs: ModelConfigs, settings: PretrainSettings, par
     parts: [],
     components: [vae],
     constants: {},
+    given: text,
     feeds: (step) => {
       const first = (step - 1) * count;
-      const { image, captions } = pictureBatch(pictures, first, count, draws);
+      const { image, subject, captions } = pictureBatch(pictures, first, count, draws);
+      const weight = step > raised.until ? 0 : raised.weight;
       const dropped = droppedCaptions(seed, step, n, captionDropout);
       const texts = captions.map((caption, i) => (dropped[i] ? '' : caption));
       return {
         image,
+        emphasis: emphasis(subject, weight, { n: count, side, downscale, channels: latentChannels }),
         latentKey: latentKeys(seed, first, count),
         inputIds: tokenRows(tokenizer, texts),
         textHyper: adamwHyper({ ...unet, learningRate: textRate * learningRateAt(unet, step) }, step),
-        ...noiseFeeds(seed, schedule, step, n),
+        ...noiseFeeds(seed, schedule, step, n, timeExponent),
       };
     },
     preview: async (session, dir, step) => {

@@ -1,9 +1,11 @@
 import { deriveSeed } from '../random/philox.js';
-import type { AttributeRecord } from '../world/attributes.js';
+import { type AttributeRecord, attributeValues } from '../world/attributes.js';
 import { caption } from '../world/caption.js';
 import { vocabulary } from '../world/lexicon.js';
+import { readCaption } from '../world/readCaption.js';
 import { newRender, render } from '../world/render.js';
 import { sampleRecord } from '../world/sample.js';
+import type { CaptionSource } from './captions.js';
 import { CAPTION_TOKENS } from './miniModel.js';
 import type { PictureSource } from './pictures.js';
 import { type TokenizerFiles, tokenizerFiles } from './tokenizerFiles.js';
@@ -21,6 +23,17 @@ export function worldPictures(seed: number): PictureSource {
     const record = worldRecord(seed, index);
     const { pixels, alpha } = render(record, out);
     return { pixels, alpha, caption: (draw) => caption(record, deriveSeed(own, draw + 1)) };
+  };
+}
+
+/** Captions of records of their own, with what they state. */
+export function worldCaptions(seed: number): CaptionSource {
+  return {
+    values: attributeValues,
+    draw: (index) => {
+      const text = caption(worldRecord(seed, index), deriveSeed(deriveSeed(seed, index), 1));
+      return { text, stated: readCaption(text) };
+    },
   };
 }
 

@@ -9,10 +9,11 @@ import { openSession } from '../../lib/pipeline/session.js';
 import { SEED_USES } from '../../lib/pretrain/draws.js';
 import { openWritten, readAveraged } from '../../lib/pretrain/exportModel.js';
 import { writeInitialValues } from '../../lib/pretrain/initialValues.js';
-import { type PretrainOptions, pretrainUnet, pretrainVae } from '../../lib/pretrain/pretrain.js';
+import { type PretrainOptions, pretrainText, pretrainUnet, pretrainVae } from '../../lib/pretrain/pretrain.js';
 import { PROBED, probeStage, readProbe } from '../../lib/pretrain/probe.js';
 import { runStage, statePath } from '../../lib/pretrain/runStage.js';
 import { readLog } from '../../lib/pretrain/stageLog.js';
+import { textLayout } from '../../lib/pretrain/textStage.js';
 import { unetLayout } from '../../lib/pretrain/unetGraphs.js';
 import { deriveSeed } from '../../lib/random/philox.js';
 import { noiseSchedule } from '../../lib/schedulers/noiseSchedule.js';
@@ -37,6 +38,7 @@ const losses = (name: string, stage: string): [number, number][] =>
 
 beforeAll(async () => {
   await pretrainVae(plan, options('whole'));
+  await pretrainText(plan, options('whole'));
   await pretrainUnet(plan, options('whole'));
 });
 
@@ -51,6 +53,8 @@ describe('pretraining', () => {
     }
     expect(await pretrainVae(plan, options('slices'))).toEqual({ step: 6, finished: true });
     expect(digest('slices', 'vae-state.safetensors')).toBe(digest('whole', 'vae-state.safetensors'));
+    for (const untilStep of [2, 6]) await pretrainText(plan, options('slices', { untilStep }));
+    expect(digest('slices', 'text-state.safetensors')).toBe(digest('whole', 'text-state.safetensors'));
     for (const untilStep of [2, 5, 6]) await pretrainUnet(plan, options('slices', { untilStep }));
     expect(digest('slices', 'unet-state.safetensors')).toBe(digest('whole', 'unet-state.safetensors'));
     expect(digest('slices', 'model', 'unet', 'diffusion_pytorch_model.safetensors')).toBe(
@@ -87,6 +91,13 @@ describe('pretraining', () => {
     expect(all.at(-1)).toBeLessThan(0.6 * all[0]!);
   });
 
+  it('teaches the text encoder to say what captions state', async () => {
+    const text = { ...plan.settings.text, steps: 60, batch: 12, learningRate: 1e-2 };
+    const longer = { ...plan, settings: { ...plan.settings, text } };
+    await pretrainText(longer, options('reads', { every: { log: 30, preview: 60, save: 60 } }));
+    expect(readLog(join(dirOf('reads'), 'text-log.jsonl')).at(-1)!.right).toBe(1);
+  });
+
   it('draws pictures and curves on the way, and says what captions are worth', () => {
     const worth = readLog(join(dirOf('whole'), 'unet-log.jsonl')).map(({ captions }) => captions);
     expect(worth).toEqual([undefined, expect.any(Number), undefined]);
@@ -113,8 +124,12 @@ describe('pretraining', () => {
     const layout = unetLayout(plan.configs);
     const values = readAveraged(statePath(dirOf('frozen'), 'unet'), layout);
     const moved: Record<string, boolean[]> = { text_encoder: [], unet: [] };
-    writeInitialValues(layout, deriveSeed(deriveSeed(plan.settings.seed, 1), SEED_USES.weights), (offset, first) => {
+    const read = textLayout(plan.configs, plan.captions);
+    const ofText = readAveraged(statePath(dirOf('whole'), 'text'), read);
+    writeInitialValues(layout, deriveSeed(deriveSeed(plan.settings.seed, 1), SEED_USES.weights), (offset, random) => {
       const [name] = [...layout.entries].find(([, entry]) => entry.offset === offset)!;
+      const given = read.entries.get(name);
+      const first = given ? ofText.subarray(given.offset, given.offset + given.count) : random;
       const now = values.subarray(offset, offset + first.length);
       moved[name.slice(0, name.indexOf('/'))]!.push(first.some((value, i) => Math.abs(value - now[i]!) > 1e-6));
     });
@@ -148,7 +163,10 @@ describe('pretraining', () => {
     }
   });
 
-  it('wants the autoencoder before the UNet', async () => {
+  it('wants the autoencoder and the text encoder before the UNet', async () => {
     await expect(pretrainUnet(plan, options('none'))).rejects.toThrow('expected the finished autoencoder');
+    cpSync(dirOf('whole'), dirOf('unread'), { recursive: true });
+    rmSync(join(dirOf('unread'), 'text-state.safetensors'));
+    await expect(pretrainUnet(plan, options('unread'))).rejects.toThrow('expected the finished text encoder');
   });
 });

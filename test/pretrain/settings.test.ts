@@ -82,6 +82,16 @@ describe('the draws of a stage', () => {
     expect([...latentKeys(3, 8, 2)]).toEqual([...latentKeys(3, 7, 3).subarray(4)]);
   });
 
+  it('take late times more often where the settings say so', () => {
+    const meanTime = (exponent: number): number => {
+      const times = noiseFeeds(3, noiseSchedule(configs.scheduler), 1, 4000, exponent).timesteps as Float32Array;
+      expect(Math.max(...times)).toBeLessThan(1000);
+      return times.reduce((sum, t) => sum + t, 0) / times.length;
+    };
+    expect(Math.abs(meanTime(1) - 499.5)).toBeLessThan(25);
+    expect(Math.abs(meanTime(0.6) - 1000 / 1.6)).toBeLessThan(25);
+  });
+
   it('drop captions as often as they should', () => {
     const dropped = droppedCaptions(1, 1, 10_000, 0.1).filter(Boolean).length;
     expect(Math.abs(dropped - 1000)).toBeLessThan(5 * Math.sqrt(900));

@@ -25,7 +25,7 @@ function square(index: number): LearnedPicture {
 export function tinyPlan(): PretrainPlan {
   const tokenizer = tokenizerFiles(['a', 'square', ...NAMES], 8);
   const mini = miniConfigs(tokenizer.vocabularySize);
-  const { vae, unet } = MINI_SETTINGS;
+  const { vae, text, unet } = MINI_SETTINGS;
   return {
     configs: {
       ...mini,
@@ -58,9 +58,19 @@ export function tinyPlan(): PretrainPlan {
         again: { after: 4, learningRate: 1e-3 },
         subject: { after: 4, weight: 2 },
       },
-      unet: { ...unet, steps: 6, pictures: 2, draws: 2, warmUp: 2 },
+      text: { ...text, steps: 6, batch: 3, warmUp: 2 },
+      unet: { ...unet, steps: 6, pictures: 2, draws: 2, warmUp: 2, subject: { until: 4, weight: 3 } },
     },
     pictures: square,
+    captions: {
+      values: { colour: NAMES, shape: ['square'] },
+      draw: (index) => {
+        const colour = NAMES[index % NAMES.length]!;
+        return index % 2 === 0
+          ? { text: `a ${colour} square`, stated: { colour, shape: 'square' } }
+          : { text: colour, stated: { colour } };
+      },
+    },
     tokenizer,
     prompts: ['a red square', 'blue'],
   };

@@ -1,6 +1,8 @@
+import type { DemoOptions, DemoResult } from '../demo/demo.js';
 import type { EvaluateRunOptions, RunEvaluation } from '../evaluate/evaluateRun.js';
 import type { GenerateResult } from '../generate/generate.js';
 import type { GenerateOptions } from '../generate/options.js';
+import type { ReportTable } from '../report/page.js';
 import type { ReportOptions } from '../report/report.js';
 import type { PlanReport } from '../train/forecast.js';
 import type { TrainOptions } from '../train/options.js';
@@ -22,6 +24,11 @@ export interface CliParts {
   generate(): Promise<{ generate(options: GenerateOptions): Promise<GenerateResult> }>;
   evaluate(): Promise<{ evaluateRun(options: EvaluateRunOptions): Promise<RunEvaluation> }>;
   report(): Promise<{ report(options: ReportOptions): Promise<string> }>;
+  demo(): Promise<{
+    demo(options: DemoOptions): Promise<DemoResult>;
+    tableText(table: ReportTable): string;
+    readonly MINI_DIR: string;
+  }>;
   plan(): Promise<{ planTraining(options: PlanTrainingOptions): PlanReport }>;
   doctor(): Promise<{ doctor(): Promise<DoctorReport> }>;
   /** Builds the addon; resolves with the exit status. */

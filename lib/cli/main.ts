@@ -23,6 +23,7 @@ const context: CliContext = {
     generate: () => import('../generate/generate.js'),
     evaluate: () => import('../evaluate/evaluateRun.js'),
     report: () => import('../report/report.js'),
+    demo: async () => ({ ...(await import('../demo/demo.js')), ...(await import('../demo/demoFigures.js')) }),
     plan: () => import('../train/forecast.js'),
     doctor: () => import('./doctor.js'),
     build,

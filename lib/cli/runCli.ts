@@ -4,6 +4,7 @@ import { ConfigError } from '../errors.js';
 import { generateOptionNames } from '../generate/options.js';
 import { trainOptionNames } from '../train/options.js';
 import { type CliContext, EXIT } from './context.js';
+import { addDemoCommand } from './demoCommand.js';
 import { addBuildCommand, addDoctorCommand } from './doctorCommand.js';
 import { addEvaluateCommand } from './evaluateCommand.js';
 import { withFlagName } from './flagNames.js';
@@ -31,6 +32,7 @@ function createProgram(context: CliContext, exit: (status: number) => void): Com
       getErrHelpWidth: () => context.err.columns ?? 80,
     })
     .showHelpAfterError('Run it with --help for all options.');
+  addDemoCommand(program, context, exit);
   addTrainCommand(program, context, exit);
   addGenerateCommand(program, context, exit);
   addEvaluateCommand(program, context, exit);

@@ -20,6 +20,8 @@ describe('tlora', () => {
         -h, --help                    display help for command
 
       Commands:
+        demo [options]                train LoRA and T-LoRA on one picture with the
+                                      small model of the package, and compare them
         train [options] <picture...>  fine-tune a model on one picture (or a few);
                                       prints the path of the adapter
         generate [options]            make pictures with a model and an adapter;

@@ -65,6 +65,7 @@ export async function tlora(args: readonly string[], settings: Settings = {}): P
       train: async () => ({ train }),
       generate: async () => ({ generate }),
       evaluate: missing,
+      demo: missing,
       report: missing,
       plan: missing,
       doctor: missing,

@@ -23,7 +23,7 @@ export const STUDY_SETTINGS: StudySettings = {
   ranks: [8, 32],
   steps: 400,
   checkpoints: 4,
-  learningRates: { lora: 5e-4, vanilla: 5e-4, ortho: 5e-4, tlora: 5e-4 },
+  learningRates: { lora: 2e-3, vanilla: 2e-3, ortho: 2e-3, tlora: 2e-3 },
   samplerSteps: 25,
   guidance: 5,
 };

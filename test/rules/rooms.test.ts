@@ -98,7 +98,7 @@ const ROOMS: Readonly<Record<string, readonly string[]>> = {
   report: ['adapters', 'io', 'train', 'generate'],
   demo: ['io', 'train', 'generate', 'world', 'evaluate', 'report'],
   study: ['adapters', 'random', 'io', 'train', 'world', 'evaluate'],
-  cli: ['report', 'evaluate', 'train', 'generate', 'adapters', 'io', 'plan', 'models', 'addon', 'options'],
+  cli: ['demo', 'report', 'evaluate', 'train', 'generate', 'adapters', 'io', 'plan', 'models', 'addon', 'options'],
   index: ['report', 'train', 'generate', 'adapters', 'io', 'plan', 'models', 'addon', 'options', 'cli'],
 };
 

@@ -4,6 +4,7 @@ import type { Command } from 'commander';
 import type { DemoOptions } from '../demo/demo.js';
 import { ConfigError } from '../errors.js';
 import { type CliContext, EXIT, type OutputOptions } from './context.js';
+import { abortOnInterrupt } from './interrupt.js';
 import { parseNumber } from './numbers.js';
 import { addOutputOptions } from './outputOptions.js';
 import { createProgress } from './progress.js';
@@ -20,14 +21,10 @@ async function runDemo(context: CliContext, flags: DemoFlags): Promise<number> {
   if (!existsSync(join(model, 'model_index.json')))
     throw new ConfigError(`--model: expected a folder with model_index.json, found none at ${model}`);
   const progress = createProgress(context, flags);
-  const aborter = new AbortController();
-  const endWatch = context.onInterrupt(() => {
-    aborter.abort();
-    endWatch(); // a second Ctrl-C ends the process, as always
-  });
+  const interrupt = abortOnInterrupt(context);
   try {
     const { table, reportPath, seconds } = await demo({
-      ...{ ...options, className, dir: out ?? join('runs', 'demo'), signal: aborter.signal },
+      ...{ ...options, className, dir: out ?? join('runs', 'demo'), signal: interrupt.signal },
       onNote: (text) => {
         progress.end();
         progress.note(text);
@@ -44,7 +41,7 @@ async function runDemo(context: CliContext, flags: DemoFlags): Promise<number> {
     return EXIT.ok;
   } finally {
     progress.end();
-    endWatch();
+    interrupt.end();
   }
 }
 

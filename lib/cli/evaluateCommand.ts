@@ -3,6 +3,7 @@ import type { EvaluateRunOptions } from '../evaluate/evaluateRun.js';
 import { evaluationTable } from '../evaluate/evaluationTable.js';
 import { type CliContext, EXIT, type OutputOptions } from './context.js';
 import { addDeviceOptions } from './deviceOptions.js';
+import { abortOnInterrupt } from './interrupt.js';
 import { parseNumber } from './numbers.js';
 import { addOutputOptions } from './outputOptions.js';
 import { requireFlags } from './requiredFlags.js';
@@ -12,23 +13,19 @@ type EvaluateFlags = Omit<EvaluateRunOptions, 'prompts' | 'distractors' | 'signa
 async function runEvaluate(context: CliContext, flags: EvaluateFlags): Promise<number> {
   const { json, quiet, progress = true, ...options } = flags;
   const { evaluateRun } = await context.parts.evaluate();
-  const aborter = new AbortController();
-  const endWatch = context.onInterrupt(() => {
-    aborter.abort();
-    endWatch(); // a second Ctrl-C ends the process, as always
-  });
+  const interrupt = abortOnInterrupt(context);
   const tell = (done: number, all: number): void => {
     if (quiet || !progress || (done % 8 !== 0 && done < all)) return;
     context.err.write(`pictures for ${done} of ${all} prompts\n`);
   };
   try {
-    const evaluation = await evaluateRun({ ...options, signal: aborter.signal, onProgress: tell });
+    const evaluation = await evaluateRun({ ...options, signal: interrupt.signal, onProgress: tell });
     if (evaluation.concept === null && !quiet)
       context.err.write('the picture is none of the mini world: fidelity is against itself, without an oracle\n');
     context.out.write(json ? `${JSON.stringify(evaluation)}\n` : evaluationTable(evaluation));
     return EXIT.ok;
   } finally {
-    endWatch();
+    interrupt.end();
   }
 }
 

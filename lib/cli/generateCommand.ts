@@ -3,6 +3,7 @@ import type { GenerateOptions } from '../generate/options.js';
 import { type CliContext, EXIT, type OutputOptions } from './context.js';
 import { addDeviceOptions } from './deviceOptions.js';
 import { formatDuration } from './formats.js';
+import { abortOnInterrupt } from './interrupt.js';
 import { parseNumber, parseSize } from './numbers.js';
 import { addOutputOptions } from './outputOptions.js';
 import { createProgress } from './progress.js';
@@ -19,13 +20,9 @@ export function generateOptions(flags: GenerateFlags): GenerateOptions {
 async function runGenerate(context: CliContext, flags: GenerateFlags): Promise<number> {
   const { generate } = await context.parts.generate();
   const progress = createProgress(context, flags);
-  const aborter = new AbortController();
-  const endWatch = context.onInterrupt(() => {
-    aborter.abort();
-    endWatch(); // a second Ctrl-C ends the process, as always
-  });
+  const interrupt = abortOnInterrupt(context);
   try {
-    const options = { ...generateOptions(flags), signal: aborter.signal, onEvent: progress.event };
+    const options = { ...generateOptions(flags), signal: interrupt.signal, onEvent: progress.event };
     const result = await generate(options);
     progress.end();
     const made = result.pictures.length === 1 ? '1 picture' : `${result.pictures.length} pictures`;
@@ -35,7 +32,7 @@ async function runGenerate(context: CliContext, flags: GenerateFlags): Promise<n
     return EXIT.ok;
   } finally {
     progress.end();
-    endWatch();
+    interrupt.end();
   }
 }
 

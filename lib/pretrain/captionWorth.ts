@@ -4,10 +4,9 @@ import { createGraph } from '../graph/graph.js';
 import type { Component } from '../io/modelFolder.js';
 import type { FlatLayout } from '../params/flatLayout.js';
 import { loadProgram, readResult, type Session, writeAll } from '../pipeline/session.js';
-import { addNoiseCoefficients, targetCoefficients } from '../schedulers/ddpm.js';
 import type { NoiseSchedule } from '../schedulers/noiseSchedule.js';
 import { streamKeys } from '../train/draws.js';
-import { latentKeys } from './draws.js';
+import { latentKeys, timeFeeds } from './draws.js';
 import type { ModelConfigs } from './miniModel.js';
 import { type PictureSource, pictureBatch } from './pictures.js';
 import { stateTrees } from './trainedTree.js';
@@ -48,14 +47,7 @@ export async function captionWorth(
     writeAll(program, { image, latentKey: latentKeys(seed, UNSEEN, n), noiseKey: streamKeys(seed, 0, n) });
     for (const share of JUDGED.times) {
       const times = Array<number>(n).fill(Math.round(share * (schedule.trainTimesteps - 1)));
-      const [mixed, target] = [addNoiseCoefficients(schedule, times), targetCoefficients(schedule, times)];
-      writeAll(program, {
-        timesteps: Float32Array.from(times),
-        signal: Float32Array.from(mixed.signal),
-        noiseWeight: Float32Array.from(mixed.noise),
-        targetSignal: Float32Array.from(target.signal),
-        targetNoise: Float32Array.from(target.noise),
-      });
+      writeAll(program, timeFeeds(schedule, times));
       for (const [name, texts] of Object.entries({ own: captions, others }) as ['own' | 'others', string[]][]) {
         writeAll(program, { inputIds: tokens(texts) });
         await program.run();

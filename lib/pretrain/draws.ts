@@ -12,6 +12,18 @@ export function latentKeys(seed: number, first: number, n: number): Int32Array {
   return streamKeys(deriveSeed(seed, SEED_USES.latents), first, n);
 }
 
+/** `timesteps`, and what noise and target are mixed by at these times. */
+export function timeFeeds(schedule: NoiseSchedule, times: readonly number[]): Feeds {
+  const [mixed, target] = [addNoiseCoefficients(schedule, times), targetCoefficients(schedule, times)];
+  return {
+    timesteps: Float32Array.from(times),
+    signal: Float32Array.from(mixed.signal),
+    noiseWeight: Float32Array.from(mixed.noise),
+    targetSignal: Float32Array.from(target.signal),
+    targetNoise: Float32Array.from(target.noise),
+  };
+}
+
 /** Values that the time of a sample is drawn from. */
 const FINE = 2 ** 20;
 
@@ -22,16 +34,7 @@ const FINE = 2 ** 20;
 export function noiseFeeds(seed: number, schedule: NoiseSchedule, step: number, n: number, timeExponent = 1): Feeds {
   const drawn = randomTimesteps(deriveSeed(seed, SEED_USES.timesteps), step, n, FINE);
   const times = Array.from(drawn, (u) => Math.floor(schedule.trainTimesteps * ((u + 0.5) / FINE) ** timeExponent));
-  const mixed = addNoiseCoefficients(schedule, times);
-  const target = targetCoefficients(schedule, times);
-  return {
-    noiseKey: streamKeys(deriveSeed(seed, SEED_USES.noise), (step - 1) * n, n),
-    timesteps: Float32Array.from(times),
-    signal: Float32Array.from(mixed.signal),
-    noiseWeight: Float32Array.from(mixed.noise),
-    targetSignal: Float32Array.from(target.signal),
-    targetNoise: Float32Array.from(target.noise),
-  };
+  return { noiseKey: streamKeys(deriveSeed(seed, SEED_USES.noise), (step - 1) * n, n), ...timeFeeds(schedule, times) };
 }
 
 /** Which of the `n` samples of a step go without their captions, each with probability `share`. */

@@ -96,7 +96,10 @@ export function appendUnetLoss(trees: Trees, configs: ModelConfigs, latents: Val
   return losses.loss;
 }
 
-/** One training step of all weights of text encoder and UNet: the inputs of its parts, `emphasis` [pictures, h, w, c], `textHyper` and `hyper` for the two. */
+/**
+ * One training step of all weights of text encoder and UNet: the inputs of its parts, `emphasis` [pictures, h, w, c], `textHyper` and
+ * `hyper` for the two.
+ */
 export function unetStepGraph(configs: ModelConfigs, layout: FlatLayout, vae: Component, sizes: UnetStepSizes): Graph {
   const graph = createGraph();
   const latents = repeated(frozenLatents(graph, vae, sizes), sizes.draws);

@@ -6,25 +6,20 @@ import { lowRankFactors } from '../../lib/ops/lowRankFactors.js';
 import { grad } from '../../lib/transform/grad.js';
 import { checkGradients } from '../support/gradientCheck.js';
 import { interpret } from '../support/interpreter.js';
+import { type FactorSizes, startShapes, trainedShapes } from '../support/lowRankShapes.js';
 import { pseudoRandom } from '../support/pseudoRandom.js';
 
-interface Sizes {
+interface Sizes extends FactorSizes {
   t: number;
-  width: number;
-  out: number;
-  r: number;
   ranks: readonly number[];
-  form: 'plain' | 'diagonal' | 'start';
   equalRanks?: boolean;
 }
 
 const shapesOf = ({ t, width, out, r, ranks, form }: Sizes): Record<string, number[]> => ({
   base: [ranks.length, t, out],
   x: [ranks.length, t, width],
-  up: [out, r],
-  down: [r, width],
-  ...(form === 'plain' ? {} : { lambda: [r] }),
-  ...(form === 'start' ? { up0: [out, r], down0: [r, width], lambda0: [r] } : {}),
+  ...trainedShapes({ width, out, r, form }),
+  ...startShapes({ width, out, r, form }),
 });
 
 type Form = (values: Record<string, Value>) => Value;

@@ -4,39 +4,25 @@ import { createGraph, elements, input, result, type Value } from '../../lib/grap
 import type { LowRankFactors } from '../../lib/ops/lowRank.js';
 import { grad } from '../../lib/transform/grad.js';
 import { checkKernel, type KernelCase } from './checkKernel.js';
+import { type FactorSizes, startShapes, trainedShapes } from './lowRankShapes.js';
 import { runNative } from './nativeRun.js';
 import { pseudoRandom } from './pseudoRandom.js';
 
 /** Adds the branch to base. */
 export type Join = (base: Value, x: Value, factors: LowRankFactors, activeRank: Value, scale: number) => Value;
 
-type Form = 'plain' | 'diagonal' | 'start';
-
-interface Sizes {
+interface Sizes extends FactorSizes {
   t: number;
-  width: number;
-  out: number;
-  r: number;
   /** One active rank per sample. */
   ranks: readonly number[];
-  form: Form;
 }
 
 const trained = ['x', 'up', 'down', 'lambda'] as const;
 
 function shapes({ t, width, out, r, ranks, form }: Sizes): Record<string, number[]> {
   const n = ranks.length;
-  return {
-    base: [n, t, out],
-    x: [n, t, width],
-    up: [out, r],
-    down: [r, width],
-    ...(form === 'plain' ? {} : { lambda: [r] }),
-  };
+  return { base: [n, t, out], x: [n, t, width], ...trainedShapes({ width, out, r, form }) };
 }
-
-const start = ({ width, out, r, form }: Sizes): Record<string, number[]> =>
-  form === 'start' ? { up0: [out, r], down0: [r, width], lambda0: [r] } : {};
 
 function joined(join: Join, values: Record<string, Value>, scale: number): Value {
   const { base, x, activeRank, up, down, lambda = null, up0 = null, down0 = null, lambda0 = null } = values;
@@ -71,7 +57,7 @@ async function runBranch(
   const graph = createGraph();
   const leaves = new Map<Value, Float64Array>();
   const values: Record<string, Value> = {};
-  for (const [name, shape] of Object.entries({ ...shapes(sizes), ...start(sizes) })) {
+  for (const [name, shape] of Object.entries({ ...shapes(sizes), ...startShapes(sizes) })) {
     values[name] = input(graph, name, shape);
     leaves.set(values[name], data.get(name)!);
   }
@@ -93,7 +79,7 @@ async function runBranch(
 /** Standard normal values; `same`: the trained factors are the frozen start. */
 function drawn(sizes: Sizes, same = false): Map<string, Float64Array> {
   const data = new Map<string, Float64Array>();
-  const all = { ...shapes(sizes), ...start(sizes), dy: shapes(sizes).base! };
+  const all = { ...shapes(sizes), ...startShapes(sizes), dy: shapes(sizes).base! };
   for (const [i, [name, shape]] of Object.entries(all).entries()) data.set(name, normal(shape, i + 1));
   if (same) for (const name of ['up', 'down', 'lambda']) data.set(name, data.get(`${name}0`)!);
   return data;
@@ -113,7 +99,7 @@ export function testLowRank(join: Join, rounded?: KernelCase['rounded']): void {
         fixed: {
           activeRank: { shape: [sizes.ranks.length], values: sizes.ranks, dtype: 'i32' },
           ...Object.fromEntries(
-            Object.entries(start(sizes)).map(([name, shape], i) => [
+            Object.entries(startShapes(sizes)).map(([name, shape], i) => [
               name,
               { shape, values: [...normal(shape, 40 + i)] },
             ]),

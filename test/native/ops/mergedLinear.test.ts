@@ -5,6 +5,7 @@ import type { LowRankFactors } from '../../../lib/ops/lowRank.js';
 import { mergedLinear } from '../../../lib/ops/mergedLinear.js';
 import { grad } from '../../../lib/transform/grad.js';
 import { checkKernel } from '../../support/checkKernel.js';
+import { startShapes, trainedShapes } from '../../support/lowRankShapes.js';
 import { onCuda, runNative } from '../../support/nativeRun.js';
 import { pseudoRandom } from '../../support/pseudoRandom.js';
 
@@ -21,12 +22,8 @@ interface Sizes {
 
 const shapes = ({ n, t, width, out, r, form }: Sizes): Record<string, number[]> => ({
   x: [n, t, width],
-  up: [out, r],
-  down: [r, width],
-  ...(form === 'plain' ? {} : { lambda: [r] }),
+  ...trainedShapes({ width, out, r, form }),
 });
-const start = ({ width, out, r, form }: Sizes): Record<string, number[]> =>
-  form === 'start' ? { up0: [out, r], down0: [r, width], lambda0: [r] } : {};
 const frozen = ({ width, out }: Sizes): Record<string, number[]> => ({ w: [out, width], b: [out] });
 
 const build = ({ x, w, b, activeRank, ...factors }: Record<string, Value>): Value =>
@@ -58,7 +55,7 @@ async function run(sizes: Sizes, threads: number, same = false): Promise<Map<str
     values.w!,
     Float64Array.from(normal(frozen(sizes).w!, 9), (value) => Math.round(value * 64) / 64),
   );
-  const all = { ...shapes(sizes), ...start(sizes), b: frozen(sizes).b! };
+  const all = { ...shapes(sizes), ...startShapes(sizes), b: frozen(sizes).b! };
   for (const [i, [name, shape]] of Object.entries(all).entries()) {
     values[name] = input(graph, name, shape);
     const seed = same && Object.hasOwn(all, `${name}0`) ? Object.keys(all).indexOf(`${name}0`) : i;
@@ -91,7 +88,10 @@ describe.runIf(!onCuda)('mergedLinear', () => {
         fixed: {
           activeRank: { shape: [sizes.n], values: Array<number>(sizes.n).fill(sizes.rank), dtype: 'i32' },
           ...Object.fromEntries(
-            Object.entries(start(sizes)).map(([name, shape], i) => [name, { shape, values: normal(shape, 40 + i) }]),
+            Object.entries(startShapes(sizes)).map(([name, shape], i) => [
+              name,
+              { shape, values: normal(shape, 40 + i) },
+            ]),
           ),
         },
         build,

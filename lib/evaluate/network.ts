@@ -10,6 +10,7 @@ import { silu } from '../ops/silu.js';
 import { slice } from '../ops/slice.js';
 import type { FlatLayout } from '../params/flatLayout.js';
 import type { ParamNode } from '../params/paramTree.js';
+import { type ClassLayout, classLayout } from '../pretrain/classLayout.js';
 import { layoutOf, stateTrees } from '../pretrain/trainedTree.js';
 import { type Attribute, attributeValues } from '../world/attributes.js';
 import { SIDE } from '../world/canvas.js';
@@ -19,29 +20,17 @@ import type { EvaluatorSizes } from './settings.js';
 /** All attributes, in the order of the logits. */
 export const ATTRIBUTES = Object.keys(attributeValues) as readonly Attribute[];
 
-/** Where the logits of each attribute lie among all. */
-export const LOGIT_RANGES: Readonly<Record<Attribute, { readonly start: number; readonly end: number }>> =
-  rangesOf(ATTRIBUTES);
-
-function rangesOf(attributes: readonly Attribute[]): Record<Attribute, { start: number; end: number }> {
-  let at = 0;
-  const ranges = attributes.map((attribute) => {
-    const start = at;
-    at += attributeValues[attribute].length;
-    return [attribute, { start, end: at }] as const;
-  });
-  return Object.fromEntries(ranges) as Record<Attribute, { start: number; end: number }>;
-}
-
-/** Logits of one picture. */
-export const LOGITS: number = Math.max(...Object.values(LOGIT_RANGES).map(({ end }) => end));
+/** The logits of one picture: the values of each attribute. */
+export const ATTRIBUTE_CLASSES: ClassLayout<Attribute> = classLayout(
+  ATTRIBUTES.map((attribute) => [attribute, attributeValues[attribute].length] as const),
+);
 
 /** The component name of all tensors: keys in the file have none. */
 export const COMPONENT = 'evaluators';
 
 /** What the network says of pictures, one row each. */
 export interface PictureReadings {
-  /** [n, LOGITS] */
+  /** [n, width of ATTRIBUTE_CLASSES] */
   readonly logits: Value;
   /** [n, identity], of length 1 */
   readonly identity: Value;
@@ -83,7 +72,7 @@ export function readPictures(p: ParamNode, sizes: EvaluatorSizes, image: Value):
   const attributes = silu(linearLayer(p.child('attributes.0'), all, { out: sizes.hidden }));
   const identity = silu(linearLayer(p.child('identity.0'), all, { out: sizes.hidden }));
   return {
-    logits: linearLayer(p.child('attributes.1'), attributes, { out: LOGITS }),
+    logits: linearLayer(p.child('attributes.1'), attributes, { out: ATTRIBUTE_CLASSES.width }),
     identity: l2Normalize(linearLayer(p.child('identity.1'), identity, { out: sizes.identity })),
     pair: l2Normalize(linearLayer(p.child('picture'), all, { out: sizes.shared })),
     cover: convLayer(p.child('cover'), fine, { out: 1, kernel: 1 }),

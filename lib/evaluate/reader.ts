@@ -1,15 +1,16 @@
 import { createGraph, result } from '../graph/graph.js';
 import type { FlatLayout } from '../params/flatLayout.js';
 import { loadProgram, readResult, type Session, writeAll } from '../pipeline/session.js';
+import { classLogits, likeliest } from '../pretrain/classLayout.js';
 import { stateTrees } from '../pretrain/trainedTree.js';
 import { type Attribute, attributeValues } from '../world/attributes.js';
 import { SIDE } from '../world/canvas.js';
 import { captionWords, vocabulary } from '../world/lexicon.js';
 import {
+  ATTRIBUTE_CLASSES,
   ATTRIBUTES,
   appendPictureReadings,
   COMPONENT,
-  LOGIT_RANGES,
   readTexts,
   wordRows,
   wordsInput,
@@ -52,10 +53,9 @@ function rows(all: Float32Array, n: number): Float32Array[] {
 }
 
 function probabilitiesOf(logits: Float32Array): Reading['probabilities'] {
-  const entries = ATTRIBUTES.map((attribute) => {
-    const { start, end } = LOGIT_RANGES[attribute];
-    return [attribute, shares(logits.subarray(start, end))] as const;
-  });
+  const entries = ATTRIBUTES.map(
+    (attribute) => [attribute, shares(classLogits(logits, ATTRIBUTE_CLASSES, attribute, 0))] as const,
+  );
   return Object.fromEntries(entries) as Record<Attribute, Float32Array>;
 }
 
@@ -117,8 +117,7 @@ export function seen<A extends Attribute>(
   { probabilities }: Reading,
   attribute: A,
 ): (typeof attributeValues)[A][number] {
-  const shares = probabilities[attribute];
-  return attributeValues[attribute][shares.indexOf(Math.max(...shares))]!;
+  return attributeValues[attribute][likeliest(probabilities[attribute])]!;
 }
 
 /** Probability of one value. */

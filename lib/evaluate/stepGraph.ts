@@ -10,10 +10,10 @@ import { stateTrees } from '../pretrain/trainedTree.js';
 import { appendGradients, appendUpdate } from '../pretrain/updateGraph.js';
 import type { Attribute } from '../world/attributes.js';
 import {
+  ATTRIBUTE_CLASSES,
   ATTRIBUTES,
   COMPONENT,
   imageInput,
-  LOGIT_RANGES,
   readPictures,
   readTexts,
   rowsOf,
@@ -39,7 +39,7 @@ function attributeLosses(logits: Value, training: EvaluatorTraining): Map<string
   return new Map(
     ATTRIBUTES.map((attribute) => {
       const count = labelled(attribute, training);
-      const own = slice(rowsOf(logits, 0, count), LOGIT_RANGES[attribute]);
+      const own = slice(rowsOf(logits, 0, count), ATTRIBUTE_CLASSES.ranges[attribute]);
       return [attribute, softmaxCrossEntropy(own, input(logits.graph, `labels.${attribute}`, [count], 'i32')).loss];
     }),
   );

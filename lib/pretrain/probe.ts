@@ -18,6 +18,7 @@ import { type Feeds, loadProgram, readResult, type Session, writeAll } from '../
 import { deriveSeed } from '../random/philox.js';
 import type { NoiseSchedule } from '../schedulers/noiseSchedule.js';
 import { type AttributeRecord, attributeValues } from '../world/attributes.js';
+import { classLayout, classLogits, likeliest } from './classLayout.js';
 import { latentKeys, noiseFeeds } from './draws.js';
 import { pictureBatch } from './pictures.js';
 import type { Stage } from './runStage.js';
@@ -40,7 +41,7 @@ export interface ProbeSettings extends StageSettings {
 }
 
 const classes = (name: Probed): readonly string[] => attributeValues[name];
-const ALL_CLASSES = PROBED.reduce((sum, name) => sum + classes(name).length, 0);
+const CLASSES = classLayout(PROBED.map((name) => [name, classes(name).length] as const));
 const NORM = { groups: 8, eps: 1e-6 };
 
 /** Logits [n, classes of all] from noisy latents [n, h, w, c]; places stay apart to the end. */
@@ -52,7 +53,7 @@ function network(p: ParamNode, noisy: Value): Value {
   }
   h = groupNormSilu(p.child('norm_out'), h, NORM);
   const [n, height, width, c] = h.shape as [number, number, number, number];
-  return linearLayer(p.child('classes'), reshape(h, [n, height * width * c]), { out: ALL_CLASSES });
+  return linearLayer(p.child('classes'), reshape(h, [n, height * width * c]), { out: CLASSES.width });
 }
 
 function logitsOf(graph: Graph, p: ParamNode, vae: Component, sizes: UnetStepSizes): Value {
@@ -65,11 +66,8 @@ function logitsOf(graph: Graph, p: ParamNode, vae: Component, sizes: UnetStepSiz
 function stepGraph(layout: FlatLayout, vae: Component, sizes: UnetStepSizes): Graph {
   const graph = createGraph();
   const logits = logitsOf(graph, stateTrees(graph, layout, 'params')('probe'), vae, sizes);
-  let start = 0;
   const losses = PROBED.map((name) => {
-    const end = start + classes(name).length;
-    const part = slice(logits, { start, end });
-    start = end;
+    const part = slice(logits, CLASSES.ranges[name]);
     const { loss } = softmaxCrossEntropy(part, input(graph, name, [logits.shape[0]!], 'i32'));
     result(graph, name, loss);
     return loss;
@@ -182,13 +180,8 @@ export async function readProbe(
 }
 
 function countRight(logits: Float32Array, labels: Readonly<Record<string, Int32Array>>, right: number[]): void {
-  for (let i = 0; i * ALL_CLASSES < logits.length; i++) {
-    let start = i * ALL_CLASSES;
-    PROBED.forEach((name, k) => {
-      const own = logits.subarray(start, start + classes(name).length);
-      const best = own.indexOf(Math.max(...own));
-      if (best === labels[name]![i]) right[k]!++;
-      start += own.length;
-    });
-  }
+  PROBED.forEach((name, k) => {
+    const answers = [...labels[name]!].filter((label, i) => likeliest(classLogits(logits, CLASSES, name, i)) === label);
+    right[k]! += answers.length;
+  });
 }

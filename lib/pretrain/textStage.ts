@@ -12,6 +12,7 @@ import type { FlatLayout } from '../params/flatLayout.js';
 import { type Feeds, runOnce, type Session } from '../pipeline/session.js';
 import { deriveSeed, randomTimesteps } from '../random/philox.js';
 import type { CaptionSource, StatedCaption } from './captions.js';
+import { type ClassLayout, classLayout, classLogits, likeliest } from './classLayout.js';
 import { SEED_USES } from './draws.js';
 import type { ModelConfigs } from './miniModel.js';
 import type { Stage } from './runStage.js';
@@ -21,14 +22,9 @@ import { layoutOf, stateTrees, type Trees } from './trainedTree.js';
 import { appendGradients, appendUpdate } from './updateGraph.js';
 import { UNSEEN } from './vaeStage.js';
 
-/** Where each attribute's classes lie among the logits: its values, and one for `not stated`. */
-function ranges({ values }: CaptionSource): { name: string; start: number; end: number }[] {
-  let start = 0;
-  return Object.entries(values).map(([name, own]) => {
-    const range = { name, start, end: start + own.length + 1 };
-    start = range.end;
-    return range;
-  });
+/** The classes of each attribute: its values, and one for `not stated`. */
+function classesOf({ values }: CaptionSource): ClassLayout {
+  return classLayout(Object.entries(values).map(([name, own]) => [name, own.length + 1] as const));
 }
 
 /**
@@ -40,7 +36,7 @@ function logitsOf(graph: Graph, trees: Trees, configs: ModelConfigs, source: Cap
   const inputIds = input(graph, 'inputIds', [n, config.maxPositions], 'i32');
   const endTokens = input(graph, 'rows', [n], 'i32');
   const { pooled } = clipText(trees('text_encoder'), config, { inputIds, endTokens });
-  return linearLayer(trees('readings').child('classes'), pooled!, { out: ranges(source).at(-1)!.end });
+  return linearLayer(trees('readings').child('classes'), pooled!, { out: classesOf(source).width });
 }
 
 /** All tensors of the text encoder and of what reads it. */
@@ -51,9 +47,10 @@ export function textLayout(configs: ModelConfigs, source: CaptionSource): FlatLa
 function stepGraph(configs: ModelConfigs, layout: FlatLayout, source: CaptionSource, n: number): Graph {
   const graph = createGraph();
   const logits = logitsOf(graph, stateTrees(graph, layout, 'params'), configs, source, n);
-  const losses = ranges(source).map(({ name, start, end }) => {
+  const { names, ranges } = classesOf(source);
+  const losses = names.map((name) => {
     const labels = input(graph, `labels.${name}`, [n], 'i32');
-    return softmaxCrossEntropy(slice(logits, { start, end }), labels).loss;
+    return softmaxCrossEntropy(slice(logits, ranges[name]!), labels).loss;
   });
   const loss = losses.reduce((sum, part) => add(sum, part));
   result(graph, 'loss', loss);
@@ -105,13 +102,9 @@ async function shareRead(session: Session, layout: FlatLayout, parts: Parts): Pr
   const captions = Array.from({ length: CHECKED }, (_, i) => source.draw(UNSEEN + i));
   const { inputIds, rows, ...labels } = captionFeeds(parts, captions, 0);
   const logits = (await runOnce(session, graph, [], { inputIds: inputIds!, rows: rows! })).get('logits')!;
-  const all = ranges(source);
-  const width = all.at(-1)!.end;
-  const right = all.flatMap(({ name, start, end }) =>
-    captions.map((_caption, i) => {
-      const own = logits.subarray(i * width + start, i * width + end);
-      return own.indexOf(Math.max(...own)) === labels[`labels.${name}`]![i];
-    }),
+  const classes = classesOf(source);
+  const right = classes.names.flatMap((name) =>
+    captions.map((_caption, i) => likeliest(classLogits(logits, classes, name, i)) === labels[`labels.${name}`]![i]),
   );
   return right.filter(Boolean).length / right.length;
 }

@@ -1,5 +1,5 @@
 import { describe, expect, it } from 'vitest';
-import { ATTRIBUTES, LOGIT_RANGES, LOGITS, networkLayout, wordRows } from '../../lib/evaluate/network.js';
+import { ATTRIBUTE_CLASSES, ATTRIBUTES, networkLayout, wordRows } from '../../lib/evaluate/network.js';
 import { EVALUATOR_SETTINGS } from '../../lib/evaluate/settings.js';
 import { lessonFeeds } from '../../lib/evaluate/stage.js';
 import { evaluatorStepGraph, labelled, PARTS, picturesOf } from '../../lib/evaluate/stepGraph.js';
@@ -10,10 +10,10 @@ import { tinyEvaluators } from './tinyEvaluators.js';
 
 describe('the evaluators’ network', () => {
   it('has one logit for each value of each attribute', () => {
-    const ranges = ATTRIBUTES.map((name) => LOGIT_RANGES[name]);
+    const ranges = ATTRIBUTES.map((name) => ATTRIBUTE_CLASSES.ranges[name]);
     expect(ranges.map(({ start, end }) => end - start)).toEqual(ATTRIBUTES.map((name) => attributeValues[name].length));
     expect(ranges.map(({ start }) => start)).toEqual([0, ...ranges.slice(0, -1).map(({ end }) => end)]);
-    expect(LOGITS).toBe(69);
+    expect(ATTRIBUTE_CLASSES.width).toBe(69);
   });
 
   it('takes at most 5 MB in float16', () => {

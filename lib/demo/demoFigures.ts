@@ -1,10 +1,10 @@
 import { existsSync } from 'node:fs';
 import { join } from 'node:path';
 import { conceptOf, conceptReference, oraclePictures } from '../evaluate/conceptReference.js';
-import { evaluatePictures } from '../evaluate/evaluatePictures.js';
 import { ownReference } from '../evaluate/evaluateRun.js';
 import { openEvaluators } from '../evaluate/evaluators.js';
 import type { Figures } from '../evaluate/figures.js';
+import { judgePictures, pastedPictures, readReference } from '../evaluate/judge.js';
 import type { ReportTable } from '../report/page.js';
 import type { Prompt } from '../world/prompts.js';
 import type { SidePictures } from './demoPictures.js';
@@ -52,19 +52,24 @@ export async function judgeSides(
   const evaluators = await openEvaluators({ dir: settings.evaluators, threads });
   try {
     const concept = conceptOf(training);
-    const reference = concept === null ? await ownReference(evaluators, training) : conceptReference(concept);
+    const reference = await readReference(
+      evaluators,
+      concept === null ? await ownReference(evaluators, training) : conceptReference(concept),
+    );
     const rows: string[][] = [];
     for (const { side, judged, ms } of sides) {
-      const { pictures } = await evaluatePictures({ evaluators, pictures: judged, reference });
+      const figures = await judgePictures(evaluators, reference, judged);
       const trained = seconds.get(side.name);
       const time =
         trained === undefined ? `0 + ${(ms / 1000).toFixed(0)}` : `${trained.toFixed(0)} + ${(ms / 1000).toFixed(0)}`;
-      rows.push(row(side.name, pictures, `${time} s`));
+      rows.push(row(side.name, figures, `${time} s`));
     }
-    const oracle = concept === null ? sides[0]!.judged : oraclePictures(concept, prompts, 1);
-    const bounds = await evaluatePictures({ evaluators, pictures: oracle, reference });
-    if (concept !== null) rows.push(row('true renders', bounds.pictures, '–'));
-    rows.push(row('training picture', bounds.pasted, '–'));
+    if (concept !== null) {
+      const oracle = await judgePictures(evaluators, reference, oraclePictures(concept, prompts, 1));
+      rows.push(row('true renders', oracle, '–'));
+    }
+    const pasted = await judgePictures(evaluators, reference, pastedPictures(sides[0]!.judged, reference));
+    rows.push(row('training picture', pasted, '–'));
     const head = ['', 'fidelity', 'alignment', 'leak', 'copies', 'training + pictures'];
     return { title: 'Figures', head, rows, note: NOTE };
   } finally {

@@ -48,19 +48,27 @@ export interface CopyFigures {
 }
 
 /**
+ * The distance below which a picture counts as a copy; null where there are no two views to compare.
+ * @param masked compares only the pixels that the subject covers in one of the two views
+ */
+export function copyLimit(views: readonly MaskedPicture[], masked: boolean): number | null {
+  return views.length < 2 ? null : percentile(betweenViews(views, masked), COPY_SHARE);
+}
+
+/**
  * Near-copies of the training picture among pictures.
+ * @param limit what `copyLimit` gives for other true views
  * @param masked compares only the pixels that the subject covers in the training picture, which must then have a mask
  */
 export function copyFigures(
   pictures: readonly Float32Array[],
   training: MaskedPicture,
-  views: readonly MaskedPicture[],
+  limit: number | null,
   masked: boolean,
 ): CopyFigures {
   const mask = masked ? training.alpha : undefined;
   const distances = pictures.map((picture) => pictureDistance(picture, training.image, mask));
   const nearest = Math.min(...distances);
-  if (views.length < 2) return { nearest, share: null, limit: null };
-  const limit = percentile(betweenViews(views, masked), COPY_SHARE);
+  if (limit === null) return { nearest, share: null, limit: null };
   return { nearest, limit, share: distances.filter((distance) => distance < limit).length / distances.length };
 }

@@ -1,7 +1,5 @@
-import { ConfigError } from '../errors.js';
-import { SIDE } from '../world/canvas.js';
-import { type Figures, figuresOf, type PromptedPicture, type Reference } from './figures.js';
-import { meanDirection } from './identities.js';
+import type { Figures, PromptedPicture, Reference } from './figures.js';
+import { judgePictures, pastedPictures, readReference } from './judge.js';
 import type { Reader } from './reader.js';
 
 export interface EvaluateOptions {
@@ -29,16 +27,6 @@ export interface Evaluation {
   readonly leak: { readonly background: number | null; readonly position: number | null } | null;
 }
 
-function checkPictures(name: string, pictures: readonly PromptedPicture[]): void {
-  if (pictures.length === 0) throw new ConfigError(`[evaluate] ${name}: expected at least one picture, got none`);
-  const wrong = pictures.findIndex(({ image }) => image.length !== SIDE * SIDE * 3);
-  if (wrong >= 0)
-    throw new ConfigError(
-      `[evaluate] ${name}.${wrong}: expected ${SIDE}×${SIDE}×3 values, got ${pictures[wrong]!.image.length}`,
-      { hint: 'The evaluators read pictures of the mini world only.' },
-    );
-}
-
 function above(own: number | null, floor: number | null): number | null {
   return own === null || floor === null ? null : own - floor;
 }
@@ -48,28 +36,17 @@ function above(own: number | null, floor: number | null): number | null {
  * @throws (by rejecting) ConfigError for no pictures or pictures of another size
  */
 export async function evaluatePictures(options: EvaluateOptions): Promise<Evaluation> {
-  const { evaluators, pictures, reference, oracle, floor, others = [] } = options;
-  checkPictures('pictures', pictures);
-  const views = await evaluators.read(
-    (reference.views.length > 0 ? reference.views : [reference.training]).map(({ image }) => image),
-  );
-  const gallery = [meanDirection(views), ...others];
-  const row = async (name: string, set: readonly PromptedPicture[]): Promise<Figures> => {
-    checkPictures(name, set);
-    const readings = await evaluators.read(set.map(({ image }) => image));
-    const texts = await evaluators.readTexts(set.map(({ text }) => text));
-    return figuresOf({ pictures: set, readings, texts, reference, views, gallery });
-  };
+  const { evaluators, pictures, oracle, floor, others = [] } = options;
+  const reference = await readReference(evaluators, options.reference);
+  const row = (name: string, set: readonly PromptedPicture[]): Promise<Figures> =>
+    judgePictures(evaluators, reference, set, { others, name });
   const own = await row('pictures', pictures);
   const least = floor === undefined ? null : await row('floor', floor);
   return {
     pictures: own,
     oracle: oracle === undefined ? null : await row('oracle', oracle),
     floor: least,
-    pasted: await row(
-      'pasted',
-      pictures.map((picture) => ({ ...picture, image: reference.training.image })),
-    ),
+    pasted: await row('pasted', pastedPictures(pictures, reference)),
     leak:
       least === null
         ? null

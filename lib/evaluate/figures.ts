@@ -25,6 +25,14 @@ export interface Reference {
   readonly views: readonly MaskedPicture[];
 }
 
+/** A reference with what the evaluators say of it. */
+export interface ReadReference extends Reference {
+  /** Of the views, or of the training picture if there are none. */
+  readonly readings: readonly Reading[];
+  /** Below which pictures count as copies (`copyLimit`), of the whole picture and of its subject. */
+  readonly copyLimits: { readonly whole: number | null; readonly masked: number | null };
+}
+
 export interface Figures {
   readonly pictures: number;
   /** Mean cosine of identities of pictures of the base prompt and of the views (or the training picture): concept fidelity. */
@@ -62,15 +70,13 @@ export interface Evidence {
   readonly readings: readonly Reading[];
   /** Directions of the prompts of `pictures`, in order. */
   readonly texts: readonly Float32Array[];
-  readonly reference: Reference;
-  /** Of the reference's views, or of its training picture if it has none. */
-  readonly views: readonly Reading[];
+  readonly reference: ReadReference;
   /** Identities of the subject, first, and of others; empty: nothing to tell it from. */
   readonly gallery: readonly Float32Array[];
 }
 
-function fidelity({ readings, views }: Evidence, which: readonly number[]): number | null {
-  return mean(which.flatMap((i) => views.map((view) => cosine(readings[i]!.identity, view.identity))));
+function fidelity({ readings, reference }: Evidence, which: readonly number[]): number | null {
+  return mean(which.flatMap((i) => reference.readings.map((view) => cosine(readings[i]!.identity, view.identity))));
 }
 
 function leak({ pictures, readings, reference }: Evidence, attribute: 'background' | 'position'): number | null {
@@ -105,7 +111,7 @@ export function figuresOf(evidence: Evidence): Figures {
   const base = indices.filter((i) => pictures[i]!.kind === 'base');
   const scenes = indices.filter((i) => SCENES.has(pictures[i]!.kind));
   const images = pictures.map(({ image }) => image);
-  const near = (masked: boolean): CopyFigures => copyFigures(images, reference.training, reference.views, masked);
+  const { training, copyLimits } = reference;
   const own = scenes.map((i) => (nearestIdentity(readings[i]!, gallery) === 0 ? 1 : 0));
   return {
     pictures: pictures.length,
@@ -116,8 +122,8 @@ export function figuresOf(evidence: Evidence): Figures {
     alignment: alignment(evidence),
     leakBackground: leak(evidence, 'background'),
     leakPosition: leak(evidence, 'position'),
-    copies: near(false),
-    copiesMasked: reference.training.alpha === undefined ? null : near(true),
+    copies: copyFigures(images, training, copyLimits.whole, false),
+    copiesMasked: training.alpha === undefined ? null : copyFigures(images, training, copyLimits.masked, true),
     diversity: diversity(evidence),
   };
 }

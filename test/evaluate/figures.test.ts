@@ -1,6 +1,6 @@
 import { describe, expect, it } from 'vitest';
 import { conceptOf, conceptReference, oraclePictures } from '../../lib/evaluate/conceptReference.js';
-import { copyFigures, percentile, pictureDistance } from '../../lib/evaluate/copies.js';
+import { copyFigures, copyLimit, percentile, pictureDistance } from '../../lib/evaluate/copies.js';
 import { type EvaluateOptions, evaluatePictures } from '../../lib/evaluate/evaluatePictures.js';
 import { evaluationTable } from '../../lib/evaluate/evaluationTable.js';
 import type { PromptedPicture } from '../../lib/evaluate/figures.js';
@@ -63,11 +63,14 @@ describe('near-copies', () => {
       ),
     ).toBe(2);
     const views = [0, 0.2, 0.5].map((value) => ({ image: flat(value) }));
-    const figures = copyFigures([flat(0.1), flat(0.3)], { image: flat(0) }, views, false);
+    const figures = copyFigures([flat(0.1), flat(0.3)], { image: flat(0) }, copyLimit(views, false), false);
     expect(figures.nearest).toBeCloseTo(12.75, 4);
     expect(figures.limit).toBeCloseTo(25.5, 4);
     expect(figures.share).toBe(0.5);
-    expect(copyFigures([flat(0.1)], { image: flat(0) }, [], false)).toMatchObject({ share: null, limit: null });
+    expect(copyFigures([flat(0.1)], { image: flat(0) }, copyLimit(views.slice(2), false), false)).toMatchObject({
+      share: null,
+      limit: null,
+    });
   });
 });
 

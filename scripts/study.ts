@@ -1,13 +1,15 @@
 // Compares kinds of adapters on the mini model over concepts and seeds, in slices of any length: `npm run study:mini -- --minutes 60`.
-import { existsSync, readFileSync, writeFileSync } from 'node:fs';
+import { existsSync, readFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { parseArgs } from 'node:util';
 import type { AdapterVariant } from '../lib/adapters/adapterSpec.js';
 import { MINI_DIR } from '../lib/demo/demo.js';
-import { readResults } from '../lib/study/results.js';
+import { writeFileAtomic } from '../lib/io/atomicFile.js';
+import { expectSameStudy, readResults } from '../lib/study/results.js';
 import { runStudy } from '../lib/study/runStudy.js';
 import { STUDY_SETTINGS, type StudySettings } from '../lib/study/settings.js';
-import { studyText, withStudy } from '../lib/study/studyTable.js';
+import { resultsOf, studyText, withStudy } from '../lib/study/studyTable.js';
+import { developmentConcepts } from '../lib/world/concepts.js';
 
 const VARIANTS: readonly AdapterVariant[] = ['lora', 'vanilla', 'ortho', 'tlora'];
 const PAGE = join(import.meta.dirname, '..', 'docs', 'mini-model.md');
@@ -90,9 +92,17 @@ function readArguments() {
   return { ...values, settings, minutes: number('minutes'), threads: number('threads') };
 }
 
+/** The page with the tables in it, written whole. */
+async function writePage(text: string): Promise<void> {
+  await writeFileAtomic(PAGE, withStudy(readFileSync(PAGE, 'utf8'), text));
+}
+
 async function main(): Promise<void> {
   const { out: dir, settings, model, evaluators, minutes, threads, table, write } = readArguments();
-  if (!table) {
+  if (write && settings.concepts.some((index) => developmentConcepts.includes(index)))
+    throw new Error(`--write: expected concepts of the tables, 0 to 24, got ${settings.concepts.join(',')}`);
+  if (table) expectSameStudy(dir, settings);
+  else {
     if (!existsSync(join(model, 'model_index.json')))
       throw new Error(`expected trained weights, found no model at ${model}`);
     const stop = new AbortController();
@@ -109,10 +119,13 @@ async function main(): Promise<void> {
     console.log(finished ? 'all runs are done' : 'not all runs are done: run it again to go on');
   }
   const results = readResults(dir);
-  if (results.runs.length === 0) return;
+  if (resultsOf(results, settings).runs.length === 0) {
+    console.log(`no finished runs of these settings in ${dir}`);
+    return;
+  }
   const text = studyText(results, settings);
   console.log(`\n${text}`);
-  if (write) writeFileSync(PAGE, withStudy(readFileSync(PAGE, 'utf8'), text));
+  if (write) await writePage(text);
 }
 
 main().catch((error: unknown) => {

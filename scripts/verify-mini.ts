@@ -38,6 +38,11 @@ function readArguments() {
     return value === undefined ? undefined : Number(value);
   };
   const { record, model: dir, evaluators } = values;
+  for (const name of ['guidance', 'prompts'] as const)
+    if (!record && values[name] !== undefined)
+      throw new Error(
+        `--${name}: expected together with --record, as a check measures as figures.json says\n\n${USAGE}`,
+      );
   return {
     record,
     dir,

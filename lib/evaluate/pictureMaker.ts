@@ -26,8 +26,9 @@ export interface PictureMaker {
   /**
    * Pictures [64, 64, 3] in about −1…1, one for each prompt.
    * @param adapter path of an adapter file; null: the model alone
+   * @param signal heard between batches of prompts
    */
-  make(prompts: readonly SeededPrompt[], adapter: string | null): Promise<Float32Array[]>;
+  make(prompts: readonly SeededPrompt[], adapter: string | null, signal?: AbortSignal): Promise<Float32Array[]>;
   dispose(): void;
 }
 
@@ -128,27 +129,41 @@ async function openAdapterFor({ model, session }: Maker, T: number, path: string
   return adapter;
 }
 
-async function makeBatch(
+/** Latents of all prompts, in batches; those of one size share a program. */
+async function sampleAll(
   maker: Maker,
   prompts: readonly SeededPrompt[],
   adapter: GenerationAdapter | null,
+  signal: AbortSignal | undefined,
 ): Promise<Float32Array[]> {
   const { model, session } = maker;
   const { width, height } = latentSize(model, SIDE, SIDE);
   const { inChannels } = readUnetConfig(model.unet.config);
-  const feeds = await batchConditions(
-    maker,
-    prompts.map(({ text }) => text),
-  );
-  const sizes = { batch: 2 * prompts.length, height, width, contextTokens: maker.contextTokens };
-  const graph = predictionGraph(model.unet, { ...sizes, adapter: adapter?.sampled });
-  const program = await loadProgram(session, graph, [model.unet]);
+  const programs = new Map<number, Program>();
+  const programOf = async (count: number): Promise<Program> => {
+    const sizes = { batch: 2 * count, height, width, contextTokens: maker.contextTokens };
+    const known = programs.get(count);
+    if (known) return known;
+    const graph = predictionGraph(model.unet, { ...sizes, adapter: adapter?.sampled });
+    const program = await loadProgram(session, graph, [model.unet]);
+    programs.set(count, program);
+    return program;
+  };
+  const latents: Float32Array[] = [];
   try {
-    writeAll(program, feeds);
-    const noise = prompts.map(({ seed }) => startNoise(seed, height, width, inChannels));
-    return await sampleBatch(maker, program, noise, adapter?.activeRank ?? null);
+    for (let at = 0; at < prompts.length; at += BATCH) {
+      signal?.throwIfAborted();
+      const batch = prompts.slice(at, at + BATCH);
+      const texts = batch.map(({ text }) => text);
+      const feeds = await batchConditions(maker, texts);
+      const program = await programOf(batch.length);
+      writeAll(program, feeds);
+      const noise = batch.map(({ seed }) => startNoise(seed, height, width, inChannels));
+      latents.push(...(await sampleBatch(maker, program, noise, adapter?.activeRank ?? null)));
+    }
+    return latents;
   } finally {
-    program.dispose();
+    for (const program of programs.values()) program.dispose();
   }
 }
 
@@ -170,12 +185,9 @@ export function openPictureMaker(
   const session = openSession(threads);
   const maker: Maker = { model, session, sampler, guidance, conditions: new Map(), contextTokens: 0 };
   return {
-    make: async (prompts, path) => {
+    make: async (prompts, path, signal) => {
       const adapter = path === null ? null : await openAdapterFor(maker, schedule.trainTimesteps, path);
-      const latents: Float32Array[] = [];
-      for (let at = 0; at < prompts.length; at += BATCH)
-        latents.push(...(await makeBatch(maker, prompts.slice(at, at + BATCH), adapter)));
-      return decodeAll(maker, latents);
+      return decodeAll(maker, await sampleAll(maker, prompts, adapter, signal));
     },
     dispose: () => session.engine.dispose(),
   };

@@ -1,7 +1,7 @@
 import { createHash } from 'node:crypto';
 import { existsSync, readdirSync, readFileSync } from 'node:fs';
-import { join } from 'node:path';
-import { ConfigError } from '../errors.js';
+import { join, relative } from 'node:path';
+import { ConfigError, FileFormatError } from '../errors.js';
 import { writeFileAtomic } from '../io/atomicFile.js';
 import { readJsonObject } from '../io/jsonFile.js';
 import { openEvaluators } from './evaluators.js';
@@ -37,11 +37,7 @@ export interface VerifyOptions {
 export function modelChecksums(dir: string): Record<string, string> {
   const files = readdirSync(dir, { recursive: true, withFileTypes: true })
     .filter((entry) => entry.isFile())
-    .map((entry) =>
-      join(entry.parentPath, entry.name)
-        .slice(dir.length + 1)
-        .replaceAll('\\', '/'),
-    )
+    .map((entry) => relative(dir, join(entry.parentPath, entry.name)).replaceAll('\\', '/'))
     .filter((path) => path !== FILE)
     .sort();
   return Object.fromEntries(
@@ -52,6 +48,13 @@ export function modelChecksums(dir: string): Record<string, string> {
         .digest('hex'),
     ]),
   );
+}
+
+/** One checksum of all files of a model. */
+export function modelDigest(dir: string): string {
+  return createHash('sha256')
+    .update(JSON.stringify(modelChecksums(dir)))
+    .digest('hex');
 }
 
 async function measured(
@@ -103,6 +106,8 @@ export async function verifyModel(options: VerifyOptions): Promise<{ figures: Mo
       hint: 'Measure the model first: npm run verify:mini -- --record',
     });
   const record = readJsonObject(path) as unknown as ModelRecord;
+  if (record.format !== FORMAT)
+    throw new FileFormatError(`${path}: format: expected ${FORMAT}, got ${String(record.format)}`);
   const changed = changedFiles(record.sha256, modelChecksums(options.dir));
   const figures = await measured(options, record);
   const differing = (['model', 'renders'] as const).flatMap((name) => {

@@ -4,7 +4,7 @@ import {
   alignmentAt,
   bootstrapMean,
   type Interval,
-  MATCHED_SHARE,
+  matchedFidelity,
   type PairedDifference,
   spearman,
 } from './statistics.js';
@@ -70,7 +70,7 @@ export function compare(
   const differences = (value: (pair: (typeof pairs)[number]) => number): PairedDifference[] =>
     pairs.map((pair) => ({ concept: pair.lora.concept, seed: pair.lora.seed, difference: value(pair) }));
   const matched = differences(({ lora, one, other }) => {
-    const fidelity = MATCHED_SHARE * Math.max(...lora.curve.map((point) => point.fidelity));
+    const fidelity = matchedFidelity(Math.max(...lora.curve.map((point) => point.fidelity)));
     return reached(one, fidelity, 'variant') - reached(other, fidelity, 'against');
   });
   const final = (value: (point: StudyPoint) => number): Interval =>
@@ -87,12 +87,13 @@ export function compare(
   };
 }
 
-/** Means at the last step of all runs of a method at a rank, and of the rows of comparison. */
+/** Figures of a method at a rank at the last step: means over concepts of means over seeds; null without runs. */
 export function finalMeans(results: StudyResults, variant: AdapterVariant, rank: number): StudyFigures | null {
-  const points = results.runs
-    .filter((run) => run.variant === variant && run.rank === rank)
-    .map((run) => run.points.at(-1)!);
-  return points.length === 0 ? null : meanPoint(points);
+  const own = results.runs.filter((run) => run.variant === variant && run.rank === rank);
+  const concepts = [...new Set(own.map(({ concept }) => concept))].map((concept) =>
+    meanPoint(own.filter((run) => run.concept === concept).map((run) => run.points.at(-1)!)),
+  );
+  return concepts.length === 0 ? null : meanPoint(concepts);
 }
 
 /** The mean of each figure. */

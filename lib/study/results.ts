@@ -2,6 +2,7 @@ import { appendFileSync, existsSync, mkdirSync, readFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { ConfigError } from '../errors.js';
 import { writeFileAtomic } from '../io/atomicFile.js';
+import { readJsonObject } from '../io/jsonFile.js';
 import type { StudySettings, StudyUnit } from './settings.js';
 
 /** What pictures of one checkpoint are worth. */
@@ -45,49 +46,68 @@ export interface StudyResults {
 /** Settings that may be widened while a study goes on: they only say which runs belong to it. */
 const MAY_CHANGE = new Set(['concepts', 'seeds', 'variants', 'ranks']);
 
-const fixed = (settings: StudySettings): string =>
-  JSON.stringify(Object.entries(settings).filter(([name]) => !MAY_CHANGE.has(name)));
+/** Checksums of what a study's runs are trained on and judged by. */
+export interface StudyWeights {
+  readonly model: string;
+  readonly evaluators: string;
+}
+
+const settingsPath = (dir: string): string => join(dir, 'settings.json');
+
+/**
+ * Compares settings with those of the study in a folder, if there is one.
+ * @throws ConfigError that names the first setting by which its runs are trained or judged in another way
+ */
+export function expectSameStudy(dir: string, settings: StudySettings & { readonly weights?: StudyWeights }): void {
+  if (!existsSync(settingsPath(dir))) return;
+  const earlier = readJsonObject(settingsPath(dir));
+  for (const [name, value] of Object.entries(settings)) {
+    const [was, is] = [JSON.stringify(earlier[name]), JSON.stringify(value)];
+    if (MAY_CHANGE.has(name) || was === is) continue;
+    throw new ConfigError(`${name}: expected ${was ?? 'none'}, as in the study in ${dir}, got ${is}`, {
+      hint: 'A study compares runs that are trained and judged alike: give the same again, or another --out.',
+    });
+  }
+}
 
 /**
  * Takes a folder for a study, or goes on with the one in it.
- * @throws ConfigError if its runs are trained or judged in another way, or if the checkpoints do not divide the steps
+ * @throws ConfigError if its runs are trained or judged in another way, for no seeds, or if the checkpoints do not divide the steps
  */
-export async function claimStudy(dir: string, settings: StudySettings): Promise<void> {
-  const { steps, checkpoints } = settings;
+export async function claimStudy(dir: string, settings: StudySettings, weights: StudyWeights): Promise<void> {
+  const { steps, checkpoints, seeds } = settings;
   if (steps % checkpoints !== 0)
     throw new ConfigError(`checkpoints: expected a number that divides the ${steps} steps, got ${checkpoints}`);
+  if (!Number.isInteger(seeds) || seeds < 1)
+    throw new ConfigError(`seeds: expected a whole number of at least 1, got ${seeds}`);
   mkdirSync(dir, { recursive: true });
-  const path = join(dir, 'settings.json');
-  if (existsSync(path)) {
-    const earlier = JSON.parse(readFileSync(path, 'utf8')) as StudySettings;
-    if (fixed(earlier) !== fixed(settings))
-      throw new ConfigError(
-        `out: expected the settings ${fixed(earlier)} of the study in ${dir}, got ${fixed(settings)}`,
-        {
-          hint: 'Give another --out for other steps, checkpoints or learning rates.',
-        },
-      );
-  }
-  await writeFileAtomic(path, `${JSON.stringify(settings, null, 2)}\n`);
+  const all = { ...settings, weights };
+  expectSameStudy(dir, all);
+  await writeFileAtomic(settingsPath(dir), `${JSON.stringify(all, null, 2)}\n`);
 }
 
 const linesPath = (dir: string): string => join(dir, 'results.jsonl');
 
-/** Adds a finished run or a concept's bounds. */
+const textOf = (path: string): string => (existsSync(path) ? readFileSync(path, 'utf8') : '');
+
+/** Adds a finished run or a concept's bounds, on a line of its own even if the last one was cut off. */
 export function addResult(dir: string, line: StudyResult | ConceptBounds): void {
-  appendFileSync(linesPath(dir), `${JSON.stringify(line)}\n`);
+  const path = linesPath(dir);
+  const isCut = !/(^|\n)$/.test(textOf(path));
+  appendFileSync(path, `${isCut ? '\n' : ''}${JSON.stringify(line)}\n`);
 }
 
-/** All results of a folder; a last line that was cut off is left out. */
+/** All results of a folder; lines that were cut off are left out. */
 export function readResults(dir: string): StudyResults {
-  const text = existsSync(linesPath(dir)) ? readFileSync(linesPath(dir), 'utf8') : '';
-  const lines = text.split('\n').flatMap((line) => {
-    try {
-      return [JSON.parse(line) as object];
-    } catch {
-      return [];
-    }
-  });
+  const lines = textOf(linesPath(dir))
+    .split('\n')
+    .flatMap((line) => {
+      try {
+        return [JSON.parse(line) as object];
+      } catch {
+        return [];
+      }
+    });
   return {
     runs: lines.filter((line): line is StudyResult => 'points' in line),
     bounds: lines.filter((line): line is ConceptBounds => 'floor' in line),

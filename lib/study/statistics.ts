@@ -5,6 +5,11 @@ import type { StudyPoint } from './results.js';
 /** Share of the best fidelity of plain LoRA at which methods are compared. */
 export const MATCHED_SHARE = 0.95;
 
+/** The fidelity at which methods are compared: 5 % less than the best. Fidelity is a cosine and may be below 0; the best reaches it there too. */
+export function matchedFidelity(best: number): number {
+  return best - (1 - MATCHED_SHARE) * Math.abs(best);
+}
+
 /**
  * Alignment at a fidelity: along the points of a run in the order of their steps, between the last one below and the first one at or above it.
  * @returns null if the run never gets there

@@ -65,19 +65,14 @@ function comparisonTable(results: StudyResults, { ranks, variants }: StudySettin
   return markdown([...head, 'alignment at the end', 'fidelity at the end', 'leak at the end'], rows);
 }
 
-/** The results that belong to a study of these settings. */
+/** The results that belong to a study of these settings, and the bounds of their concepts. */
 export function resultsOf({ runs, bounds }: StudyResults, settings: StudySettings): StudyResults {
   const { concepts, seeds, variants, ranks } = settings;
-  return {
-    runs: runs.filter(
-      (run) =>
-        concepts.includes(run.concept) &&
-        run.seed <= seeds &&
-        variants.includes(run.variant) &&
-        ranks.includes(run.rank),
-    ),
-    bounds: bounds.filter(({ concept }) => concepts.includes(concept)),
-  };
+  const own = runs.filter(
+    (run) =>
+      concepts.includes(run.concept) && run.seed <= seeds && variants.includes(run.variant) && ranks.includes(run.rank),
+  );
+  return { runs: own, bounds: bounds.filter(({ concept }) => own.some((run) => run.concept === concept)) };
 }
 
 function meterText(results: StudyResults): string {

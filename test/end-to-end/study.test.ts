@@ -1,4 +1,13 @@
-import { appendFileSync, existsSync, mkdtempSync, readdirSync, readFileSync, rmSync } from 'node:fs';
+import {
+  appendFileSync,
+  existsSync,
+  mkdirSync,
+  mkdtempSync,
+  readdirSync,
+  readFileSync,
+  rmSync,
+  writeFileSync,
+} from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
@@ -75,7 +84,8 @@ describe('runStudy', () => {
     const one = { ...settings, variants: ['lora'] as const };
     expect(await runStudy(options({ settings: one }))).toBe(true);
     appendFileSync(at('study', 'results.jsonl'), '{"concept":0,"see'); // killed while writing
-    appendFileSync(at('study', 'results.jsonl'), '\n');
+    mkdirSync(at('study', 'runs', '0-1-tlora-2'), { recursive: true });
+    writeFileSync(at('study', 'runs', '0-1-tlora-2', 'log.jsonl'), ''); // and while training
     const onRun: StudyOptions['onRun'] = (done, all, { variant }) => heard.push([done, all, variant]);
     expect(await runStudy(options({ onRun }))).toBe(true);
     expect(heard).toEqual([[2, 2, 'tlora']]);
@@ -97,10 +107,32 @@ describe('runStudy', () => {
     expect(points('again')).toEqual(points('study'));
   });
 
-  it('refuses a folder of another study, and checkpoints that do not divide the steps', async () => {
+  it('stops within a run when it is told to, and does that run again', async () => {
+    const stop = new AbortController();
+    const trained = at('stopped', 'runs', '0-1-lora-2', 'adapter.safetensors');
+    const prompts = options().prompts!.map((prompt) => ({
+      ...prompt,
+      get template() {
+        if (existsSync(trained)) stop.abort(); // its pictures are due
+        return prompt.template;
+      },
+    }));
+    expect(await runStudy(options({ dir: at('stopped'), prompts, signal: stop.signal }))).toBe(false);
+    expect(existsSync(trained)).toBe(true);
+    expect(readResults(at('stopped'))).toMatchObject({ runs: [], bounds: [{ concept: 0 }] });
+    expect(await runStudy(options({ dir: at('stopped'), settings: { ...settings, variants: ['lora'] } }))).toBe(true);
+    expect(readResults(at('stopped')).runs).toHaveLength(1);
+  });
+
+  it('refuses a folder of another study, of other weights, and concepts that there are not', async () => {
     const other = runStudy(options({ settings: { ...settings, steps: 8 } }));
-    await expect(other).rejects.toThrow(/^out: expected the settings/);
-    await expect(runStudy(options({ settings: { ...settings, checkpoints: 3 } }))).rejects.toThrow('checkpoints');
+    await expect(other).rejects.toThrow(/^steps: expected 4, as in the study in/);
+    const saved = JSON.parse(readFileSync(at('study', 'settings.json'), 'utf8'));
+    const elsewhere = { ...saved, weights: { ...saved.weights, model: 'of another model' } };
+    writeFileSync(at('study', 'settings.json'), JSON.stringify(elsewhere));
+    await expect(runStudy(options())).rejects.toThrow(/^weights: expected .*of another model/);
+    const none = runStudy(options({ settings: { ...settings, concepts: [0.5] } }));
+    await expect(none).rejects.toThrow('expected an integer from 0 to 29');
   });
 });
 
@@ -110,7 +142,7 @@ describe('verifyModel', () => {
     await expect(verifyModel(options)).rejects.toThrow('expected figures.json');
     const recorded = await recordModel({ ...options, prompts: 9, steps: 2 });
     expect(recorded.problems).toHaveLength(2); // random weights, and evaluators that learned for a step
-    const verified = await verifyModel(options);
+    const verified = await verifyModel({ ...options, dir: `${at('mini')}/../mini/` });
     expect(verified.figures).toEqual(recorded.figures);
     expect(verified.problems).toEqual(recorded.problems);
     appendFileSync(at('mini', 'scheduler', 'scheduler_config.json'), '\n');

@@ -1,7 +1,7 @@
 import { describe, expect, it } from 'vitest';
 import type { StudyPoint } from '../../lib/study/results.js';
 import { judgedSteps, STUDY_SETTINGS, studyUnits } from '../../lib/study/settings.js';
-import { alignmentAt, bootstrapMean, spearman } from '../../lib/study/statistics.js';
+import { alignmentAt, bootstrapMean, matchedFidelity, spearman } from '../../lib/study/statistics.js';
 import { concept, developmentConcepts } from '../../lib/world/concepts.js';
 
 const point = (fidelity: number, alignment: number): StudyPoint => ({
@@ -35,6 +35,14 @@ describe('alignmentAt', () => {
   it('knows the start, and runs that never get there', () => {
     expect(alignmentAt(run, 0.1)).toBe(0.9);
     expect(alignmentAt(run, 0.95)).toBeNull();
+  });
+});
+
+describe('matchedFidelity', () => {
+  it('is 5 % below the best, on either side of 0', () => {
+    expect(matchedFidelity(0.8)).toBeCloseTo(0.76, 12);
+    expect(matchedFidelity(0)).toBe(0);
+    expect(matchedFidelity(-0.2)).toBeCloseTo(-0.21, 12);
   });
 });
 

@@ -1,5 +1,5 @@
 import { describe, expect, it } from 'vitest';
-import { compare } from '../../lib/study/compare.js';
+import { compare, finalMeans } from '../../lib/study/compare.js';
 import type { StudyFigures, StudyResults } from '../../lib/study/results.js';
 import { STUDY_SETTINGS } from '../../lib/study/settings.js';
 import { resultsOf, studyText, withStudy } from '../../lib/study/studyTable.js';
@@ -42,6 +42,30 @@ describe('compare', () => {
     expect(comparison.final.leak.mean).toBeCloseTo(-0.4, 12);
   });
 
+  it('lets LoRA reach its own fidelity where that is below 0', () => {
+    const below = (points: StudyFigures): StudyFigures => ({ ...points, fidelity: points.fidelity - 1 });
+    const lower: StudyResults = {
+      bounds: results.bounds.map((bound) => ({ ...bound, floor: below(bound.floor) })),
+      runs: results.runs.map((run) => ({
+        ...run,
+        points: run.points.map((point) => ({ ...point, ...below(point) })),
+      })),
+    };
+    const { missed, matched } = compare(lower, 'tlora', 'lora', 8)!;
+    expect(missed).toEqual({ variant: 1, against: 0 });
+    // At fidelity −0.21, 0.79 of the way from −1 to −0.2 as seen from 0.8: LoRA 0.9 − 0.4·0.79/0.8, T-LoRA 0.9 − 0.3·0.79/0.8 and 0.2.
+    const way = 0.79 / 0.8;
+    expect(matched.mean).toBeCloseTo((0.9 - 0.3 * way + 0.2) / 2 - (0.9 - 0.4 * way), 12);
+  });
+
+  it('gives every concept the same weight, however many of its seeds are done', () => {
+    const [first] = results.runs;
+    const again = { ...first!, seed: 2, points: [{ ...first!.points[0]!, alignment: 0.1 }] };
+    const more = { ...results, runs: [...results.runs, again] };
+    expect(finalMeans(more, 'lora', 8)!.alignment).toBeCloseTo(((0.5 + 0.1) / 2 + 0.5) / 2, 12);
+    expect(finalMeans(more, 'ortho', 8)).toBeNull();
+  });
+
   it('has nothing to say without pairs', () => {
     expect(compare(results, 'ortho', 'lora', 8)).toBeNull();
     expect(compare(results, 'tlora', 'lora', 32)).toBeNull();
@@ -71,6 +95,8 @@ describe('studyText', () => {
   it('leaves out what belongs to another study', () => {
     expect(resultsOf(results, { ...settings, concepts: [1] }).runs).toHaveLength(2);
     expect(resultsOf(results, { ...settings, variants: ['lora'] }).runs).toHaveLength(2);
+    expect(resultsOf(results, { ...settings, concepts: [1, 2] }).bounds.map(({ concept }) => concept)).toEqual([1]);
+    expect(resultsOf({ ...results, runs: [] }, settings).bounds).toEqual([]);
   });
 
   it('is put into a page once, and replaced after that', () => {

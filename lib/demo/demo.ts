@@ -1,14 +1,15 @@
 // LoRA and T-LoRA on one picture, side by side: training, pictures from the same noise, figures, and a page.
-import { mkdirSync, rmSync } from 'node:fs';
 import { join } from 'node:path';
 import { fileURLToPath } from 'node:url';
+import { ConfigError } from '../errors.js';
 import { EVALUATORS_DIR } from '../evaluate/evaluatorFiles.js';
 import { writeFileAtomic } from '../io/atomicFile.js';
 import { loadPhoto, pixelsToSigned, writePng } from '../io/image.js';
-import { nextCommands } from '../report/nextCommands.js';
+import { nextCommands, shellWord } from '../report/nextCommands.js';
 import { type ReportTable, reportPage } from '../report/page.js';
 import { type RunFacts, readRunFacts } from '../report/runFacts.js';
 import type { TrainEvent } from '../train/events.js';
+import { resolveTrainOptions, type TrainOptions } from '../train/options.js';
 import { train } from '../train/train.js';
 import type { Scene } from '../world/attributes.js';
 import { SIDE } from '../world/canvas.js';
@@ -16,8 +17,9 @@ import { concept, conceptTrainingView } from '../world/concepts.js';
 import { vocabulary } from '../world/lexicon.js';
 import type { Prompt } from '../world/prompts.js';
 import { holdsEvaluators, judgeSides } from './demoFigures.js';
+import { claimDemoFolder, expectDemoFolder, picturesDir } from './demoFolder.js';
 import { type PictureSide, type SidePictures, sidePictures } from './demoPictures.js';
-import { DEMO_CONCEPT, DEMO_SETTINGS, type DemoSettings, demoPrompts } from './settings.js';
+import { DEMO_CONCEPT, DEMO_SETTINGS, type DemoSettings, demoPrompts, MOST_PICTURES } from './settings.js';
 
 /** The mini model's folder of the package. */
 export const MINI_DIR: string = fileURLToPath(new URL('../../models/mini', import.meta.url));
@@ -58,14 +60,18 @@ interface Subject {
   readonly className: string;
   /** What the picture is known to show. */
   readonly scene: Partial<Scene>;
+  /** [64, 64, 3], 0…255 */
+  readonly pixels: Uint8Array;
 }
 
 async function subjectOf({ dir, image, className }: DemoOptions): Promise<Subject> {
-  if (image !== undefined) return { image, className: className ?? 'creature', scene: {} };
+  if (image !== undefined) {
+    const { pixels } = await loadPhoto(image, SIDE);
+    return { image, className: className ?? 'creature', scene: {}, pixels };
+  }
   const { picture, scene } = conceptTrainingView(DEMO_CONCEPT);
-  const path = join(dir, 'sprite.png');
-  await writePng(path, picture.pixels, SIDE, SIDE);
-  return { image: path, className: className ?? concept(DEMO_CONCEPT).noun, scene };
+  const { pixels } = picture;
+  return { image: join(dir, 'sprite.png'), className: className ?? concept(DEMO_CONCEPT).noun, scene, pixels };
 }
 
 /** Words that no caption of the mini world has. */
@@ -86,19 +92,38 @@ interface Stage {
   readonly note: (text: string) => void;
 }
 
-async function trainSide(stage: Stage, side: (typeof SIDES)[number]): Promise<{ adapter: string; seconds: number }> {
-  const { options, settings, model, subject, note } = stage;
+function sideOptions({ options, settings, model, subject }: Stage, { variant }: (typeof SIDES)[number]): TrainOptions {
   const { rank, steps, learningRates, seed } = settings;
-  note(`training ${side.name}: rank ${rank}, ${steps} steps`);
-  const { adapterPath, durationMs } = await train({
-    ...{ model, rank, steps, seed, variant: side.variant, learningRate: learningRates[side.variant] },
+  return {
+    ...{ model, rank, steps, seed, variant, learningRate: learningRates[variant] },
     ...{ image: subject.image, className: subject.className, prompt: 'a {0}', token: 'sks' },
     ...{ threads: options.threads, signal: options.signal, onEvent: options.onEvent },
     watch: { every: Math.max(1, Math.round(steps / 16)), draws: 2 },
-    outputDir: join(options.dir, side.variant),
+    outputDir: join(options.dir, variant),
     overwrite: true,
-  });
+  };
+}
+
+async function trainSide(stage: Stage, side: (typeof SIDES)[number]): Promise<{ adapter: string; seconds: number }> {
+  const { rank, steps } = stage.settings;
+  stage.note(`training ${side.name}: rank ${rank}, ${steps} steps`);
+  const { adapterPath, durationMs } = await train(sideOptions(stage, side));
   return { adapter: adapterPath, seconds: durationMs / 1000 };
+}
+
+/** All that can be wrong with the options is found before an earlier demo in the folder is touched. */
+async function openStage(options: DemoOptions): Promise<Stage> {
+  const given = Object.entries(options).filter(([name, value]) => name in DEMO_SETTINGS && value !== undefined);
+  const settings: DemoSettings = { ...DEMO_SETTINGS, ...Object.fromEntries(given) };
+  const { pictures } = settings;
+  if (!Number.isInteger(pictures) || pictures < 1 || pictures > MOST_PICTURES)
+    throw new ConfigError(`pictures: expected a whole number from 1 to ${MOST_PICTURES}, got ${pictures}`);
+  const subject = await subjectOf(options);
+  const note = options.onNote ?? (() => {});
+  const stage: Stage = { options, settings, model: options.model ?? MINI_DIR, subject, note };
+  for (const side of SIDES) resolveTrainOptions(sideOptions(stage, side));
+  expectDemoFolder(options.dir);
+  return stage;
 }
 
 async function allPictures(
@@ -106,8 +131,7 @@ async function allPictures(
   sides: readonly PictureSide[],
   prompts: readonly Prompt[],
 ): Promise<SidePictures[]> {
-  const dir = join(options.dir, 'pictures');
-  rmSync(dir, { recursive: true, force: true });
+  const dir = picturesDir(options.dir);
   const all: SidePictures[] = [];
   const count = sides.length * prompts.length;
   let done = 0;
@@ -147,12 +171,12 @@ async function writePage(
     commands: [
       {
         text: 'The same with a picture of your own (64 × 64 is what the mini model sees):',
-        command: 'npm run demo -- --image my.png --class creature',
+        command: 'npx tlora demo --image my.png --class creature',
       },
       ...nextCommands(runs[1]!),
       {
         text: 'All figures of a run, with rows of comparison:',
-        command: `npx tlora evaluate --run ${join(options.dir, 'tlora')}`,
+        command: `npx tlora evaluate --run ${shellWord(join(options.dir, 'tlora'))}`,
       },
     ],
   });
@@ -162,24 +186,21 @@ async function writePage(
 
 /**
  * Runs the demo.
- * @throws (by rejecting) what `train`, `generate` and the evaluators throw
+ * @throws (by rejecting) ConfigError for bad options or a folder that holds something else; what `train`, `generate` and the evaluators throw
  */
 export async function demo(options: DemoOptions): Promise<DemoResult> {
   const begun = performance.now();
-  const note = options.onNote ?? (() => {});
-  const given = Object.entries(options).filter(([name, value]) => name in DEMO_SETTINGS && value !== undefined);
-  const settings: DemoSettings = { ...DEMO_SETTINGS, ...Object.fromEntries(given) };
-  mkdirSync(options.dir, { recursive: true });
-  rmSync(join(options.dir, 'report.html'), { force: true });
-  const subject = await subjectOf(options);
-  const stage: Stage = { options, settings, model: options.model ?? MINI_DIR, subject, note };
+  const stage = await openStage(options);
+  const { settings, subject, note } = stage;
+  const sides: PictureSide[] = [{ name: 'no adapter', folder: 'none' }];
+  await claimDemoFolder(options.dir, [sides[0]!.folder, ...SIDES.map(({ variant }) => variant)]);
+  if (options.image === undefined) await writePng(subject.image, subject.pixels, SIDE, SIDE);
   const unknown = unknownWords(subject.className);
   if (unknown.length > 0)
     note(
       `the mini model has never read '${unknown.join("', '")}': creature and object are known, and so are dog, cat, car, …`,
     );
   const seconds = new Map<string, number>();
-  const sides: PictureSide[] = [{ name: 'no adapter', folder: 'none' }];
   for (const side of SIDES) {
     const trained = await trainSide(stage, side);
     seconds.set(side.name, trained.seconds);
@@ -191,9 +212,10 @@ export async function demo(options: DemoOptions): Promise<DemoResult> {
   let table: ReportTable | null = null;
   if (holdsEvaluators(evaluators)) {
     note('judging the pictures');
-    const training = pixelsToSigned((await loadPhoto(subject.image, SIDE)).pixels);
+    const training = pixelsToSigned(subject.pixels);
     table = await judgeSides(pictures, { evaluators, training, prompts, seconds, threads: options.threads });
   }
+  options.signal?.throwIfAborted();
   const reportPath = await writePage(stage, pictures, { prompts, table });
   return { reportPath, table, seconds: (performance.now() - begun) / 1000 };
 }

@@ -1,4 +1,4 @@
-import { existsSync, mkdtempSync, readdirSync, readFileSync, rmSync } from 'node:fs';
+import { existsSync, mkdirSync, mkdtempSync, readdirSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
@@ -40,7 +40,7 @@ describe('the demo', () => {
     expect(html.match(/<img /g)).toHaveLength(1 + 3 * 3);
     expect(html.match(/<svg /g)).toHaveLength(8);
     expect(html).not.toMatch(/<script|<link|https?:\/\//);
-    for (const text of ['Figures', 'Effective rank', 'npm run demo -- --image']) expect(html).toContain(text);
+    for (const text of ['Figures', 'Effective rank', 'npx tlora demo --image']) expect(html).toContain(text);
     const config = (side: string): Record<string, unknown> =>
       JSON.parse(readFileSync(at('demo', side, 'config.json'), 'utf8'));
     const [lora, tlora] = [config('lora'), config('tlora')];
@@ -54,6 +54,41 @@ describe('the demo', () => {
     await demo(short());
     expect(readdirSync(at('demo'), { recursive: true }).sort()).toEqual(names);
     expect(readFileSync(picture).equals(before)).toBe(true);
+  });
+
+  it('finds bad options and pictures before it touches an earlier demo', async () => {
+    const before = readFileSync(at('demo', 'report.html'), 'utf8');
+    for (const [bad, message] of [
+      [{ pictures: 13 }, /^pictures: expected a whole number from 1 to 12, got 13/],
+      [{ pictures: 0.5 }, /^pictures: /],
+      [{ steps: 0 }, /^steps: /],
+      [{ image: at('none.png') }, /none\.png/],
+    ] as const)
+      await expect(demo(short(bad))).rejects.toThrow(message);
+    expect(readFileSync(at('demo', 'report.html'), 'utf8')).toBe(before);
+  });
+
+  it('refuses a folder that holds something else', async () => {
+    mkdirSync(at('mine', 'pictures', 'none'), { recursive: true });
+    writeFileSync(at('mine', 'pictures', 'none', '1.png'), 'mine');
+    await expect(demo(short({ dir: at('mine') }))).rejects.toThrow(/^outputDir: expected .*which holds pictures/);
+    await expect(demo(short({ dir: at('mine', 'pictures', 'none', '1.png') }))).rejects.toThrow('expected a folder');
+    expect(readdirSync(at('mine'), { recursive: true })).toHaveLength(3);
+  });
+
+  it('is interrupted at once, leaves no page behind, and runs again after that', async () => {
+    const stop = new AbortController();
+    const onNote = (text: string): void => {
+      if (text.startsWith('training T-LoRA')) stop.abort();
+    };
+    const dir = at('cut');
+    await expect(demo(short({ dir, signal: stop.signal, onNote }))).rejects.toThrow(
+      expect.objectContaining({ name: 'AbortError' }),
+    );
+    expect(existsSync(join(dir, 'lora', 'adapter.safetensors'))).toBe(true);
+    expect(existsSync(join(dir, 'report.html'))).toBe(false);
+    await demo(short({ dir, pictures: 1 }));
+    expect(existsSync(join(dir, 'report.html'))).toBe(true);
   });
 
   it('takes a picture of one’s own, and does without evaluators', async () => {

@@ -63,9 +63,10 @@ interface TrainedRun {
 
 async function openRun(dir: string, best: boolean): Promise<TrainedRun> {
   const folder = runFolder(dir);
-  const { model, image, images, className } = readRunConfig(folder) as Record<string, unknown>;
-  const source = image ?? (Array.isArray(images) ? images[0] : undefined);
-  if (typeof model !== 'string' || typeof source !== 'string' || typeof className !== 'string')
+  const { model, images, className } = readRunConfig(folder, 'run');
+  const source: unknown = Array.isArray(images) ? images[0] : undefined;
+  const isFile = typeof source === 'string' && !source.startsWith('sha256:');
+  if (typeof model !== 'string' || !isFile || typeof className !== 'string')
     throw new ConfigError(
       `run: expected a run with model, className and the path of a picture in ${folder.configPath}`,
       {
@@ -82,7 +83,7 @@ async function openRun(dir: string, best: boolean): Promise<TrainedRun> {
         hint: 'The evaluators know only the mini world. Judge runs on other models by eye and by their validation loss.',
       },
     );
-  const { pixels } = await loadPhoto(source, SIDE);
+  const { pixels } = await loadPhoto(source.startsWith('file:') ? new URL(source) : source, SIDE);
   const adapter = best ? folder.bestPath : folder.adapterPath;
   if (!existsSync(adapter))
     throw new ConfigError(`run: expected ${adapter}, found none`, {
@@ -139,11 +140,11 @@ export async function evaluateRun(options: EvaluateRunOptions): Promise<RunEvalu
     prompts = promptSuite(),
     onProgress,
   } = options;
+  const { best = false, signal } = options;
+  const run = await openRun(options.run, best);
   const reading = chooseFloat32Device(options.device ?? 'auto', { threads });
   const evaluators = await openEvaluators({ dir: options.evaluators, device: reading });
   try {
-    const { best = false } = options;
-    const run = await openRun(options.run, best);
     const concept = conceptOf(run.training);
     const reference = concept === null ? await ownReference(evaluators, run.training) : conceptReference(concept);
     const dir = join(options.run, best ? 'evaluation-best' : 'evaluation');
@@ -159,6 +160,7 @@ export async function evaluateRun(options: EvaluateRunOptions): Promise<RunEvalu
       oracle: concept === null ? undefined : oraclePictures(concept, prompts, count),
       others: concept === null ? [] : await galleryOf(evaluators, concept, { views: 16, distractors }),
     });
+    signal?.throwIfAborted();
     mkdirSync(dir, { recursive: true });
     const all = { concept, ...evaluation };
     await writeFileAtomic(join(dir, 'evaluation.json'), `${JSON.stringify(all, null, 2)}\n`);

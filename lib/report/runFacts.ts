@@ -69,7 +69,7 @@ async function lastSamples(folder: RunFolder, config: RunFacts['config'], steps:
  */
 export async function readRunFacts(dir: string, colour: number, label?: string): Promise<RunFacts> {
   const folder = runFolder(dir);
-  const config = readRunConfig(folder);
+  const config = readRunConfig(folder, 'run');
   if (!existsSync(folder.adapterPath)) {
     throw new ConfigError(`run: expected an adapter in '${dir}', found none`, {
       hint: 'The run was stopped before it saved anything: go on with it by --resume.',

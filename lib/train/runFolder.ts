@@ -209,20 +209,26 @@ export function ensureParent(path: string): void {
   refusalNamed(path, () => mkdirSync(dirname(path), { recursive: true }));
 }
 
+const RUN_HINTS = {
+  resume: 'Give the --out of the run to go on with.',
+  run: 'Give the folder of a run: the --out of its training.',
+} as const;
+
 /**
  * Reads the settings of an earlier run.
+ * @param option which names the folder, for messages
  * @throws ConfigError if the folder holds no run; FileFormatError if its config is no JSON object
  */
-export function readRunConfig(folder: RunFolder): Record<string, unknown> {
+export function readRunConfig(folder: RunFolder, option: keyof typeof RUN_HINTS = 'resume'): Record<string, unknown> {
   if (!existsSync(folder.configPath)) {
-    throw new ConfigError(`resume: expected a run in '${folder.dir}', found no config.json there`, {
-      hint: 'Give the --out of the run to go on with.',
+    throw new ConfigError(`${option}: expected a run in '${folder.dir}', found no config.json there`, {
+      hint: RUN_HINTS[option],
     });
   }
   const parsed = parsedObject(folder.configPath);
   if (parsed.format === FORMAT) return parsed;
   throw new FileFormatError(`${folder.configPath}: expected the settings of a run, format '${FORMAT}', got others`, {
-    hint: 'Give the --out of the run to go on with.',
+    hint: RUN_HINTS[option],
   });
 }
 

@@ -1,6 +1,7 @@
 import { existsSync, mkdtempSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
+import { pathToFileURL } from 'node:url';
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
 import { evaluateRun } from '../../lib/evaluate/evaluateRun.js';
 import { writePng } from '../../lib/io/image.js';
@@ -76,6 +77,23 @@ describe('evaluateRun', () => {
     expect(existsSync(join(dir, 'evaluation-best', 'evaluation.json'))).toBe(true);
     expect(existsSync(join(dir, 'evaluation'))).toBe(false);
     await expect(evaluateRun({ run: at('photo'), best: true, ...one })).rejects.toThrow(/expected .*best\.safetensors/);
+  });
+
+  it('says which run it wants, where there is none or its picture was no file', async () => {
+    await expect(evaluateRun({ run: at('nowhere') })).rejects.toThrow(/^run: expected a run in .*nowhere/);
+    const bytes = readFileSync(at('photo.png'));
+    const shared = { model: at('model'), className: 'creature', rank: 2, steps: 1, threads: 2 };
+    await train({ ...shared, image: bytes, outputDir: at('bytes') });
+    await expect(evaluateRun({ run: at('bytes') })).rejects.toThrow(/the path of a picture.*\n.*train from a file/);
+  });
+
+  it('takes a picture that was given as a URL', async () => {
+    const dir = at('url');
+    const image = pathToFileURL(at('photo.png'));
+    await train({ model: at('model'), className: 'creature', rank: 2, steps: 1, threads: 2, image, outputDir: dir });
+    const one = { prompts: prompts.slice(1), steps: 1, threads: 2 };
+    const { pasted } = await evaluateRun({ run: dir, evaluators: at('evaluators'), ...one });
+    expect(pasted.fidelity).toBeCloseTo(1, 5);
   });
 
   it('refuses runs on models of other pictures', async () => {

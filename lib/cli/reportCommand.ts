@@ -1,5 +1,6 @@
 import type { Command } from 'commander';
 import { type CliContext, EXIT, type OutputOptions } from './context.js';
+import { abortOnInterrupt } from './interrupt.js';
 import { parseNumber } from './numbers.js';
 import { addOutputOptions } from './outputOptions.js';
 import { requireFlags } from './requiredFlags.js';
@@ -17,20 +18,16 @@ type ReportFlags = OutputOptions & {
 async function runReport(context: CliContext, flags: ReportFlags): Promise<number> {
   const { json, quiet, progress = true, run: runs, prompt: prompts, ...options } = flags;
   const { report } = await context.parts.report();
-  const aborter = new AbortController();
-  const endWatch = context.onInterrupt(() => {
-    aborter.abort();
-    endWatch(); // a second Ctrl-C ends the process, as always
-  });
+  const interrupt = abortOnInterrupt(context);
   const tell = (done: number, all: number): void => {
     if (!quiet && progress) context.err.write(`pictures: ${done} of ${all}\n`);
   };
   try {
-    const path = await report({ ...options, runs, prompts, signal: aborter.signal, onProgress: tell });
+    const path = await report({ ...options, runs, prompts, signal: interrupt.signal, onProgress: tell });
     context.out.write(json ? `${JSON.stringify({ path })}\n` : `${path}\n`);
     return EXIT.ok;
   } finally {
-    endWatch();
+    interrupt.end();
   }
 }
 

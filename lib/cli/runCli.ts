@@ -44,6 +44,9 @@ function createProgram(context: CliContext, exit: (status: number) => void): Com
   return program;
 }
 
+/** Names at the head of messages that are those of flags. */
+const OPTIONS = [...trainOptionNames, ...generateOptionNames, 'pictures', 'run'];
+
 function reportError(error: unknown, { err, env }: CliContext): number {
   if (error instanceof CommanderError) return error.exitCode === 0 ? EXIT.ok : EXIT.usage;
   if (!(error instanceof Error)) {
@@ -54,7 +57,7 @@ function reportError(error: unknown, { err, env }: CliContext): number {
     err.write('aborted\n');
     return EXIT.interrupted;
   }
-  err.write(`error: ${withFlagName(error.message, [...trainOptionNames, ...generateOptionNames])}\n`);
+  err.write(`error: ${withFlagName(error.message, OPTIONS)}\n`);
   if (env.TLORA_DEBUG === '1')
     err.write(`${error.stack}\n${error.cause === undefined ? '' : `cause: ${error.cause}\n`}`);
   return error instanceof ConfigError ? EXIT.usage : EXIT.failed;

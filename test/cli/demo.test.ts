@@ -3,6 +3,7 @@ import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { afterAll, expect, it } from 'vitest';
 import type { DemoOptions, DemoResult } from '../../lib/demo/demo.js';
+import { ConfigError } from '../../lib/errors.js';
 import { tlora } from './recorder.js';
 
 const model = mkdtempSync(join(tmpdir(), 'tlora-demo-cli-'));
@@ -44,6 +45,24 @@ it('tlora demo prints JSON, and nothing else with --quiet', async () => {
   const { out, err } = await demoOf(['--json', '--quiet', '--out', 'elsewhere']);
   expect(JSON.parse(out)).toEqual({ table, reportPath: 'runs/demo/report.html', seconds: 61.4 });
   expect(err).toBe('');
+});
+
+it('tlora demo says what is wrong with a flag, and ends as interrupted by Ctrl-C', async () => {
+  const failing = (error: Error) =>
+    tlora(['demo'], {
+      parts: {
+        demo: async () => ({ demo: () => Promise.reject(error), tableText: () => '', MINI_DIR: model }),
+      },
+    });
+  const bad = await failing(new ConfigError('pictures: expected a whole number from 1 to 12, got 13'));
+  expect(bad).toMatchObject({
+    status: 2,
+    out: '',
+    err: 'error: --pictures: expected a whole number from 1 to 12, got 13\n',
+  });
+  const stop = new AbortController();
+  stop.abort();
+  expect(await failing(stop.signal.reason)).toMatchObject({ status: 130, out: '', err: 'aborted\n' });
 });
 
 it('tlora demo does without evaluators, and not without a model', async () => {

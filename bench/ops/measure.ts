@@ -11,6 +11,8 @@ export interface Contenders {
   readonly libraries: Contender;
   readonly torch: Contender | undefined;
   readonly threads: number;
+  /** Times every run by itself. */
+  readonly alone?: boolean;
 }
 
 export type Name = 'tlora' | 'openblas' | 'onednn' | 'torch';
@@ -49,16 +51,32 @@ export function secondsOf(times: Times, threads: number): number {
 const LONG_SECONDS = 0.5;
 const SHORT_SECONDS = 0.005;
 
+function sum(values: readonly number[]): number {
+  return values.reduce((total, value) => total + value, 0);
+}
+
 /** Long trials get at least three turns but no more than they must, short ones four times as many. */
 function turns(rounds: number, warm: number): number {
   if (warm > LONG_SECONDS) return Math.min(rounds, 3);
   return warm < SHORT_SECONDS ? 4 * rounds : rounds;
 }
 
-/** Every contender runs once to warm up, then `rounds` times in turns. */
+const ROW_SECONDS = 0.002;
+const MOST_RUNS = 64;
+
+/**
+ * How often a contender runs in a row, by the time of the fastest one's warm-up. Products on several threads run for some 2 ms, because
+ * a step calls one after the other: one of 50 µs by itself tells how long sleeping threads take to wake.
+ */
+function runsInRow(trial: Trial, threads: number, fastest: number): number {
+  if (threads === 1 || trial.group !== 'gemm') return 1;
+  return Math.max(1, Math.min(MOST_RUNS, Math.round(ROW_SECONDS / fastest)));
+}
+
+/** Every contender runs once to warm up, then `rounds` times in turns, short products several times a turn. */
 export async function measure(
   trial: Trial,
-  { libraries, torch, threads }: Contenders,
+  { libraries, torch, threads, alone = false }: Contenders,
   rounds: number,
 ): Promise<Measured> {
   await preparePlan(libraries, trial, threads);
@@ -69,16 +87,17 @@ export async function measure(
     await torch.ask(JSON.stringify(trial.torch));
     names.push('torch');
   }
-  const run = async (name: Name): Promise<number> => {
-    const times = name === 'torch' ? await torch!.ask('time') : await libraries.ask(`time ${name}`);
+  const run = async (name: Name, runs: number): Promise<number> => {
+    const times = name === 'torch' ? await torch!.ask('time') : await libraries.ask(`time ${name} ${runs}`);
     return secondsOf(times as Times, threads);
   };
-  let warm = 0;
-  for (const name of names) warm += await run(name);
+  const warm: number[] = [];
+  for (const name of names) warm.push(await run(name, 1));
+  const runs = alone ? 1 : runsInRow(trial, threads, Math.min(...warm));
   const seconds = Object.fromEntries(names.map((name) => [name, [] as number[]]));
   let peak = 0;
-  for (let i = turns(rounds, warm); i > 0; i--) {
-    for (const name of names) seconds[name]!.push(await run(name));
+  for (let i = turns(rounds, sum(warm)); i > 0; i--) {
+    for (const name of names) seconds[name]!.push(await run(name, runs));
     peak = Math.max(peak, Number(await libraries.ask('peak')));
   }
   await libraries.ask('drop');

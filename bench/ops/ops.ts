@@ -11,6 +11,7 @@ export const OPS_USAGE: string = `npm run bench -- ops [options]
   --shape TEXT     only shapes whose name contains this
   --threads N      default 2. One thread is timed by processor time, several by the clock
   --rounds N       turns of each after one to warm up; default 5 (3 where one takes long, four times as many where it is short)
+  --alone          times every run by itself; otherwise products on several threads run in a row for some 2 ms, as in a step
   --openblas PATH  default libopenblas.so.0
   --gates          fail unless all gates pass
   --json           one JSON object instead of tables
@@ -36,6 +37,7 @@ export async function benchOps(args: readonly string[]): Promise<void> {
       shape: { type: 'string', default: '' },
       threads: { type: 'string', default: '2' },
       rounds: { type: 'string', default: '5' },
+      alone: { type: 'boolean', default: false },
       openblas: { type: 'string', default: 'libopenblas.so.0' },
       gates: { type: 'boolean', default: false },
       json: { type: 'boolean', default: false },
@@ -45,6 +47,7 @@ export async function benchOps(args: readonly string[]): Promise<void> {
   const groups = chosen(values.only);
   const libraries = await openLibraries(threads, values.openblas);
   const torch = groups.every((group) => group === 'gemm') ? undefined : await openTorch(threads);
+  const contenders = { libraries, torch, threads, alone: values.alone };
   const rows: Row[] = [];
   try {
     const head = [
@@ -56,8 +59,7 @@ export async function benchOps(args: readonly string[]): Promise<void> {
     for (const group of groups) {
       const trials = TRIALS[group]().filter((trial) => trial.name.includes(values.shape));
       const measured: Row[] = [];
-      for (const trial of trials)
-        measured.push(rowOf(await measure(trial, { libraries, torch, threads }, Number(values.rounds))));
+      for (const trial of trials) measured.push(rowOf(await measure(trial, contenders, Number(values.rounds))));
       if (measured.length > 0 && !values.json) console.log(`\n${group}\n${table(measured)}`);
       rows.push(...measured);
     }

@@ -44,7 +44,7 @@ constexpr uint64_t kGeneration = uint64_t{1} << 32;
 
 class Pool final : public ThreadPool {
  public:
-  Pool(int threads, const std::atomic<bool>& cancelled) : cancelled_(cancelled) {
+  Pool(int threads, const std::atomic<bool>& cancelled) : cancelled_(cancelled), places_(threads) {
     try {
       for (int i = 1; i < threads; i++) workers_.emplace_back([this, i] { work(i); });
     } catch (...) {
@@ -70,6 +70,7 @@ class Pool final : public ThreadPool {
     state_.store(generation | kOpen);
     if (sleepers_.load() > 0) {
       std::lock_guard lock(mutex_);
+      for (Sleeper& place : places_) place.keepOff(callersProcessor_.load(std::memory_order_relaxed));
       wake_.notify_all();
     }
     takeTasks(0);
@@ -107,20 +108,22 @@ class Pool final : public ThreadPool {
     return (state & kOpen) != 0 && (state & ~(kGeneration - 1)) != last;
   }
 
-  bool waitForJob(uint64_t last) {
+  bool waitForJob(uint64_t last, int thread) {
     const auto ready = [&] { return stopping_.load() || joinable(last); };
     if (!spinUntil(ready)) {
       std::unique_lock lock(mutex_);
+      places_[thread].sleeps(callersProcessor_.load(std::memory_order_relaxed));
       sleepers_.fetch_add(1);
       wake_.wait(lock, ready);
       sleepers_.fetch_sub(1);
+      places_[thread].awake();
     }
     return !stopping_.load();
   }
 
   void work(int thread) {
     uint64_t last = 0;
-    while (waitForJob(last)) {
+    while (waitForJob(last, thread)) {
       uint64_t state = state_.load();
       if ((state & kOpen) == 0 || !state_.compare_exchange_strong(state, state + 1)) continue;
       last = state & ~(kGeneration - 1);
@@ -152,6 +155,7 @@ class Pool final : public ThreadPool {
   std::atomic<bool> stopping_{false};
   std::exception_ptr failure_;
   std::mutex mutex_;
+  std::vector<Sleeper> places_;  // of the threads, the caller's unused; under mutex_
   std::condition_variable wake_, done_;
   std::vector<std::thread> workers_;
 };

@@ -1,3 +1,5 @@
+import { readdirSync, readFileSync } from 'node:fs';
+import { setTimeout as pause } from 'node:timers/promises';
 import { afterEach, beforeEach, describe, expect, test } from 'vitest';
 import { loadAddon } from '../../lib/addon/load.js';
 import type { Engine, Program } from '../../lib/addon/surface.js';
@@ -25,6 +27,15 @@ async function failure(promise: Promise<unknown>): Promise<Error & { code?: stri
   );
 }
 
+/** Numbers of the processors that a thread may use, from a line such as `Cpus_allowed_list: 0-3,8`. */
+function processors(statusFile: string): number[] {
+  const list = /^Cpus_allowed_list:\s*(\S+)/m.exec(readFileSync(statusFile, 'utf8'))?.[1] ?? '';
+  return list.split(',').flatMap((range) => {
+    const [first = 0, last = first] = range.split('-').map(Number);
+    return Array.from({ length: last - first + 1 }, (_, i) => first + i);
+  });
+}
+
 describe('running', () => {
   test('programs share an arena that grows, and keep their own inputs and results', async () => {
     const small = load(chain(10, 3));
@@ -37,6 +48,25 @@ describe('running', () => {
     expect(read(small)).toEqual(new Float32Array(10).fill(4));
     expect(read(large)).toEqual(new Float32Array(100_000).fill(8));
   });
+
+  test.runIf(process.platform === 'linux')(
+    'threads that sleep between runs are kept off one processor at most',
+    async () => {
+      const program = load(chain(100_000, 3));
+      program.write('x', new Float32Array(100_000).fill(2));
+      for (let i = 0; i < 20; i++) {
+        await program.run();
+        await pause(2);
+      }
+      expect(read(program)).toEqual(new Float32Array(100_000).fill(8));
+      const own = processors('/proc/self/status');
+      const missing = readdirSync('/proc/self/task').map((task) => {
+        const have = new Set(processors(`/proc/self/task/${task}/status`));
+        return own.filter((processor) => !have.has(processor)).length;
+      });
+      expect(Math.max(...missing)).toBeLessThanOrEqual(1);
+    },
+  );
 
   test('the event loop turns during a run', async () => {
     const program = load(chain(1 << 20, 300));

@@ -3,11 +3,13 @@
 //   plan FILE RANK        loads an encoded plan; weights and inputs are made up, integers are RANK
 //   product ...           prepares OpenBLAS (contender.h)
 //   conv ...              prepares oneDNN
-//   time NAME             runs tlora, openblas or onednn once: seconds by the clock, of this thread, of the whole process
+//   time NAME [RUNS]      runs tlora, openblas or onednn once, or several times in a row: seconds of one by the clock, of this thread,
+//                         of the whole process
 //   peak                  what one thread does at most now, in floating-point operations a second
 //   bits                  a hash of all results of the plan
 //   drop                  forgets all of it
 #include <bit>
+#include <chrono>
 #include <cmath>
 #include <cstdio>
 #include <cstring>
@@ -19,6 +21,7 @@
 #include <set>
 #include <sstream>
 #include <string>
+#include <thread>
 
 #include "contender.h"
 #include "core/engine.h"
@@ -150,16 +153,24 @@ class Bench {
 
   std::string time(std::istream& words) const {
     std::string name;
+    int runs;
     words >> name;
+    if (!(words >> runs)) runs = 1;
     const Work& work = works_.at(name);
     constexpr clockid_t kClocks[] = {CLOCK_MONOTONIC, CLOCK_THREAD_CPUTIME_ID, CLOCK_PROCESS_CPUTIME_ID};
     double taken[3];
     for (int i = 0; i < 3; i++) taken[i] = -seconds(kClocks[i]);
-    work();
-    for (int i = 2; i >= 0; i--) taken[i] += seconds(kClocks[i]);
+    for (int i = 0; i < runs; i++) work();
+    for (int i = 2; i >= 0; i--) taken[i] = (taken[i] + seconds(kClocks[i])) / runs;
+    if (name == "openblas") rest();
     char text[128];
     std::snprintf(text, sizeof text, "{\"wall\":%.9f,\"thread\":%.9f,\"process\":%.9f}", taken[0], taken[1], taken[2]);
     return text;
+  }
+
+  // OpenBLAS's threads go on looking for work for some 25 ms after a product and would keep a core from what comes next.
+  void rest() const {
+    if (threads_ > 1) std::this_thread::sleep_for(std::chrono::milliseconds(30));
   }
 
   void drop() {

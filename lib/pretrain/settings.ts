@@ -1,3 +1,4 @@
+import type { SubjectWindow } from './emphasis.js';
 import type { VaeLoss } from './vaeGraphs.js';
 
 /** How a stage learns. The number of samples is fixed before the start. */
@@ -37,8 +38,8 @@ export interface UnetSettings extends StageSettings {
   readonly captionDropout: number;
   /** Learning rate of the text encoder, as a share of the UNet's. */
   readonly textRate: number;
-  /** Up to step `until`, errors where the subject is count 1 + weight times. */
-  readonly subject: { readonly until: number; readonly weight: number };
+  /** Steps in which errors where the subject is count more. */
+  readonly subject: readonly SubjectWindow[];
   /** Times are drawn as T · u^timeExponent from uniform u: below 1, more of them are late. */
   readonly timeExponent: number;
 }
@@ -57,7 +58,7 @@ const SHARED = { beta2: 0.99, weightDecay: 0.01, clip: 1 } as const;
 
 /**
  * The mini model's run: 7000 × 16 = 112,000 pictures for the autoencoder (6.7 GFLOP each, 0.75 PFLOP), 1000 × 128 captions
- * for the text encoder, 8000 × 16 × 2 = 256,000 samples for UNet and text encoder together (2.9 GFLOP each, 0.74 PFLOP).
+ * for the text encoder, 20,000 × 16 × 2 = 640,000 samples for UNet and text encoder together (2.9 GFLOP each, 1.86 PFLOP).
  */
 export const MINI_SETTINGS: PretrainSettings = {
   seed: 20_240_501,
@@ -76,15 +77,19 @@ export const MINI_SETTINGS: PretrainSettings = {
   text: { ...SHARED, steps: 1000, batch: 128, learningRate: 1e-3, warmUp: 100, emaDecay: 0.995 },
   unet: {
     ...SHARED,
-    steps: 8000,
+    steps: 20_000,
     pictures: 16,
     draws: 2,
     learningRate: 1e-3,
     warmUp: 300,
+    again: { after: 8000, learningRate: 1e-3 },
     emaDecay: 0.9985,
     captionDropout: 0.1,
     textRate: 0.2,
-    subject: { until: 4500, weight: 3 },
+    subject: [
+      { first: 1, last: 4500, weight: 3, region: 'silhouette' },
+      { first: 8001, last: 17_000, weight: 5, region: 'box' },
+    ],
     timeExponent: 0.6,
   },
 };

@@ -9,6 +9,7 @@ import { type NoiseSchedule, noiseSchedule } from '../schedulers/noiseSchedule.j
 import { adamwHyper } from '../train/trainer.js';
 import { captionWorth } from './captionWorth.js';
 import { droppedCaptions, latentKeys, noiseFeeds, SEED_USES } from './draws.js';
+import { emphasis, windowAt } from './emphasis.js';
 import type { ModelConfigs } from './miniModel.js';
 import { splitPictures, writePictureGrid } from './pictureGrid.js';
 import { type PictureSource, pictureBatch } from './pictures.js';
@@ -31,40 +32,17 @@ export interface UnetStageParts {
 
 const PREVIEW = { steps: 25, guidance: 5, columns: 4 };
 
-/** Shares of the subject [n, side, side, 3] → what latents are raised by, [n, h, w, c]: √(1 + weight · the mean of their pixels) − 1. */
-function emphasis(subject: Float32Array, weight: number, { n, side, downscale, channels }: LatentSizes): Float32Array {
-  const width = side / downscale;
-  const out = new Float32Array(n * width * width * channels);
-  for (let cell = 0; cell < n * width * width; cell++) {
-    const [x, y, i] = [cell % width, Math.floor(cell / width) % width, Math.floor(cell / (width * width))];
-    let sum = 0;
-    for (let dy = 0; dy < downscale; dy++) {
-      const row = (i * side + y * downscale + dy) * side + x * downscale;
-      for (let dx = 0; dx < downscale; dx++) sum += subject[3 * (row + dx)]!;
-    }
-    out.fill(Math.sqrt(1 + (weight * sum) / downscale ** 2) - 1, cell * channels, (cell + 1) * channels);
-  }
-  return out;
-}
-
-interface LatentSizes {
-  readonly n: number;
-  /** Of the pictures. */
-  readonly side: number;
-  readonly downscale: number;
-  readonly channels: number;
-}
-
 /** Trains UNet and text encoder on latents of the frozen autoencoder. */
 export function unetStage(configs: ModelConfigs, settings: PretrainSettings, parts: UnetStageParts): Stage {
   const { side, unet } = settings;
   const { vae, tokenizer, pictures, prompts, text } = parts;
-  const { pictures: count, draws, captionDropout, textRate, subject: raised, timeExponent } = unet;
+  const { pictures: count, draws, captionDropout, textRate, subject: windows, timeExponent } = unet;
   const seed = deriveSeed(settings.seed, 1);
   const layout = unetLayout(configs);
   const schedule = noiseSchedule(configs.scheduler);
   const n = count * draws;
   const { downscale, latentChannels } = readAutoencoderConfig(vae.config);
+  const sizes = { n: count, side, downscale, channels: latentChannels };
   return {
     name: 'unet',
     seed,
@@ -78,12 +56,11 @@ export function unetStage(configs: ModelConfigs, settings: PretrainSettings, par
     feeds: (step) => {
       const first = (step - 1) * count;
       const { image, subject, captions } = pictureBatch(pictures, first, count, draws);
-      const weight = step > raised.until ? 0 : raised.weight;
       const dropped = droppedCaptions(seed, step, n, captionDropout);
       const texts = captions.map((caption, i) => (dropped[i] ? '' : caption));
       return {
         image,
-        emphasis: emphasis(subject, weight, { n: count, side, downscale, channels: latentChannels }),
+        emphasis: emphasis(subject, windowAt(windows, step), sizes),
         latentKey: latentKeys(seed, first, count),
         inputIds: tokenRows(tokenizer, texts),
         textHyper: adamwHyper({ ...unet, learningRate: textRate * learningRateAt(unet, step) }, step),

@@ -27,7 +27,8 @@ describe('the mini model', () => {
 });
 
 describe('the plan of a stage', () => {
-  const settings = { ...MINI_SETTINGS.unet, steps: 1000, warmUp: 100, learningRate: 2 };
+  const { again: _, ...unet } = MINI_SETTINGS.unet;
+  const settings = { ...unet, steps: 1000, warmUp: 100, learningRate: 2 };
 
   it('warms up, then falls to a fiftieth', () => {
     expect([1, 50, 100, 550, 1000].map((step) => learningRateAt(settings, step))).toEqual([

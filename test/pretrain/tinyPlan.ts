@@ -59,7 +59,14 @@ export function tinyPlan(): PretrainPlan {
         subject: { after: 4, weight: 2 },
       },
       text: { ...text, steps: 6, batch: 3, warmUp: 2 },
-      unet: { ...unet, steps: 6, pictures: 2, draws: 2, warmUp: 2, subject: { until: 4, weight: 3 } },
+      unet: {
+        ...unet,
+        steps: 6,
+        pictures: 2,
+        draws: 2,
+        warmUp: 2,
+        subject: [{ first: 1, last: 4, weight: 3, region: 'silhouette' }],
+      },
     },
     pictures: square,
     captions: {

@@ -32,6 +32,16 @@ export interface UnetInputs {
  * @throws ShapeError, FileFormatError (a weight that is absent or of another shape)
  */
 export function unet2dCondition(p: ParamNode, config: UnetConfig, inputs: UnetInputs): Value {
+  return predictionOf(p, config, unet2dFeatures(p, config, inputs));
+}
+
+/** What `conv_out` makes of the features. */
+export function predictionOf(p: ParamNode, config: UnetConfig, features: Value): Value {
+  return convLayer(p.child('conv_out'), features, { out: config.outChannels, kernel: config.convOutKernel });
+}
+
+/** What `conv_out` reads, [n, h, w, channels of the first block]; throws as `unet2dCondition` does. */
+export function unet2dFeatures(p: ParamNode, config: UnetConfig, inputs: UnetInputs): Value {
   checkInputs(config, inputs);
   const emb = timeEmbedding(p, config, inputs);
   const siluEmb = inside(p.child('time_embedding'), () => silu(emb));
@@ -49,8 +59,7 @@ export function unet2dCondition(p: ParamNode, config: UnetConfig, inputs: UnetIn
   config.up.forEach((block, i) => {
     h = upBlock(p.child('up_blocks').child(i), h, block, pass, skips, i === last);
   });
-  h = groupNormSilu(p.child('conv_norm_out'), h, { groups: config.normGroups, eps: config.normEps });
-  return convLayer(p.child('conv_out'), h, { out: config.outChannels, kernel: config.convOutKernel });
+  return groupNormSilu(p.child('conv_norm_out'), h, { groups: config.normGroups, eps: config.normEps });
 }
 
 function checkInputs(config: UnetConfig, { sample, timesteps, encoderHiddenStates }: UnetInputs): void {

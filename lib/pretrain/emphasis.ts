@@ -1,11 +1,15 @@
 /** Where errors count more in the loss: the subject's own pixels, or the upright box around them. */
 export type EmphasisRegion = 'silhouette' | 'box';
 
-/** Steps `first` to `last`, in which errors in a region count 1 + weight times. */
-export interface SubjectWindow {
+/** Steps `first` to `last`, in which something has a weight. */
+export interface WeightWindow {
   readonly first: number;
   readonly last: number;
   readonly weight: number;
+}
+
+/** Steps in which errors in a region count 1 + weight times. */
+export interface SubjectWindow extends WeightWindow {
   readonly region: EmphasisRegion;
 }
 
@@ -71,7 +75,19 @@ export function emphasis(subject: Float32Array, window: SubjectWindow | undefine
   return out;
 }
 
+/** The subject's shares [n, side, side, 3] by cell, its pixels row by row: [n, w, w, downscale²]. */
+export function silhouettes(subject: Float32Array, { n, side, downscale }: LatentSizes): Float32Array {
+  const width = side / downscale;
+  const out = new Float32Array(n * side * side);
+  for (let pixel = 0; pixel < out.length; pixel++) {
+    const [x, y, i] = [pixel % side, Math.floor(pixel / side) % side, Math.floor(pixel / (side * side))];
+    const cell = (i * width + Math.floor(y / downscale)) * width + Math.floor(x / downscale);
+    out[(cell * downscale + (y % downscale)) * downscale + (x % downscale)] = subject[3 * pixel]!;
+  }
+  return out;
+}
+
 /** The window that a step lies in. */
-export function windowAt(windows: readonly SubjectWindow[], step: number): SubjectWindow | undefined {
+export function windowAt<W extends WeightWindow>(windows: readonly W[], step: number): W | undefined {
   return windows.find(({ first, last }) => first <= step && step <= last);
 }

@@ -4,8 +4,8 @@ import { standardNormals } from '../random/philox.js';
 
 /** Ends of residual branches: they begin small, so that a block begins near the identity. */
 const BRANCH_ENDS = /\.(to_out\.0|ff\.net\.2|out_proj|fc2)\.weight$/;
-/** Ends of residual branches of convolutions, and the UNet's output: they begin at zero. */
-const ZEROS = /(\.conv2|\.proj_out|^unet\/conv_out)\.weight$/;
+/** Ends of residual branches of convolutions, the UNet's output and the head beside it: they begin at zero. */
+const ZEROS = /(\.conv2|\.proj_out|^unet\/conv_out|^silhouette\/conv)\.weight$/;
 
 /**
  * Spread of the start of a tensor: 1/√(inputs) for matrices and kernels, 0.3 of that at ends of branches, 1 for tokens and 0.3 for their

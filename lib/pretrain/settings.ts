@@ -1,4 +1,4 @@
-import type { SubjectWindow } from './emphasis.js';
+import type { SubjectWindow, WeightWindow } from './emphasis.js';
 import type { VaeLoss } from './vaeGraphs.js';
 
 /** How a stage learns. The number of samples is fixed before the start. */
@@ -40,6 +40,8 @@ export interface UnetSettings extends StageSettings {
   readonly textRate: number;
   /** Steps in which errors where the subject is count more. */
   readonly subject: readonly SubjectWindow[];
+  /** Steps in which the UNet's features must also tell the subject's silhouette, by the weight of its mean squared error. */
+  readonly silhouette: readonly WeightWindow[];
   /** Times are drawn as T · u^timeExponent from uniform u: below 1, more of them are late. */
   readonly timeExponent: number;
 }
@@ -90,6 +92,7 @@ export const MINI_SETTINGS: PretrainSettings = {
       { first: 1, last: 4500, weight: 3, region: 'silhouette' },
       { first: 8001, last: 17_000, weight: 5, region: 'box' },
     ],
+    silhouette: [{ first: 10_877, last: 17_000, weight: 8 }],
     timeExponent: 0.6,
   },
 };

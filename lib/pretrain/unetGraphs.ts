@@ -4,8 +4,10 @@ import { readAutoencoderConfig } from '../models/autoencoderConfig.js';
 import { autoencoderKlDecode, autoencoderKlEncode } from '../models/autoencoderKl.js';
 import { clipText } from '../models/clipText.js';
 import { type ClipTextConfig, readClipTextConfig } from '../models/clipTextConfig.js';
-import { unet2dCondition } from '../models/unet2dCondition.js';
+import { convLayer } from '../models/layers.js';
+import { predictionOf, unet2dCondition, unet2dFeatures } from '../models/unet2dCondition.js';
 import { readUnetConfig, type UnetConfig } from '../models/unetConfig.js';
+import { add } from '../ops/add.js';
 import { concat } from '../ops/concat.js';
 import { mixPerSample } from '../ops/mixPerSample.js';
 import { mse } from '../ops/mse.js';
@@ -29,18 +31,27 @@ function read(configs: ModelConfigs): Configs {
   return { unet: readUnetConfig(configs.unet), text: readClipTextConfig(configs.text_encoder, 'text_encoder') };
 }
 
-/** All tensors of the UNet and of the text encoder. */
+/** Pixels of a latent cell. */
+function cellPixels(configs: ModelConfigs): number {
+  return readAutoencoderConfig(configs.vae).downscale ** 2;
+}
+
+/** How much of each pixel of the clean picture is the subject, [n, h, w, pixels of a cell], from the UNet's features: only training asks for it. */
+function silhouetteHead(trees: Trees, configs: ModelConfigs, features: Value): Value {
+  return convLayer(trees('silhouette').child('conv'), features, { out: cellPixels(configs) });
+}
+
+/** All tensors of text encoder and UNet, and those of the head that tells the silhouette. */
 export function unetLayout(configs: ModelConfigs): FlatLayout {
   const { unet, text } = read(configs);
   return layoutOf((graph, trees) => {
     const inputIds = input(graph, 'inputIds', [1, text.maxPositions], 'i32');
     const context = clipText(trees('text_encoder'), text, { inputIds }).lastHiddenState;
     const sample = input(graph, 'sample', [1, 1, 1, unet.inChannels]);
-    unet2dCondition(trees('unet'), unet, {
-      sample,
-      timesteps: input(graph, 'timesteps', [1]),
-      encoderHiddenStates: context,
-    });
+    const inputs = { sample, timesteps: input(graph, 'timesteps', [1]), encoderHiddenStates: context };
+    const features = unet2dFeatures(trees('unet'), unet, inputs);
+    predictionOf(trees('unet'), unet, features);
+    silhouetteHead(trees, configs, features);
   });
 }
 
@@ -73,12 +84,21 @@ export function frozenLatents(graph: Graph, vae: Component, { pictures, side }: 
   return scale(drawLatents(moments, config.latentChannels).latents, config.scalingFactor);
 }
 
+/** What a training step compares beside what the model predicts; [n, ...] like the latents. */
+export interface SubjectTargets {
+  /** Errors count (1 + emphasis)² times, [n, h, w, c]. */
+  readonly emphasis: Value;
+  /** How much of each pixel is the subject, 0…1, [n, h, w, pixels of a cell]. */
+  readonly silhouette: Value;
+}
+
 /**
- * The loss of text encoder and UNet together on given latents [n, h, w, c]: mean (prediction − target)², both times
- * 1 + `emphasis` where that is given. Inputs `inputIds` [n, t],
- * `noiseKey` [n, 4], and `timesteps`, `signal`, `noiseWeight`, `targetSignal`, `targetNoise` [n]. Results `loss` [1], `perSample` [n].
+ * The loss of text encoder and UNet together on given latents [n, h, w, c]: mean (prediction − target)²; with `subject`, its emphasis, and
+ * silhouetteShare² · mean (silhouette told − silhouette)² added. Inputs `inputIds` [n, t], `noiseKey` [n, 4], and `timesteps`, `signal`,
+ * `noiseWeight`, `targetSignal`, `targetNoise` [n], with `subject` `silhouetteShare` and `silhouetteRest` = 1 − silhouetteShare [n]. Results
+ * `loss` [1], `perSample` [n] of the prediction alone, with `subject` `silhouette` [1].
  */
-export function appendUnetLoss(trees: Trees, configs: ModelConfigs, latents: Value, emphasis?: Value): Value {
+export function appendUnetLoss(trees: Trees, configs: ModelConfigs, latents: Value, subject?: SubjectTargets): Value {
   const { unet, text } = read(configs);
   const { graph } = latents;
   const n = latents.shape[0]!;
@@ -89,23 +109,41 @@ export function appendUnetLoss(trees: Trees, configs: ModelConfigs, latents: Val
   const inputIds = input(graph, 'inputIds', [n, text.maxPositions], 'i32');
   const encoderHiddenStates = clipText(trees('text_encoder'), text, { inputIds }).lastHiddenState;
   const inputs = { sample, timesteps: perSample('timesteps'), encoderHiddenStates };
-  const raised = (values: Value): Value => (emphasis ? multiplyAdd(values, values, emphasis) : values);
-  const losses = mse(raised(unet2dCondition(trees('unet'), unet, inputs)), raised(target));
-  result(graph, 'loss', losses.loss);
+  const features = unet2dFeatures(trees('unet'), unet, inputs);
+  const raised = (values: Value): Value => (subject ? multiplyAdd(values, values, subject.emphasis) : values);
+  const losses = mse(raised(predictionOf(trees('unet'), unet, features)), raised(target));
   result(graph, 'perSample', losses.perSample);
-  return losses.loss;
+  const loss = subject
+    ? add(losses.loss, silhouetteLoss(silhouetteHead(trees, configs, features), subject.silhouette))
+    : losses.loss;
+  result(graph, 'loss', loss);
+  return loss;
+}
+
+/** share² · mean (told − target)², as the error of share · told + (1 − share) · target. */
+function silhouetteLoss(told: Value, target: Value): Value {
+  const { graph } = told;
+  const n = told.shape[0]!;
+  const [share, rest] = [input(graph, 'silhouetteShare', [n]), input(graph, 'silhouetteRest', [n])];
+  const { loss } = mse(mixPerSample(told, target, share, rest), target);
+  result(graph, 'silhouette', loss);
+  return loss;
 }
 
 /**
- * One training step of all weights of text encoder and UNet: the inputs of its parts, `emphasis` [pictures, h, w, c], `textHyper` and
- * `hyper` for the two.
+ * One training step of all weights of text encoder, UNet and head: the inputs of its parts, `emphasis` [pictures, h, w, c], `silhouette`
+ * [pictures, h, w, pixels of a cell], `textHyper` for the text encoder and `hyper` for the others.
  */
 export function unetStepGraph(configs: ModelConfigs, layout: FlatLayout, vae: Component, sizes: UnetStepSizes): Graph {
   const graph = createGraph();
   const latents = repeated(frozenLatents(graph, vae, sizes), sizes.draws);
-  const [, ...each] = latents.shape;
-  const emphasis = repeated(input(graph, 'emphasis', [sizes.pictures, ...each]), sizes.draws);
-  const loss = appendUnetLoss(stateTrees(graph, layout, 'params'), configs, latents, emphasis);
+  const [, ...each] = latents.shape as [number, number, number, number];
+  const ofPictures = (name: string, shape: readonly number[]): Value =>
+    repeated(input(graph, name, [sizes.pictures, ...shape]), sizes.draws);
+  const loss = appendUnetLoss(stateTrees(graph, layout, 'params'), configs, latents, {
+    emphasis: ofPictures('emphasis', each),
+    silhouette: ofPictures('silhouette', [each[0], each[1], cellPixels(configs)]),
+  });
   appendGradients(graph, loss);
   appendUpdate(graph, loss, layout, (component) => (component === 'text_encoder' ? 'textHyper' : 'hyper'));
   return graph;

@@ -9,7 +9,7 @@ import { type NoiseSchedule, noiseSchedule } from '../schedulers/noiseSchedule.j
 import { adamwHyper } from '../train/trainer.js';
 import { captionWorth } from './captionWorth.js';
 import { droppedCaptions, latentKeys, noiseFeeds, SEED_USES } from './draws.js';
-import { emphasis, windowAt } from './emphasis.js';
+import { emphasis, silhouettes, windowAt } from './emphasis.js';
 import type { ModelConfigs } from './miniModel.js';
 import { splitPictures, writePictureGrid } from './pictureGrid.js';
 import { type PictureSource, pictureBatch } from './pictures.js';
@@ -36,7 +36,7 @@ const PREVIEW = { steps: 25, guidance: 5, columns: 4 };
 export function unetStage(configs: ModelConfigs, settings: PretrainSettings, parts: UnetStageParts): Stage {
   const { side, unet } = settings;
   const { vae, tokenizer, pictures, prompts, text } = parts;
-  const { pictures: count, draws, captionDropout, textRate, subject: windows, timeExponent } = unet;
+  const { pictures: count, draws, captionDropout, textRate, timeExponent } = unet;
   const seed = deriveSeed(settings.seed, 1);
   const layout = unetLayout(configs);
   const schedule = noiseSchedule(configs.scheduler);
@@ -49,18 +49,22 @@ export function unetStage(configs: ModelConfigs, settings: PretrainSettings, par
     settings: unet,
     layout,
     graph: unetStepGraph(configs, layout, vae, { pictures: count, draws, side }),
-    parts: [],
+    parts: ['silhouette'],
     components: [vae],
     constants: {},
     given: text,
     feeds: (step) => {
       const first = (step - 1) * count;
       const { image, subject, captions } = pictureBatch(pictures, first, count, draws);
+      const share = Math.sqrt(windowAt(unet.silhouette, step)?.weight ?? 0);
       const dropped = droppedCaptions(seed, step, n, captionDropout);
       const texts = captions.map((caption, i) => (dropped[i] ? '' : caption));
       return {
         image,
-        emphasis: emphasis(subject, windowAt(windows, step), sizes),
+        emphasis: emphasis(subject, windowAt(unet.subject, step), sizes),
+        silhouette: silhouettes(subject, sizes),
+        silhouetteShare: new Float32Array(n).fill(share),
+        silhouetteRest: new Float32Array(n).fill(1 - share),
         latentKey: latentKeys(seed, first, count),
         inputIds: tokenRows(tokenizer, texts),
         textHyper: adamwHyper({ ...unet, learningRate: textRate * learningRateAt(unet, step) }, step),

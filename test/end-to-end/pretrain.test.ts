@@ -123,7 +123,7 @@ describe('pretraining', () => {
     await pretrainUnet({ ...plan, settings: { ...plan.settings, unet } }, options('frozen', { untilStep: 3 }));
     const layout = unetLayout(plan.configs);
     const values = readAveraged(statePath(dirOf('frozen'), 'unet'), layout);
-    const moved: Record<string, boolean[]> = { text_encoder: [], unet: [] };
+    const moved: Record<string, boolean[]> = { text_encoder: [], unet: [], silhouette: [] };
     const read = textLayout(plan.configs, plan.captions);
     const ofText = readAveraged(statePath(dirOf('whole'), 'text'), read);
     writeInitialValues(layout, deriveSeed(deriveSeed(plan.settings.seed, 1), SEED_USES.weights), (offset, random) => {

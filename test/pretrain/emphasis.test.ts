@@ -1,5 +1,5 @@
 import { describe, expect, it } from 'vitest';
-import { emphasis, type SubjectWindow, windowAt } from '../../lib/pretrain/emphasis.js';
+import { emphasis, type SubjectWindow, silhouettes, windowAt } from '../../lib/pretrain/emphasis.js';
 
 const sizes = { n: 2, side: 8, downscale: 2, channels: 3 };
 
@@ -77,5 +77,15 @@ describe('windows', () => {
       'silhouette',
       undefined,
     ]);
+  });
+});
+
+describe('silhouettes', () => {
+  it('hold each pixel of a cell where the cell lies', () => {
+    const values = silhouettes(shares([0, 3, 1], [1, 6, 7]), sizes);
+    expect(values.length).toBe(2 * 4 * 4 * 4);
+    const set = [...values.keys()].filter((at) => values[at] === 1);
+    expect(set).toEqual([(1 * 4 + 0) * 4 + 3, (16 + 3 * 4 + 3) * 4 + 1]);
+    expect(values.filter((v) => v !== 0).length).toBe(2);
   });
 });

@@ -66,6 +66,7 @@ export function tinyPlan(): PretrainPlan {
         draws: 2,
         warmUp: 2,
         subject: [{ first: 1, last: 4, weight: 3, region: 'silhouette' }],
+        silhouette: [{ first: 3, last: 5, weight: 2 }],
       },
     },
     pictures: square,

@@ -17,7 +17,7 @@ export interface DemoSettings {
 export const DEMO_SETTINGS: DemoSettings = {
   rank: 16,
   steps: 400,
-  learningRates: { lora: 2e-3, tlora: 2e-3 },
+  learningRates: { lora: 1e-3, tlora: 2e-3 },
   seed: 1,
   pictures: 12,
   samplerSteps: 25,

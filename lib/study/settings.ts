@@ -23,8 +23,8 @@ export const STUDY_SETTINGS: StudySettings = {
   ranks: [8, 32],
   steps: 400,
   checkpoints: 4,
-  learningRates: { lora: 2e-3, vanilla: 2e-3, ortho: 2e-3, tlora: 2e-3 },
-  samplerSteps: 25,
+  learningRates: { lora: 1e-3, vanilla: 1e-3, ortho: 2e-3, tlora: 2e-3 },
+  samplerSteps: 13,
   guidance: 5,
 };
 

@@ -44,7 +44,7 @@ describe('a folder of a study', () => {
     const saved = readFileSync(at('one', 'settings.json'), 'utf8');
     const dearer = { ...STUDY_SETTINGS, samplerSteps: 50 };
     await expect(claimStudy(at('one'), dearer, weights)).rejects.toThrow(
-      /^samplerSteps: expected 25, as in the study in .*one, got 50\n.*another --out/,
+      /^samplerSteps: expected 13, as in the study in .*one, got 50\n.*another --out/,
     );
     await expect(claimStudy(at('one'), STUDY_SETTINGS, { ...weights, model: 'other' })).rejects.toThrow(/^weights: /);
     expect(readFileSync(at('one', 'settings.json'), 'utf8')).toBe(saved);

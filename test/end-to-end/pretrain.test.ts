@@ -135,6 +135,7 @@ describe('pretraining', () => {
     });
     expect(moved.text_encoder).not.toContain(true);
     expect(moved.unet).not.toContain(false);
+    expect(moved.silhouette).toEqual([true, true]); // from step 3 on
   });
 
   it('stops at a signal and at a time', async () => {

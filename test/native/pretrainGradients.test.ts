@@ -95,14 +95,21 @@ describe('gradients of whole models', () => {
     expect(wrong(errors)).toEqual([]);
   });
 
-  it('are right for every tensor of UNet and text encoder', async () => {
+  it('are right for every tensor of UNet, text encoder and the silhouette’s head', async () => {
     const graph = createGraph();
     const trees = stateTrees(graph, unetLayout(configs), 'params');
-    const loss = appendUnetLoss(trees, configs, input(graph, 'latents', [1, 4, 4, 4]));
+    const cellPixels = readAutoencoderConfig(configs.vae).downscale ** 2;
+    const loss = appendUnetLoss(trees, configs, input(graph, 'latents', [1, 4, 4, 4]), {
+      emphasis: input(graph, 'emphasis', [1, 4, 4, 4]),
+      silhouette: input(graph, 'silhouette', [1, 4, 4, cellPixels]),
+    });
     const errors = await gradientErrors(graph, loss, {
       inputIds: [515, 3, 517, 3, 520, 521, 521, 521],
       noiseKey: [1, 2, 3, 4],
       timesteps: [400],
+      emphasis: Array.from({ length: 64 }, (_, i) => (i % 4) / 8),
+      silhouetteShare: [0.4],
+      silhouetteRest: [0.6],
     });
     expect(errors.length).toBe(unetLayout(configs).entries.size);
     expect(wrong(errors)).toEqual([]);

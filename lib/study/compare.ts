@@ -127,3 +127,24 @@ export function meterAgreement({ runs }: StudyResults): MeterAgreement {
     alignment: against(({ alignment }) => alignment),
   };
 }
+
+/** Checkpoints whose copy scores lie in one tenth, and the mean share of near-copies among their pictures. */
+export interface ScoredCopies {
+  /** Least score of the tenth. */
+  readonly from: number;
+  readonly checkpoints: number;
+  readonly copies: number;
+}
+
+/** Near-copies by tenths of the copy score, of those tenths that any checkpoint has. */
+export function copiesByScore({ runs }: StudyResults): ScoredCopies[] {
+  const points = runs.flatMap((run) => run.points);
+  return Array.from({ length: 10 }, (_, i) => {
+    const own = points.filter(({ copyScore }) => Math.min(9, Math.floor(copyScore * 10)) === i);
+    return {
+      from: i / 10,
+      checkpoints: own.length,
+      copies: own.reduce((sum, { copies }) => sum + copies, 0) / own.length,
+    };
+  }).filter(({ checkpoints }) => checkpoints > 0);
+}

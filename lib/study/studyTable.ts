@@ -1,5 +1,5 @@
 import type { AdapterVariant } from '../adapters/adapterSpec.js';
-import { type Comparison, compare, finalMeans, meanPoint, meterAgreement } from './compare.js';
+import { type Comparison, compare, copiesByScore, finalMeans, meanPoint, meterAgreement } from './compare.js';
 import type { StudyFigures, StudyResults } from './results.js';
 import { type StudySettings, studyUnits } from './settings.js';
 import { type Interval, MATCHED_SHARE } from './statistics.js';
@@ -84,6 +84,15 @@ function meterText(results: StudyResults): string {
   );
 }
 
+function meterTable(results: StudyResults): string {
+  const rows = copiesByScore(results).map(({ from, checkpoints, copies }) => [
+    `${from.toFixed(1)} to ${(from + 0.1).toFixed(1)}`,
+    `${checkpoints}`,
+    `${(100 * copies).toFixed(1)} %`,
+  ]);
+  return markdown(['copy score', 'checkpoints', 'near-copies'], rows);
+}
+
 /** The study as text for docs/mini-model.md. */
 export function studyText(all: StudyResults, settings: StudySettings): string {
   const results = resultsOf(all, settings);
@@ -103,6 +112,8 @@ export function studyText(all: StudyResults, settings: StudySettings): string {
     `itself, with which any fidelity can be had. Leak is the mean of background and position.`,
     '',
     meterText(results),
+    '',
+    meterTable(results),
     '',
   ].join('\n');
 }

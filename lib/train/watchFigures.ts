@@ -4,7 +4,7 @@
 export const WATCH_BANDS = 5;
 
 /** A run copies once it has gone this far from the model without adapters (0) to the training picture itself (1). */
-export const COPYING = 0.5;
+export const COPYING = 0.4;
 
 /** What is measured: with fixed noise, so that figures of different steps can be compared. */
 export interface WatchFigures {

@@ -59,13 +59,13 @@ describe('a watched run', () => {
 
   it('says when copying starts, and keeps what was best before', async () => {
     await tiny.run('copying', { steps: 2, watch });
-    // What is unknown without adapters is told to be so much that step 4 knows more than half of it by heart.
+    // What is unknown without adapters is told to be so much that step 2 knows a little less than COPYING of it by heart, step 4 more.
     const path = tiny.at('copying', 'log.jsonl');
     const lines = readFileSync(path, 'utf8').split('\n');
     const line = JSON.parse(lines[0]!) as { step: number; watch: { unknown: number } };
     expect(line.step).toBe(0);
     const next = JSON.parse(lines.find((text) => text.includes('watch') && text.includes('"step":2'))!) as typeof line;
-    line.watch.unknown = 1.9999 * next.watch.unknown;
+    line.watch.unknown = (0.99995 / (1 - COPYING)) * next.watch.unknown;
     writeFileSync(path, [JSON.stringify(line), ...lines.slice(1)].join('\n'));
     const events = await eventsOf(tiny.run('copying', { steps: 8, watch, resume: true }));
     const told = watchesOf(events).map(({ step, copyingFrom, bestPath }) => [step, copyingFrom, bestPath === null]);

@@ -1,5 +1,5 @@
 import { describe, expect, it } from 'vitest';
-import { compare, finalMeans } from '../../lib/study/compare.js';
+import { compare, copiesByScore, finalMeans } from '../../lib/study/compare.js';
 import type { StudyFigures, StudyResults } from '../../lib/study/results.js';
 import { STUDY_SETTINGS } from '../../lib/study/settings.js';
 import { resultsOf, studyText, withStudy } from '../../lib/study/studyTable.js';
@@ -72,6 +72,23 @@ describe('compare', () => {
   });
 });
 
+describe('copiesByScore', () => {
+  it('takes the mean over the checkpoints of each tenth that has any', () => {
+    const points = [
+      [0.05, 0],
+      [0.32, 0.25],
+      [0.39, 0.75],
+      [1, 1],
+    ].map(([copyScore, copies]) => ({ step: 1, copyScore: copyScore!, ...figures(0, 0), copies: copies! }));
+    const run = { concept: 0, seed: 1, rank: 8, seconds: 1, variant: 'lora' as const, points };
+    expect(copiesByScore({ bounds: [], runs: [run] })).toEqual([
+      { from: 0, checkpoints: 1, copies: 0 },
+      { from: 0.3, checkpoints: 2, copies: 0.5 },
+      { from: 0.9, checkpoints: 1, copies: 1 },
+    ]);
+  });
+});
+
 describe('studyText', () => {
   const settings = { ...STUDY_SETTINGS, concepts: [0, 1], seeds: 1, ranks: [8] };
 
@@ -87,6 +104,8 @@ describe('studyText', () => {
       '| T-LoRA − LoRA, rank 8 | 2 | −0.11',
       '| 1 / 0 | +0.100 (+0.100 … +0.100) |',
       'Over all 4 checkpoints its copy score has a rank correlation of +1.000 with leak, none with near-copies, and −1.000 with',
+      '| 0.1 to 0.2 | 2 | 0.0 % |',
+      '| 0.6 to 0.7 | 2 | 0.0 % |',
     ])
       expect(text).toContain(row);
     expect(text).not.toContain('NaN');

@@ -62,7 +62,7 @@ describe('watchVerdict', () => {
     const all = records([
       [0.9, 0.8],
       [0.7, 0.6],
-      [1 - COPYING, 0.5],
+      [1 - COPYING - 0.01, 0.5],
       [0.8, 0.1],
     ]);
     expect(watchVerdict(all)).toEqual({ best: 20, copyingFrom: 30 });

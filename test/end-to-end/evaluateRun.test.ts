@@ -94,6 +94,7 @@ describe('evaluateRun', () => {
     const one = { prompts: prompts.slice(1), steps: 1, threads: 2 };
     const { pasted } = await evaluateRun({ run: dir, evaluators: at('evaluators'), ...one });
     expect(pasted.fidelity).toBeCloseTo(1, 5);
+    await expect(evaluateRun({ run: dir, evaluators: at('nowhere'), ...one })).rejects.toThrow('pretrain:evaluators');
   });
 
   it('refuses runs on models of other pictures', async () => {

@@ -104,8 +104,8 @@ describe('evaluators', () => {
     expect(problems.join()).toContain('shape, fresh: expected at least 0.97');
   });
 
-  it('are wanted before a run is judged, and a run before pictures are made', async () => {
-    await expect(evaluateRun({ run: at('none'), evaluators: at('nowhere') })).rejects.toThrow('pretrain:evaluators');
+  it('say how they are made where there are none, and that a run is wanted before pictures are made', async () => {
+    await expect(openEvaluators({ dir: at('nowhere'), threads: 2 })).rejects.toThrow('pretrain:evaluators');
     await expect(evaluateRun({ run: at('none'), evaluators: at('made') })).rejects.toThrow('found no config.json');
   });
 });

@@ -1,8 +1,9 @@
 // The folder of a demo: what an earlier demo made there is replaced, and nothing else is touched.
-import { existsSync, mkdirSync, readdirSync, readFileSync, rmSync } from 'node:fs';
+import { existsSync, mkdirSync, readdirSync, rmSync } from 'node:fs';
 import { join } from 'node:path';
 import { ConfigError } from '../errors.js';
 import { writeFileAtomic } from '../io/atomicFile.js';
+import { isOfFormat, outputFolderContents } from '../io/outputFolder.js';
 
 const FORMAT = 'tlora demo 1';
 
@@ -14,33 +15,13 @@ export function picturesDir(dir: string): string {
   return join(dir, 'pictures');
 }
 
-function holdsDemo(dir: string): boolean {
-  try {
-    return (JSON.parse(readFileSync(markOf(dir), 'utf8')) as { format?: unknown }).format === FORMAT;
-  } catch {
-    return false;
-  }
-}
-
-function contents(dir: string): string[] {
-  if (!existsSync(dir)) return [];
-  try {
-    return readdirSync(dir);
-  } catch (cause) {
-    throw new ConfigError(`outputDir: expected a folder, got '${dir}', which cannot be read as one`, {
-      cause,
-      hint: 'Choose another --out.',
-    });
-  }
-}
-
 /**
  * Says whether a demo may use a folder. Touches nothing.
  * @throws ConfigError for a folder that holds something else
  */
 export function expectDemoFolder(dir: string): void {
-  const [present] = contents(dir);
-  if (present === undefined || holdsDemo(dir)) return;
+  const [present] = outputFolderContents(dir);
+  if (present === undefined || isOfFormat(markOf(dir), FORMAT)) return;
   throw new ConfigError(
     `outputDir: expected a new or empty folder, or that of an earlier demo, got '${dir}', which holds ${present}`,
     { hint: 'Choose another --out.' },

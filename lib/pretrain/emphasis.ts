@@ -25,17 +25,25 @@ export interface LatentSizes {
 /** Shares below this, of a pixel, are no part of a box. */
 const LEAST_SHARE = 0.5;
 
-/** The mean of the subject's shares [n, side, side, 3] over the pixels of each latent cell, [n · w · w]. */
-function cellShares(subject: Float32Array, { n, side, downscale }: LatentSizes): Float32Array {
+/** The subject's shares [n, side, side, 3] by cell, its pixels row by row: [n, w, w, downscale²]. */
+export function silhouettes(subject: Float32Array, { n, side, downscale }: LatentSizes): Float32Array {
   const width = side / downscale;
-  return Float32Array.from({ length: n * width * width }, (_, cell) => {
-    const [x, y, i] = [cell % width, Math.floor(cell / width) % width, Math.floor(cell / (width * width))];
-    let sum = 0;
-    for (let dy = 0; dy < downscale; dy++) {
-      const row = (i * side + y * downscale + dy) * side + x * downscale;
-      for (let dx = 0; dx < downscale; dx++) sum += subject[3 * (row + dx)]!;
-    }
-    return sum / downscale ** 2;
+  const out = new Float32Array(n * side * side);
+  for (let pixel = 0; pixel < out.length; pixel++) {
+    const [x, y, i] = [pixel % side, Math.floor(pixel / side) % side, Math.floor(pixel / (side * side))];
+    const cell = (i * width + Math.floor(y / downscale)) * width + Math.floor(x / downscale);
+    out[(cell * downscale + (y % downscale)) * downscale + (x % downscale)] = subject[3 * pixel]!;
+  }
+  return out;
+}
+
+/** The mean of the subject's shares over the pixels of each latent cell, [n · w · w]. */
+function cellShares(subject: Float32Array, sizes: LatentSizes): Float32Array {
+  const each = sizes.downscale ** 2;
+  const cells = silhouettes(subject, sizes);
+  return Float32Array.from({ length: cells.length / each }, (_, cell) => {
+    const sum = cells.subarray(cell * each, (cell + 1) * each).reduce((total, share) => total + share, 0);
+    return sum / each;
   });
 }
 
@@ -72,18 +80,6 @@ export function emphasis(subject: Float32Array, window: SubjectWindow | undefine
   shares.forEach((share, cell) => {
     out.fill(Math.sqrt(1 + window.weight * share) - 1, cell * channels, (cell + 1) * channels);
   });
-  return out;
-}
-
-/** The subject's shares [n, side, side, 3] by cell, its pixels row by row: [n, w, w, downscale²]. */
-export function silhouettes(subject: Float32Array, { n, side, downscale }: LatentSizes): Float32Array {
-  const width = side / downscale;
-  const out = new Float32Array(n * side * side);
-  for (let pixel = 0; pixel < out.length; pixel++) {
-    const [x, y, i] = [pixel % side, Math.floor(pixel / side) % side, Math.floor(pixel / (side * side))];
-    const cell = (i * width + Math.floor(y / downscale)) * width + Math.floor(x / downscale);
-    out[(cell * downscale + (y % downscale)) * downscale + (x % downscale)] = subject[3 * pixel]!;
-  }
   return out;
 }
 

@@ -12,6 +12,7 @@ import {
 import { dirname, join } from 'node:path';
 import { ConfigError, FileFormatError, FileWriteError } from '../errors.js';
 import { writeFileAtomic } from '../io/atomicFile.js';
+import { isOfFormat, outputFolderContents } from '../io/outputFolder.js';
 
 /** Files that a run makes, and the names of those in its subfolders. Nothing else in the folder is ever touched. */
 const FILES = [
@@ -95,18 +96,10 @@ function ownFiles(dir: string): string[] {
   return [...top, ...Object.entries(SUBFOLDERS).flatMap(([folder, names]) => pick(folder, names))];
 }
 
-function holdsRun(dir: string): boolean {
-  try {
-    return (JSON.parse(readFileSync(join(dir, 'config.json'), 'utf8')) as { format?: unknown }).format === FORMAT;
-  } catch {
-    return false;
-  }
-}
-
 function expectFree(dir: string, overwrite: boolean): void {
-  const present = existsSync(dir) ? readable(dir) : [];
+  const present = outputFolderContents(dir);
   if (present.length === 0) return;
-  const earlier = holdsRun(dir);
+  const earlier = isOfFormat(join(dir, 'config.json'), FORMAT);
   if (!overwrite) {
     throw new ConfigError(`outputDir: expected a new or empty folder, got '${dir}', which holds ${present[0]}`, {
       hint: earlier
@@ -119,17 +112,6 @@ function expectFree(dir: string, overwrite: boolean): void {
   throw new ConfigError(`outputDir: expected a folder of a run, got '${dir}', whose ${inTheWay} is of something else`, {
     hint: 'overwrite replaces only the files of an earlier run: choose another --out.',
   });
-}
-
-function readable(dir: string): string[] {
-  try {
-    return readdirSync(dir);
-  } catch (cause) {
-    throw new ConfigError(`outputDir: expected a folder, got '${dir}', which cannot be read as one`, {
-      cause,
-      hint: 'Choose another --out.',
-    });
-  }
 }
 
 /** Settings that may change when a run goes on: they do not change the numbers of its steps. */

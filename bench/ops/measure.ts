@@ -104,3 +104,10 @@ export async function measure(
   await torch?.ask('drop');
   return { trial, seconds, peak, ...(typeof answer === 'string' ? { algorithm: answer } : {}) };
 }
+
+/** The turns of two measurements of one trial. */
+export function together(a: Measured, b: Measured): Measured {
+  const names = Object.keys(a.seconds) as Name[];
+  const seconds = Object.fromEntries(names.map((name) => [name, [...a.seconds[name]!, ...b.seconds[name]!]]));
+  return { ...a, seconds, peak: Math.max(a.peak, b.peak) };
+}

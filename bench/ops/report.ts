@@ -117,6 +117,11 @@ const RULES: readonly Rule[] = [
   { what: 'attention', against: 'torch', least: 1, applies: (row) => row.group === 'attention' && large(row) },
 ];
 
+/** Whether a shape by itself misses a gate. */
+export function missesGate(row: Row): boolean {
+  return RULES.some(({ against, least, applies }) => applies(row) && (row.ratio[against] ?? least) < least);
+}
+
 /** What must hold; rules without a measured shape are left out. */
 export function gates(rows: readonly Row[]): Gate[] {
   return RULES.flatMap(({ what, against, least, mean, applies }) => {

@@ -2,7 +2,8 @@
 // lse [n, heads, tq]; head h has channels h * d .. (h + 1) * d.
 //
 // Blocks of queries are the tasks; each walks over tiles of keys with a running maximum m, sum l and unscaled output
-// (online softmax: Milakov and Gimelshein 2018; Dao et al. 2022). Only 32 queries x one tile of keys exist as scores.
+// (online softmax: Milakov and Gimelshein 2018; Dao et al. 2022). Only 32 queries x one tile of keys exist as scores, and these
+// only in the first tile, under a mask, and where the maximum must follow; otherwise they leave the registers as probabilities.
 // Queries are lanes: scores are S^T [keys, queries] = K Q^T and the output O^T [d, queries] += V^T P^T. Scores carry log2(e),
 // so that probabilities are powers of two.
 #include "attentionTile.h"
@@ -14,19 +15,23 @@ using namespace attentionTile;
 
 constexpr int64_t kKeyTile = 128;
 
-// The state of a block's queries, 32 at a time.
+constexpr float kGrowth = 8;  // a maximum follows the scores where 2^score would be more than 2^kGrowth of it
+
+// The state of kLanes of a block's queries, and one tile of keys.
 struct Lanes {
   float* scores;  // [keys, kLanes]
   float* p;       // panels [keys][16]
   float* output;  // [d, kLanes]
   float *most, *sum;
+  float scale;
 };
 
-// Scores to probabilities against the running maximum; the sum and the output follow a new maximum.
-// With a causal mask lane i sees key j up to `diagonal` + i.
+// Scores to probabilities against the running maximum of their logarithms; the sum and the output follow a new maximum.
+// With a causal mask lane i sees key j up to `diagonal` + i. Each lane gets the same bits as from StoreWeights where it may.
 struct Softmax {
   template <int W>
   TLORA_INLINE static void run(const Lanes* lanes, int64_t keys, int64_t width, int64_t d, bool masked, int64_t diagonal) {
+    const Vec<W> scale = broadcast<W>(&lanes->scale);
     for (int64_t lane = 0; lane < width; lane += W) {
       float* s = lanes->scores + lane;
       if (masked) {
@@ -34,14 +39,15 @@ struct Softmax {
           for (int64_t i = 0; i < W; i++)
             if (j > diagonal + lane + i) s[j * kLanes + i] = -INFINITY;
       }
+      Vec<W> top = fill<W>(-INFINITY);
+      for (int64_t j = 0; j < keys; j++) top = maxOf(load<W>(s + j * kLanes), top);
       const Vec<W> before = load<W>(lanes->most + lane);
-      Vec<W> most = before;
-      for (int64_t j = 0; j < keys; j++) most = maxOf(load<W>(s + j * kLanes), most);
+      const Vec<W> most = fma(top, scale, -before) > kGrowth ? top * scale : before;
       float* p = lanes->p + (lane / kPanelLanes) * keys * kPanelLanes + lane % kPanelLanes;
       Vec<W> sum = fill<W>(0);
       for (int64_t j = 0; j < keys; j++) {
         const Vec<W> score = load<W>(s + j * kLanes);
-        Vec<W> v = exp2Negative(score - most);
+        Vec<W> v = exp2Negative(fma(score, scale, -most));
         if (masked) v = score == -INFINITY ? Vec<W>{} : v;
         sum += v;
         store(p + j * kPanelLanes, v);
@@ -55,12 +61,16 @@ struct Softmax {
   }
 };
 
-struct ScalePanels {  // to [d] = factor * one row of panels, `panel` floats apart
+struct ScaleRows {  // to [i, d] = from[i] / sum[i] for rows in panels
   template <int W>
-  TLORA_INLINE static void run(const float* from, int64_t panel, float factor, float* to, int64_t d) {
-    eachVec<W>(d, [&](int64_t e, auto part) TLORA_INLINE_LAMBDA {
-      store(to + e, load<W>(from + e / kPanelLanes * panel + e % kPanelLanes, part) * factor, part);
-    });
+  TLORA_INLINE static void run(const float* from, int64_t panel, const float* sum, int64_t rows, int64_t d, float* to,
+                               int64_t stride) {
+    for (int64_t i = 0; i < rows; i++, from += kPanelLanes, to += stride) {
+      const float factor = 1 / sum[i];
+      eachPiece<W>(d, [&]<int L>(int64_t e, Pieces<L>, auto part) TLORA_INLINE_LAMBDA {
+        store(to + e, load<L>(from + e / kPanelLanes * panel + e % kPanelLanes, part) * factor, part);
+      });
+    }
   }
 };
 
@@ -71,23 +81,34 @@ struct Forward {
   const float *q, *k, *v;
   float *o, *lse;
 
+  // Probabilities of a tile against the maximum so far, unless it must grow.
+  bool weights(const Lanes& state, int64_t height, int64_t lanes, const float* keys, const float* queries) const {
+    float sum[kLanes] = {}, most[kLanes];
+    std::fill(most, most + kLanes, -INFINITY);
+    const Fused fused{.c = state.p, .scale = state.scale, .laneShift = state.most, .laneSum = sum, .laneMost = most};
+    fused(attentionKernels().weights, height, lanes, heads.d, keys, heads.d, queries);
+    for (int64_t i = 0; i < lanes; i++)
+      if (most[i] > kGrowth) return false;
+    for (int64_t i = 0; i < lanes; i++) state.sum[i] += sum[i];
+    return true;
+  }
+
   // Queries first .. first + count of one head.
   void block(void* workspace, int64_t sample, int64_t head, int64_t first, int64_t count) const {
-    const int64_t d = heads.d, width = roundUp(count, kPanelLanes);
+    const int64_t d = heads.d, width = roundUp(count, kPanelLanes), rows = roundUp(d, kPanelLanes);
     Tiles tiles(workspace);
     float* queries = tiles.take(width * d);
-    float* output = tiles.take(roundUp(width, kLanes) * d);
+    float* output = tiles.take(roundUp(width, kLanes) * rows);
     float* most = tiles.take(width);
     float* sum = tiles.take(width);
     float* keys = tiles.take(keyTile * d);
     float* values = tiles.take(keyTile * d);
     float* scores = tiles.take(keyTile * kLanes);
     float* p = tiles.take(keyTile * kLanes);
-    float* spare = tiles.take(roundUp(d, kPanelLanes) * kLanes);
+    float* spare = tiles.take(rows * kLanes);
     packLanes(q + heads.at(heads.tq, sample, head, first), heads.c, count, d, queries);
     std::fill(most, most + width, -INFINITY);
     std::fill(sum, sum + width, 0.0f);
-    std::fill(output, output + roundUp(width, kLanes) * d, 0.0f);
 
     const int64_t end = heads.causal ? std::min(heads.tk, first + count) : heads.tk;
     for (int64_t j = 0; j < end; j += keyTile) {
@@ -101,17 +122,18 @@ struct Forward {
           prefetchRows(from + heads.at(heads.tk, sample, head, j + height + ahead), heads.c,
                        std::min(share, next - ahead), d);
         if (heads.causal && diagonal + lanes <= 0) continue;
-        float* out = output + lane * d;
-        product(ALayout::rows, height, lanes, d, keys, d, queries + lane * d, d * kPanelLanes, scores, kLanes, false,
-                heads.scale * kLog2E);
-        const Lanes state{scores, p, out, most + lane, sum + lane};
-        simd<Softmax>(&state, height, lanes, d, heads.causal && diagonal < height, diagonal);
-        product(ALayout::columns, d, lanes, height, values, d, p, height * kPanelLanes, out, kLanes, true);
+        const bool masked = heads.causal && diagonal < height;
+        const Lanes state{scores, p, output + lane * rows, most + lane, sum + lane, heads.scale * kLog2E};
+        if (j == 0 || masked || !weights(state, height, lanes, keys, queries + lane * d)) {
+          product(ALayout::rows, height, lanes, d, keys, d, queries + lane * d, d * kPanelLanes, scores, kLanes, false);
+          simd<Softmax>(&state, height, lanes, j == 0 ? 0 : d, masked, diagonal);
+        }
+        product(ALayout::columns, d, lanes, height, values, d, p, height * kPanelLanes, state.output, kLanes, j > 0);
       }
     }
-    float* rows = o + heads.at(heads.tq, sample, head, first);
-    eachRow(output, count, d, spare, [&](int64_t i, const float* values, int64_t panel) {
-      simd<ScalePanels>(values, panel, 1 / sum[i], rows + i * heads.c, d);
+    float* results = o + heads.at(heads.tq, sample, head, first);
+    eachRows(output, count, d, spare, [&](int64_t i, int64_t some, const float* values, int64_t panel) {
+      simd<ScaleRows>(values, panel, static_cast<const float*>(sum + i), some, d, results + i * heads.c, heads.c);
     });
     if (lse == nullptr) return;
     float* ends = lse + (sample * heads.heads + head) * heads.tq + first;

@@ -10,11 +10,11 @@
 #include <cstring>
 
 #include "../core/kernel.h"
+#include "attentionMicro.h"
 #include "gemmPack.h"
 
 namespace tlora::attentionTile {
 
-constexpr int64_t kPanelLanes = 16;
 constexpr int64_t kLanes = 32;  // lanes that go through scores, softmax and products at a time: their tile stays in L1
 
 // The sizes of one call. Row i of head h of sample b starts at ((b * t + i) * c + h * d) of a tensor [n, t, c].
@@ -53,9 +53,33 @@ class Tiles {
   float* at_;
 };
 
+// body(e, lanes, part) for pieces of a row of d floats: vectors of `lanes`, of which the last may be shorter.
+template <int W> struct Pieces {};
+template <int W, class Body>
+TLORA_INLINE void eachPiece(int64_t d, Body body) {
+  int64_t e = 0;
+  for (; e + W <= d; e += W) body(e, Pieces<W>{}, Whole{});
+  if constexpr (W > 8) {
+    if (e + 8 <= d) {
+      body(e, Pieces<8>{}, Whole{});
+      e += 8;
+    }
+  }
+  if (e < d) body(e, Pieces<W>{}, static_cast<int>(d - e));
+}
+
 // Rows [rows, d] out of a tensor, contiguous: the strides of tensors are often powers of two, which caches dislike.
+struct CopyRows {
+  template <int W>
+  TLORA_INLINE static void run(const float* from, int64_t stride, int64_t rows, int64_t d, float* to) {
+    for (int64_t i = 0; i < rows; i++, from += stride, to += d) {
+      eachPiece<W>(d, [&]<int L>(int64_t e, Pieces<L>, auto part)
+                          TLORA_INLINE_LAMBDA { store(to + e, load<L>(from + e, part), part); });
+    }
+  }
+};
 inline void copyRows(const float* from, int64_t stride, int64_t rows, int64_t d, float* to) {
-  for (int64_t i = 0; i < rows; i++) std::memcpy(to + i * d, from + i * stride, sizeof(float) * d);
+  simd<CopyRows>(from, stride, rows, d, to);
 }
 
 // Asks for rows that will be copied soon: short rows far apart are more than the hardware foresees.
@@ -69,67 +93,96 @@ inline void packLanes(const float* from, int64_t stride, int64_t lanes, int64_t 
   packPanels(columnsOf(from, stride), 0, lanes, 0, d, to);
 }
 
-// And back: sums [d, kLanes], one such block for every kLanes lanes, row by row: body(i, values, panel) for lane i, with
-// channel e of its row at values[e / 16 * panel + e % 16]. `spare` has room for kLanes * roundUp(d, 16) floats.
+// And back: sums, one block [roundUp(d, 16), kLanes] for every kLanes lanes, of whose rows d count, become rows:
+// body(first, count, values, panel) for lanes first .. first + count, with channel e of lane first + i at
+// values[e / 16 * panel + i * 16 + e % 16]. `spare` has room for a block.
 template <class Body>
-void eachRow(const float* sums, int64_t lanes, int64_t d, float* spare, Body body) {
-  for (int64_t first = 0; first < lanes; first += kLanes, sums += kLanes * d) {
-    const int64_t count = std::min(kLanes, lanes - first);
-    packPanels(columnsOf(sums, kLanes), 0, d, 0, count, spare);
-    for (int64_t i = 0; i < count; i++) body(first + i, spare + i * kPanelLanes, count * kPanelLanes);
+void eachRows(const float* sums, int64_t lanes, int64_t d, float* spare, Body body) {
+  const int64_t rows = roundUp(d, kPanelLanes);
+  for (int64_t first = 0; first < lanes; first += kLanes, sums += kLanes * rows) {
+    packPanels(columnsOf(sums, kLanes), 0, rows, 0, kLanes, spare);
+    body(first, std::min(kLanes, lanes - first), static_cast<const float*>(spare), kLanes * kPanelLanes);
   }
 }
 
-// c [rows, columns] (+)= scale * a [rows, depth] * b, with b in panels that are `panel` floats apart; a as `layout` says.
+// body(row, height, panel, width): tiles of at most maxRows x maxPanels, in even shares of rows: no thin last tile.
+template <class Body>
+void eachTile(int64_t rows, int64_t panels, int64_t maxRows, int64_t maxPanels, Body body) {
+  const int64_t tiles = (rows + maxRows - 1) / maxRows;
+  for (int64_t p = 0; p < panels; p += maxPanels) {
+    for (int64_t tile = 0, r = 0; tile < tiles; tile++) {
+      const int64_t height = (rows - r + tiles - tile - 1) / (tiles - tile);
+      body(r, height, p, std::min(maxPanels, panels - p));
+      r += height;
+    }
+  }
+}
+
+inline int64_t panelsOf(int64_t columns) { return (columns + kPanelLanes - 1) / kPanelLanes; }
+constexpr int64_t kBytes = sizeof(float);
+
+// c [rows, columns] (+)= a [rows, depth] * b, with b in panels that are `panel` floats apart; a as `layout` says.
 struct Product {
   const MicroKernels& kernels;
 
   void operator()(ALayout layout, int64_t rows, int64_t columns, int64_t depth, const float* a, int64_t aStride,
-                  const float* b, int64_t panel, float* c, int64_t cStride, bool accumulate, float scale = 1) const {
-    const int64_t panels = (columns + kPanelLanes - 1) / kPanelLanes;
-    const int64_t tiles = (rows + kernels.maxRows - 1) / kernels.maxRows;
-    for (int64_t p = 0; p < panels; p += kernels.maxPanels) {
-      const int64_t width = std::min<int64_t>(kernels.maxPanels, panels - p);
+                  const float* b, int64_t panel, float* c, int64_t cStride, bool accumulate) const {
+    const auto& table = layout == ALayout::rows ? kernels.rows[0] : kernels.columns;
+    const int64_t panels = panelsOf(columns);
+    eachTile(rows, panels, kernels.maxRows, kernels.maxPanels, [&](int64_t r, int64_t height, int64_t p, int64_t width) {
       const int count = static_cast<int>(std::min(width * kPanelLanes, columns - p * kPanelLanes));
-      for (int64_t tile = 0, r = 0; tile < tiles; tile++) {
-        const int64_t height = (rows - r + tiles - tile - 1) / (tiles - tile);  // even shares: no thin last tile
-        const MicroArgs args{layout == ALayout::rows ? a + r * aStride : a + r,
-                             aStride,
-                             b + p * panel,
-                             panel * static_cast<int64_t>(sizeof(float)),
-                             depth,
-                             c + r * cStride + p * kPanelLanes,
-                             cStride,
-                             count,
-                             accumulate,
-                             scale,
-                             nullptr,
-                             nullptr};
-        const auto& table = layout == ALayout::rows ? kernels.rows[0] : kernels.columns;
-        table[height - 1][width - 1](&args);
-        r += height;
-      }
-    }
+      const MicroArgs args{layout == ALayout::rows ? a + r * aStride : a + r, aStride, b + p * panel, panel * kBytes, depth,
+                           c + r * cStride + p * kPanelLanes, cStride, count, accumulate, 1, nullptr, nullptr};
+      table[height - 1][width - 1](&args);
+    });
   }
 };
 
-// 2^x for x <= 0 (and a little above), error under 2 ulp; 2^-125, which is as good as nothing, for all below; NaN for NaN.
-// x = n + f with |f| <= 1/2; 2^f by a polynomial (Cephes exp2f); n is added to the exponent.
-template <class V> TLORA_INLINE V exp2Negative(V x) {
-  constexpr int W = lanesOf<V>;
-  x = x < -125.0f ? fill<W>(-125.0f) : x;
-  const V shifted = x + 12582912.0f;  // 1.5 * 2^23: rounds to an integer in the low bits
-  const V f = x - (shifted - 12582912.0f);
-  V p = fill<W>(1.535336188319500e-4f);
-  p = fma(p, f, fill<W>(1.339887440266574e-3f));
-  p = fma(p, f, fill<W>(9.618437357674640e-3f));
-  p = fma(p, f, fill<W>(5.550332471162809e-2f));
-  p = fma(p, f, fill<W>(2.402264791363012e-1f));
-  p = fma(p, f, fill<W>(6.931472028550421e-1f));
-  p = fma(p, f, fill<W>(1.0f));
-  return reinterpret_cast<V>(reinterpret_cast<VecI<W>>(p) + (reinterpret_cast<VecI<W>>(shifted) << 23));
-}
+// What becomes of the sums of a [rows, depth] * b (both as above) as they leave the registers: see ScoreArgs. Everything of
+// whole panels; c and probability in panels [rows][16], one after the other.
+struct Fused {
+  float* c;
+  float scale;
+  const float* rowShift = nullptr;
+  const float* probability = nullptr;
+  const float* laneShift = nullptr;
+  float *laneSum = nullptr, *laneMost = nullptr;
 
-constexpr float kLog2E = 1.44269504088896341f;
+  void operator()(const MicroKernel (&table)[kMostRows][kMostPanels], int64_t rows, int64_t lanes, int64_t depth,
+                  const float* a, int64_t aStride, const float* b) const {
+    const AttentionKernels& kernels = attentionKernels();
+    const int64_t panel = depth * kPanelLanes, panels = lanes / kPanelLanes;
+    const auto lane = [](auto* from, int64_t p) { return from ? from + p * kPanelLanes : nullptr; };
+    eachTile(rows, panels, kernels.maxRows, kernels.maxPanels, [&](int64_t r, int64_t height, int64_t p, int64_t width) {
+      const int64_t at = (p * rows + r) * kPanelLanes;
+      const ScoreArgs args{{a + r * aStride, aStride, b + p * panel, panel * kBytes, depth, c + at, kPanelLanes,
+                            static_cast<int>(width * kPanelLanes), false, scale, nullptr, nullptr},
+                           rows * kPanelLanes, rowShift ? rowShift + r : nullptr, probability ? probability + at : nullptr,
+                           lane(laneShift, p), lane(laneSum, p), lane(laneMost, p)};
+      table[height - 1][width - 1](&args);
+    });
+  }
+};
+
+// c [rows, columns] += a [rows, depth] * b, a in panels [rows][16] and b in panels [depth][16].
+inline void addRows(int64_t rows, int64_t columns, int64_t depth, const float* a, const float* b, float* c, int64_t cStride) {
+  const AttentionKernels& kernels = attentionKernels();
+  const int64_t over = columns % kPanelLanes, panel = depth * kPanelLanes;
+  const bool half = kernels.halfRows > 0 && columns > kPanelLanes && over > 0 && over <= kPanelLanes / 2;
+  const int64_t panels = half ? columns / kPanelLanes : panelsOf(columns);
+  const auto add = [&](int64_t from, int64_t to, bool withHalf) {
+    eachTile(rows, to - from, withHalf ? kernels.halfRows : kernels.maxRows, kernels.maxPanels,
+             [&](int64_t r, int64_t height, int64_t p, int64_t width) {
+               const int64_t column = (from + p) * kPanelLanes;
+               const int count = static_cast<int>(std::min(width * kPanelLanes + (withHalf ? 8 : 0), columns - column));
+               const MicroArgs args{a + r * kPanelLanes, rows * kPanelLanes, b + (from + p) * panel, panel * kBytes, depth,
+                                    c + r * cStride + column, cStride, count, true, 1, nullptr, nullptr};
+               kernels.addRows[height - 1][width - 1][withHalf](&args);
+             });
+  };
+  const int64_t last = half ? (panels - 1) / kernels.maxPanels * kernels.maxPanels : panels;  // the half goes with these
+  add(0, last, false);
+  if (half) add(last, panels, true);
+}
 
 }  // namespace tlora::attentionTile

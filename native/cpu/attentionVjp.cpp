@@ -3,6 +3,7 @@
 // (Dao et al. 2022, algorithm 4; sums in float32.) Five products, two fewer than separate passes for dq and for dk, dv.
 //
 // Keys are lanes here: S [queries, keys] = Q K^T, dV^T [d, keys] += dO^T P, dK^T += Q^T dS, dQ [queries, d] += dS K.
+// S and dO v^T leave the registers as P and dS (attentionMicro.h), in panels that serve as both operands.
 // Keys and queries are cut into the same number of groups. In phase f the task of key group g takes the query group
 // (g + f) mod groups: no two tasks of a phase write the same part of dq, dk or dv, and every sum has one order, whatever the
 // number of threads.
@@ -16,39 +17,6 @@ using namespace attentionTile;
 // Groups make tasks, but each of their pairs packs its keys once more.
 constexpr int64_t kEnoughTasks = 32, kQueriesPerGroup = 512;
 
-struct Scores {
-  float* s;           // [queries, kLanes]: scores in, used up
-  float* ds;          // [queries, stride]: dO v^T in, dS out; nullptr when only dv is wanted
-  int64_t stride;
-  float *p, *dsPanels;  // panels [queries][16]
-  const float *lse, *delta;  // [queries]; delta is divided by sqrt(d)
-};
-
-// P and dS of a tile. With a causal mask lane j is seen by query i from i = diagonal + j on.
-struct Probabilities {
-  template <int W>
-  TLORA_INLINE static void run(const Scores* tile, int64_t queries, int64_t width, float scale, bool masked,
-                               int64_t diagonal) {
-    for (int64_t lane = 0; lane < width; lane += W) {
-      const int64_t at = (lane / kPanelLanes) * queries * kPanelLanes + lane % kPanelLanes;
-      for (int64_t i = 0; i < queries; i++) {
-        float* s = tile->s + i * kLanes + lane;
-        if (masked) {
-          for (int64_t j = 0; j < W; j++)
-            if (i < diagonal + lane + j) s[j] = -INFINITY;
-        }
-        const Vec<W> p = exp2Negative(fma(load<W>(s), fill<W>(scale * kLog2E), fill<W>(-tile->lse[i] * kLog2E)));
-        store(tile->p + at + i * kPanelLanes, p);
-        if (tile->ds == nullptr) continue;
-        float* ds = tile->ds + i * tile->stride + lane;
-        const Vec<W> change = p * fma(load<W>(static_cast<const float*>(ds)), fill<W>(scale), fill<W>(-tile->delta[i]));
-        store(ds, change);
-        store(tile->dsPanels + at + i * kPanelLanes, change);
-      }
-    }
-  }
-};
-
 struct Delta {  // delta[i] = scale * rowdot(a, b) for rows of d, `stride` apart
   template <int W>
   TLORA_INLINE static void run(const float* a, const float* b, int64_t rows, int64_t stride, int64_t d, float scale,
@@ -61,13 +29,15 @@ struct Delta {  // delta[i] = scale * rowdot(a, b) for rows of d, `stride` apart
   }
 };
 
-struct AddPanels {  // to [d] += one row of panels, `panel` floats apart
+struct AddToRows {  // to [i, d] += from[i] for rows in panels
   template <int W>
-  TLORA_INLINE static void run(const float* from, int64_t panel, float* to, int64_t d) {
-    eachVec<W>(d, [&](int64_t e, auto part) TLORA_INLINE_LAMBDA {
-      const float* at = from + e / kPanelLanes * panel + e % kPanelLanes;
-      store(to + e, load<W>(static_cast<const float*>(to) + e, part) + load<W>(at, part), part);
-    });
+  TLORA_INLINE static void run(const float* from, int64_t panel, int64_t rows, int64_t d, float* to, int64_t stride) {
+    for (int64_t i = 0; i < rows; i++, from += kPanelLanes, to += stride) {
+      eachPiece<W>(d, [&]<int L>(int64_t e, Pieces<L>, auto part) TLORA_INLINE_LAMBDA {
+        const float* at = from + e / kPanelLanes * panel + e % kPanelLanes;
+        store(to + e, load<L>(static_cast<const float*>(to) + e, part) + load<L>(at, part), part);
+      });
+    }
   }
 };
 
@@ -83,60 +53,71 @@ struct Backward {
 
   // Adds what the queries [from, to) give to the keys first .. first + count, and these keys to the queries.
   void block(void* workspace, int64_t sample, int64_t head, int64_t first, int64_t count, int64_t from, int64_t to) const {
-    const int64_t d = heads.d, width = roundUp(count, kPanelLanes), room = roundUp(count, kLanes);
+    const int64_t d = heads.d, width = roundUp(count, kPanelLanes), rows = roundUp(d, kPanelLanes);
+    const AttentionKernels& kernels = attentionKernels();
     Tiles tiles(workspace);
     float* keyLanes = tiles.take(width * d);
     float* valueLanes = wantScores() ? tiles.take(width * d) : nullptr;
-    float* keyColumns = dq ? tiles.take(count * roundUp(d, kPanelLanes)) : nullptr;
-    float* sumK = dk ? tiles.take(room * d) : nullptr;
-    float* sumV = dv ? tiles.take(room * d) : nullptr;
+    float* keyColumns = dq ? tiles.take(count * rows) : nullptr;
+    float* sumK = dk ? tiles.take(roundUp(count, kLanes) * rows) : nullptr;
+    float* sumV = dv ? tiles.take(roundUp(count, kLanes) * rows) : nullptr;
     float* queries = tiles.take(queryTile * d);
     float* gradients = tiles.take(queryTile * d);
-    float* s = tiles.take(queryTile * kLanes);
-    float* ds = wantScores() ? tiles.take(queryTile * room) : nullptr;
+    float* shift = tiles.take(queryTile);
     float* p = tiles.take(queryTile * kLanes);
-    float* dsPanels = tiles.take(queryTile * kLanes);
-    float* spare = tiles.take(roundUp(d, kPanelLanes) * kLanes);
+    float* ds = wantScores() ? tiles.take(queryTile * width) : nullptr;
+    float* spare = tiles.take(rows * kLanes);
 
     const int64_t at = heads.at(heads.tk, sample, head, first);
     packLanes(k + at, heads.c, count, d, keyLanes);
     if (wantScores()) packLanes(v + at, heads.c, count, d, valueLanes);
     if (dq) packPanels(rowsOf(k + at, heads.c), 0, d, 0, count, keyColumns);
     for (float* sum : {sumK, sumV})
-      if (sum) std::fill(sum, sum + room * d, 0.0f);
+      if (sum) std::fill(sum, sum + roundUp(count, kLanes) * rows, 0.0f);
 
     // Under a causal mask, earlier queries see none of these keys.
     if (heads.causal) from = std::max(from, from + (first - from) / queryTile * queryTile);
     for (int64_t i = from; i < to; i += queryTile) {
       const int64_t height = std::min(queryTile, to - i), source = heads.at(heads.tq, sample, head, i);
+      const int64_t query = row(sample, head) + i;
+      for (int64_t e = 0; e < height; e++) shift[e] = -lse[query + e] * kLog2E;
       copyRows(q + source, heads.c, height, d, queries);
       copyRows(dO + source, heads.c, height, d, gradients);
       const int64_t next = std::min(queryTile, to - i - height), share = (next * kLanes + width - 1) / width;
       for (int64_t lane = 0, ahead = 0; lane < width; lane += kLanes, ahead += share) {
-        const int64_t lanes = std::min(kLanes, width - lane), panel = d * kPanelLanes;
-        for (const float* rows : {q, dO})
-          prefetchRows(rows + source + (height + ahead) * heads.c, heads.c, std::min(share, next - ahead), d);
-        product(ALayout::rows, height, lanes, d, queries, d, keyLanes + lane * d, panel, s, kLanes, false);
-        if (ds) product(ALayout::rows, height, lanes, d, gradients, d, valueLanes + lane * d, panel, ds + lane, room, false);
-        const int64_t diagonal = first + lane - i;
-        const int64_t query = row(sample, head) + i;
-        const Scores tile{s, ds ? ds + lane : nullptr, room, p, dsPanels, lse + query, delta + query};
-        simd<Probabilities>(&tile, height, lanes, heads.scale, heads.causal && diagonal + lanes > 0, diagonal);
+        const int64_t lanes = std::min(kLanes, width - lane);
+        for (const float* tensor : {q, dO})
+          prefetchRows(tensor + source + (height + ahead) * heads.c, heads.c, std::min(share, next - ahead), d);
+        const Fused probabilities{.c = p, .scale = heads.scale * kLog2E, .rowShift = shift};
+        probabilities(kernels.probabilities, height, lanes, d, queries, d, keyLanes + lane * d);
+        if (heads.causal) hide(p, height, lanes, first + lane - i);
         const int64_t tilePanel = height * kPanelLanes;
-        if (dv) product(ALayout::columns, d, lanes, height, gradients, d, p, tilePanel, sumV + lane * d, kLanes, true);
-        if (dk) product(ALayout::columns, d, lanes, height, queries, d, dsPanels, tilePanel, sumK + lane * d, kLanes, true);
+        if (dv) product(ALayout::columns, d, lanes, height, gradients, d, p, tilePanel, sumV + lane * rows, kLanes, true);
+        if (ds == nullptr) continue;
+        float* const dsLanes = ds + lane * height;
+        const Fused changes{.c = dsLanes, .scale = heads.scale, .rowShift = delta + query, .probability = p};
+        changes(kernels.gradients, height, lanes, d, gradients, d, valueLanes + lane * d);
+        if (dk) product(ALayout::columns, d, lanes, height, queries, d, dsLanes, tilePanel, sumK + lane * rows, kLanes, true);
       }
-      if (dq) product(ALayout::rows, height, d, count, ds, room, keyColumns, count * kPanelLanes, dq + source, heads.c, true);
+      if (dq) addRows(height, d, count, ds, keyColumns, dq + source, heads.c);
     }
     for (const auto& [sum, gradient] : {std::pair{sumK, dk}, {sumV, dv}}) {
       if (gradient == nullptr) continue;
-      eachRow(sum, count, d, spare, [&](int64_t j, const float* values, int64_t panel) {
-        simd<AddPanels>(values, panel, gradient + at + j * heads.c, d);
+      eachRows(sum, count, d, spare, [&](int64_t j, int64_t some, const float* values, int64_t panel) {
+        simd<AddToRows>(values, panel, some, d, gradient + at + j * heads.c, heads.c);
       });
     }
   }
 
-  // delta, and zeros where gradients will be summed: one task a sample and head.
+  // Lane j is seen by query i from i = diagonal + j on.
+  static void hide(float* p, int64_t queries, int64_t lanes, int64_t diagonal) {
+    for (int64_t j = 0; j < lanes; j++) {
+      float* lane = p + j / kPanelLanes * queries * kPanelLanes + j % kPanelLanes;
+      for (int64_t i = 0; i < std::min(queries, diagonal + j); i++) lane[i * kPanelLanes] = 0;
+    }
+  }
+
+  // -delta / sqrt(d), and zeros where gradients will be summed: one task a sample and head.
   void prepare(int64_t sample, int64_t head) const {
     const auto clear = [&](float* gradient, int64_t t) {
       if (gradient == nullptr) return;
@@ -146,7 +127,7 @@ struct Backward {
     clear(dk, heads.tk);
     clear(dv, heads.tk);
     const int64_t at = heads.at(heads.tq, sample, head, 0);
-    if (wantScores()) simd<Delta>(dO + at, o + at, heads.tq, heads.c, heads.d, heads.scale, delta + row(sample, head));
+    if (wantScores()) simd<Delta>(dO + at, o + at, heads.tq, heads.c, heads.d, -heads.scale, delta + row(sample, head));
   }
 };
 
@@ -155,7 +136,7 @@ struct Backward {
 void attentionVjp(const Call& call, Context& context) {
   const Heads h = headsOf(call);
   const int64_t pairs = h.n * h.heads;
-  const int64_t keyBlock = tileSize(h.d, 16384, kLanes, 256), queryTile = tileSize(h.d, 16384, 16, 64);
+  const int64_t keyBlock = tileSize(h.d, 16384, kLanes, 256), queryTile = tileSize(h.d, 16384, 14, 112);
   const Backward backward{h, keyBlock, queryTile, {microKernels()}, call.in[0].f32(), call.in[1].f32(), call.in[2].f32(),
                           call.in[3].f32(), call.in[4].f32(), call.in[5].f32(), call.out[0].f32(), call.out[1].f32(),
                           call.out[2].f32(), static_cast<float*>(call.scratch)};

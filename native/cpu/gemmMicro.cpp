@@ -7,18 +7,7 @@
 namespace tlora {
 namespace {
 
-enum class Path { portable, avx2, avx512 };
-
-template <Path path, class Body>
-constexpr MicroKernel compiled() {
-#if defined(TLORA_X86_PATHS)
-  if constexpr (path == Path::avx512) return &onAvx512<Body, const MicroArgs*>;
-  if constexpr (path == Path::avx2) return &onAvx2<Body, const MicroArgs*>;
-#endif
-  return &onPortable<Body, const MicroArgs*>;
-}
-
-template <Path path, int panels, int... row>
+template <CpuPath path, int panels, int... row>
 void fillPanels(MicroKernels& kernels, std::integer_sequence<int, row...>) {
   ((kernels.rows[0][row][panels - 1] = compiled<path, Micro<row + 1, panels, ALayout::rows, DType::f32>>()), ...);
   ((kernels.rows[1][row][panels - 1] = compiled<path, Micro<row + 1, panels, ALayout::rows, DType::f16>>()), ...);
@@ -29,7 +18,7 @@ void fillPanels(MicroKernels& kernels, std::integer_sequence<int, row...>) {
   ((kernels.columns[row][panels - 1] = compiled<path, Micro<row + 1, panels, ALayout::columns, DType::f32>>()), ...);
 }
 
-template <Path path, int rows, int panels>
+template <CpuPath path, int rows, int panels>
 MicroKernels table() {
   MicroKernels kernels{};
   kernels.maxRows = rows;
@@ -38,12 +27,6 @@ MicroKernels table() {
   if constexpr (panels == 2) fillPanels<path, 2>(kernels, std::make_integer_sequence<int, rows>());
   return kernels;
 }
-
-#if defined(__aarch64__)
-constexpr int kPortableRows = 6;  // 24 sums of 32 registers
-#else
-constexpr int kPortableRows = 2;  // 8 sums of 16
-#endif
 
 }  // namespace
 
@@ -61,10 +44,10 @@ void finishPart(const MicroArgs* args, const float* tile, int rows, int width) {
 const MicroKernels& microKernels() {
   static const MicroKernels chosen = [] {
 #if defined(TLORA_X86_PATHS)
-    if (cpuPath() == CpuPath::avx512) return table<Path::avx512, 14, 2>();
-    if (cpuPath() == CpuPath::avx2) return table<Path::avx2, 6, 1>();
+    if (cpuPath() == CpuPath::avx512) return table<CpuPath::avx512, 14, 2>();
+    if (cpuPath() == CpuPath::avx2) return table<CpuPath::avx2, 6, 1>();
 #endif
-    return table<Path::portable, kPortableRows, 1>();
+    return table<CpuPath::portable, kPortableRows, 1>();
   }();
   return chosen;
 }

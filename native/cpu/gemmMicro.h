@@ -30,6 +30,12 @@ using MicroKernel = void (*)(const MicroArgs*);
 // How A lies: rows of k, or k-major columns.
 enum class ALayout { rows, columns };
 
+#if defined(__aarch64__)
+constexpr int kPortableRows = 6;  // 24 sums of 32 registers
+#else
+constexpr int kPortableRows = 2;  // 8 sums of 16
+#endif
+
 // The kernels of one kind of CPU. A tile has at most maxRows rows and maxPanels panels.
 constexpr int kMostRows = 14, kMostPanels = 2;
 struct MicroKernels {
@@ -47,6 +53,16 @@ const MicroKernels& microKernels();
 
 // Scales and stores the first args->columns columns of a tile [rows, width]: at the right edge of C.
 __attribute__((noinline)) void finishPart(const MicroArgs* args, const float* tile, int rows, int width);
+
+// A kernel compiled for one kind of CPU, of which a Body::run<W>(args) is the source.
+template <CpuPath path, class Body>
+constexpr MicroKernel compiled() {
+#if defined(TLORA_X86_PATHS)
+  if constexpr (path == CpuPath::avx512) return &onAvx512<Body, const MicroArgs*>;
+  if constexpr (path == CpuPath::avx2) return &onAvx2<Body, const MicroArgs*>;
+#endif
+  return &onPortable<Body, const MicroArgs*>;
+}
 
 // 16-bit panels are widened as they are loaded: W elements at p.
 template <int W, DType T>
@@ -77,7 +93,45 @@ TLORA_INLINE Vec<W> loadWide(const void* p) {
   }
 }
 
-template <int R, int P, ALayout L, DType T, Extra E = Extra::none>
+// What becomes of a tile's sums; this one scales them and stores them or adds them to C. Others may take more arguments than
+// MicroArgs has.
+struct StoreTile {
+  TLORA_INLINE static int64_t panelStep(const MicroArgs*) { return 16; }  // from one panel's columns of C to the next panel's
+
+  template <int W, int R, int N>
+  TLORA_INLINE static void run(const MicroArgs* args, Vec<W> (&acc)[R][N]) {
+    if (args->columns < N * W) {
+      float tile[R * N * W];
+      TLORA_UNROLL
+      for (int i = 0; i < R * N; i++) store(tile + i * W, acc[i / N][i % N]);
+      return finishPart(args, tile, R, N * W);
+    }
+    TLORA_UNROLL
+    for (int n = 0; n < N; n++) {
+      Vec<W> factor = fill<W>(args->scale);
+      if (args->columnScale) factor *= load<W>(args->columnScale + n * W);
+      const Vec<W> bias = args->bias ? load<W>(args->bias + n * W) : Vec<W>{};
+      TLORA_UNROLL
+      for (int r = 0; r < R; r++) acc[r][n] = acc[r][n] * factor + bias;
+    }
+    float* c = args->c;
+    if (args->accumulate) {
+      TLORA_UNROLL
+      for (int r = 0; r < R; r++, c += args->cStride) {
+        TLORA_UNROLL
+        for (int n = 0; n < N; n++) store(c + n * W, acc[r][n] + load<W>(c + n * W));
+      }
+    } else {
+      TLORA_UNROLL
+      for (int r = 0; r < R; r++, c += args->cStride) {
+        TLORA_UNROLL
+        for (int n = 0; n < N; n++) store(c + n * W, acc[r][n]);
+      }
+    }
+  }
+};
+
+template <int R, int P, ALayout L, DType T, Extra E = Extra::none, class Finish = StoreTile>
 struct Micro {
   template <int W>
   TLORA_INLINE static void run(const MicroArgs* args) {
@@ -123,10 +177,11 @@ struct Micro {
     };
     // C's rows are asked for one by one between the first steps: all at once, they would hold up what A and B ask for.
     const float* c = args->c;
+    const int64_t panelStep = Finish::panelStep(args);
     int64_t k = 0;
     for (; k < std::min<int64_t>(R * unroll, args->depth - unroll + 1); k += unroll, c += args->cStride) {
       __builtin_prefetch(c, 1);
-      if constexpr (P > 1) __builtin_prefetch(c + 16, 1);
+      if constexpr (P > 1) __builtin_prefetch(c + panelStep, 1);
       TLORA_UNROLL
       for (int u = 0; u < unroll; u++) step(u);
       advance(unroll);
@@ -149,39 +204,7 @@ struct Micro {
       step(0);
       advance(1);
     }
-    finish<W>(args, acc);
-  }
-
-  template <int W, int N>
-  TLORA_INLINE static void finish(const MicroArgs* args, Vec<W> (&acc)[R][N]) {
-    if (args->columns < N * W) {
-      float tile[R * N * W];
-      TLORA_UNROLL
-      for (int i = 0; i < R * N; i++) store(tile + i * W, acc[i / N][i % N]);
-      return finishPart(args, tile, R, N * W);
-    }
-    TLORA_UNROLL
-    for (int n = 0; n < N; n++) {
-      Vec<W> factor = fill<W>(args->scale);
-      if (args->columnScale) factor *= load<W>(args->columnScale + n * W);
-      const Vec<W> bias = args->bias ? load<W>(args->bias + n * W) : Vec<W>{};
-      TLORA_UNROLL
-      for (int r = 0; r < R; r++) acc[r][n] = acc[r][n] * factor + bias;
-    }
-    float* c = args->c;
-    if (args->accumulate) {
-      TLORA_UNROLL
-      for (int r = 0; r < R; r++, c += args->cStride) {
-        TLORA_UNROLL
-        for (int n = 0; n < N; n++) store(c + n * W, acc[r][n] + load<W>(c + n * W));
-      }
-    } else {
-      TLORA_UNROLL
-      for (int r = 0; r < R; r++, c += args->cStride) {
-        TLORA_UNROLL
-        for (int n = 0; n < N; n++) store(c + n * W, acc[r][n]);
-      }
-    }
+    Finish::template run<W, R, N>(args, acc);
   }
 };
 

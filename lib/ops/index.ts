@@ -37,6 +37,7 @@ import { recordStepOp } from './recordStep.js';
 import { reshapeOp } from './reshape.js';
 import { retractOp } from './retract.js';
 import { scaleOp } from './scale.js';
+import { selfAttentionOp, selfAttentionVjpOp } from './selfAttention.js';
 import { siluOp, siluVjpOp } from './silu.js';
 import { sliceOp, sliceVjpOp } from './slice.js';
 import { softmaxCrossEntropyOp, softmaxCrossEntropyVjpOp } from './softmaxCrossEntropy.js';
@@ -83,6 +84,7 @@ export * from './recordStep.js';
 export * from './reshape.js';
 export * from './retract.js';
 export * from './scale.js';
+export * from './selfAttention.js';
 export * from './silu.js';
 export * from './slice.js';
 export * from './softmaxCrossEntropy.js';
@@ -153,6 +155,8 @@ export const ops: readonly Op[] = [
   reshapeOp,
   retractOp,
   scaleOp,
+  selfAttentionOp,
+  selfAttentionVjpOp,
   siluOp,
   siluVjpOp,
   sliceOp,

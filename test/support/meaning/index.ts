@@ -36,6 +36,7 @@ import { meanings as randomUniform } from './randomUniform.js';
 import { meanings as recordStep } from './recordStep.js';
 import { meanings as retract } from './retract.js';
 import { meanings as scale } from './scale.js';
+import { meanings as selfAttention } from './selfAttention.js';
 import { meanings as silu } from './silu.js';
 import { meanings as slice } from './slice.js';
 import { meanings as softmaxCrossEntropy } from './softmaxCrossEntropy.js';
@@ -84,6 +85,7 @@ export const meanings: Record<string, Meaning> = {
   ...recordStep,
   ...retract,
   ...scale,
+  ...selfAttention,
   ...silu,
   ...slice,
   ...softmaxCrossEntropy,

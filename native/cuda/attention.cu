@@ -1,5 +1,6 @@
 // o = softmax(q k^T / sqrt(d)) v for each head, and lse = log(sum(exp(scores))). q, o [n, tq, c], k, v [n, tk, c], float32, bf16 or
 // f16; lse [n, heads, tq] float32; head h has channels h * d .. (h + 1) * d. Causal: query i sees keys 0 to i.
+// Tokens of q, and those of k and v, may lie further apart than c, and so may those of their gradients (selfAttention.cu).
 // cuDNN's fused attention is asked first; what it does not cover runs here.
 //
 // Forward: a block has 64 queries and walks over tiles of keys with a running maximum, sum and unscaled output (online softmax:
@@ -21,10 +22,10 @@
 #include <cstring>
 #include <initializer_list>
 
+#include "cuda/attention.h"
 #include "cuda/attentionTensorTiles.h"
 #include "cuda/attentionTiles.h"
 #include "cuda/context.h"
-#include "cuda/fusedAttention.h"
 #include "cuda/launch.h"
 #include "cuda/reduce.h"
 #include "cuda/types.h"
@@ -50,8 +51,11 @@ struct Place {
   __device__ explicit Place(int splits)
       : sample(blockIdx.z), head(blockIdx.y), first(int64_t(blockIdx.x) / splits * Tiles::kRows),
         firstOut(int(blockIdx.x) % splits * Tiles::kOut) {}
-  // Row 0 of this head in a tensor [n, t, c].
-  __device__ int64_t at(const Heads& h, int64_t t) const { return sample * t * h.c + head * h.d; }
+  // This head's part of the sample's tokens, from token `from` on, in a tensor that has t a sample.
+  template <class T>
+  __device__ HeadRows<T> rows(const Heads& h, T* tensor, int64_t t, int64_t stride, int64_t from = 0) const {
+    return {tensor + (sample * t + from) * stride + head * h.d, stride};
+  }
   __device__ int64_t query(const Heads& h) const { return (sample * h.heads + head) * h.tq; }
 };
 
@@ -68,9 +72,10 @@ attend(Heads h, int splits, const typename Tiles::Value* q, const typename Tiles
   constexpr int kR = Tiles::kR, kC = Tiles::kC, kA = Tiles::kA;
   TLORA_SHARED_DYNAMIC(typename Tiles::Element, room);
   const Place<Tiles> place(splits);
-  const int64_t rows = place.at(h, h.tq), columns = place.at(h, h.tk);
   Tiles tiles(room,
-              {{q + rows + place.first * h.c, nullptr}, {k + columns, v + columns}, h.tq - place.first, h.tk, h.c, int(h.d), place.firstOut},
+              {{place.rows(h, q, h.tq, h.queryRow, place.first), {}},
+               {place.rows(h, k, h.tk, h.keyRow), place.rows(h, v, h.tk, h.keyRow)},
+               h.tq - place.first, h.tk, int(h.d), place.firstOut},
               1);
   float most[kR], sum[kR] = {}, acc[kR][kA] = {};
   for (int i = 0; i < kR; i++) most[i] = -INFINITY;
@@ -107,12 +112,13 @@ attend(Heads h, int splits, const typename Tiles::Value* q, const typename Tiles
     tiles.template accumulate<1>(acc, s);
     tiles.leave();
   }
+  const HeadRows<typename Tiles::Value> out = place.rows(h, o, h.tq, h.outRow);
 #pragma unroll
   for (int i = 0; i < kR; i++) {
     const float total = rowReduce<Sum, Tiles::kRowLanes>(sum[i]);
     const int64_t query = place.first + tiles.row(i);
     if (query >= h.tq) continue;
-    tiles.store(o + rows + query * h.c, acc[i], 1 / total);
+    tiles.store(out.at(query), acc[i], 1 / total);
     if (lse && place.firstOut == 0 && tiles.column(0) == 0) lse[place.query(h) + query] = (most[i] + log2f(total)) * kLog2;
   }
 }
@@ -132,11 +138,13 @@ attendBack(Heads h, int splits, GradientTensors<typename Tiles::Value> in, typen
   TLORA_SHARED_DYNAMIC(typename Tiles::Element, room);
   const Place<Tiles> place(splits);
   const int64_t rowCount = queries ? h.tq : h.tk, columnCount = queries ? h.tk : h.tq;
-  const int64_t rows = place.at(h, rowCount), columns = place.at(h, columnCount), row = rows + place.first * h.c;
+  const int64_t rowStride = queries ? h.queryRow : h.keyRow, columnStride = queries ? h.keyRow : h.queryRow;
   Tiles tiles(room,
-              {{(queries ? in.q : in.k) + row, (queries ? in.dO : in.v) + row},
-               {(queries ? in.k : in.q) + columns, (queries ? in.v : in.dO) + columns},
-               rowCount - place.first, columnCount, h.c, int(h.d), place.firstOut},
+              {{place.rows(h, queries ? in.q : in.k, rowCount, rowStride, place.first),
+                place.rows(h, queries ? in.dO : in.v, rowCount, queries ? h.outRow : rowStride, place.first)},
+               {place.rows(h, queries ? in.k : in.q, columnCount, columnStride),
+                place.rows(h, queries ? in.v : in.dO, columnCount, queries ? columnStride : h.outRow)},
+               rowCount - place.first, columnCount, int(h.d), place.firstOut},
               wantFirst ? 2 : 1);
   const float *lse = in.lse + place.query(h), *delta = in.delta + place.query(h);
   float first[kR][kA] = {}, second[kR][kA] = {};
@@ -181,8 +189,8 @@ attendBack(Heads h, int splits, GradientTensors<typename Tiles::Value> in, typen
   for (int i = 0; i < kR; i++) {
     const int64_t r = place.first + tiles.row(i);
     if (r >= rowCount) continue;
-    if (wantFirst && toFirst) tiles.store(toFirst + rows + r * h.c, first[i], 1);
-    if (wantSecond && toSecond) tiles.store(toSecond + rows + r * h.c, second[i], 1);
+    if (wantFirst && toFirst) tiles.store(place.rows(h, toFirst, rowCount, rowStride).at(r), first[i], 1);
+    if (wantSecond && toSecond) tiles.store(place.rows(h, toSecond, rowCount, rowStride).at(r), second[i], 1);
   }
 }
 
@@ -192,8 +200,11 @@ __global__ void __launch_bounds__(Tiles::kThreads, Tiles::kBlocks) rowDeltas(Hea
   constexpr int kR = Tiles::kR, kC = Tiles::kC;
   TLORA_SHARED_DYNAMIC(typename Tiles::Element, room);
   const Place<Tiles> place(1);
-  const int64_t row = place.at(h, h.tq) + place.first * h.c, columns = place.at(h, h.tk);
-  Tiles tiles(room, {{in.q + row, in.dO + row}, {in.k + columns, in.v + columns}, h.tq - place.first, h.tk, h.c, int(h.d), 0}, 2);
+  Tiles tiles(room,
+              {{place.rows(h, in.q, h.tq, h.queryRow, place.first), place.rows(h, in.dO, h.tq, h.outRow, place.first)},
+               {place.rows(h, in.k, h.tk, h.keyRow), place.rows(h, in.v, h.tk, h.keyRow)},
+               h.tq - place.first, h.tk, int(h.d), 0},
+              2);
   float sum[kR] = {}, rowLse[kR];
   for (int i = 0; i < kR; i++) {
     const int64_t query = place.first + tiles.row(i);
@@ -228,17 +239,15 @@ __global__ void rowDots(Heads h, const T* o, const T* dO, float* delta) {
   const int64_t place = int64_t(blockIdx.x) * 8 + threadIdx.x / 32;
   if (place >= h.n * h.heads * h.tq) return;
   const int64_t sample = place / (h.heads * h.tq), head = place / h.tq % h.heads, query = place % h.tq;
-  const int64_t at = (sample * h.tq + query) * h.c + head * h.d;
+  const int64_t at = (sample * h.tq + query) * h.outRow + head * h.d;
   float sum = 0;
   for (int64_t e = threadIdx.x % 32; e < h.d; e += 32) sum += toFloat(o[at + e]) * toFloat(dO[at + e]);
   sum = warpSum(sum);
   if (threadIdx.x % 32 == 0) delta[place] = h.scale * sum;
 }
 
-Heads headsOf(const Call& call) {
-  const Tensor &q = call.in[0], &k = call.in[1];
-  const int64_t heads = int64_t(call.attr[0]), d = q.dims[2] / heads;
-  return {q.dims[0], q.dims[1], k.dims[1], q.dims[2], heads, d, float(1 / std::sqrt(double(d))), call.attr[1] != 0};
+Heads headsOf(const FusedAttention& s) {
+  return {s.n, s.tq, s.tk, s.heads, s.d, s.queryRow, s.keyRow, s.outRow(), float(1 / std::sqrt(double(s.d))), s.causal};
 }
 
 template <class Tiles>
@@ -281,7 +290,7 @@ void backward(Context& context, const Heads& h, const GradientTensors<T>& in, co
 
 // Rows of a head lie on 16 bytes, and its width fits the registers.
 bool onTensorCores(const Heads& h, std::initializer_list<const void*> tensors) {
-  return h.d % 8 == 0 && h.d <= 160 && std::all_of(tensors.begin(), tensors.end(), onPack);
+  return h.d % 8 == 0 && h.d <= 160 && h.queryRow % 8 == 0 && h.keyRow % 8 == 0 && std::all_of(tensors.begin(), tensors.end(), onPack);
 }
 
 // TLORA_ATTENTION=own leaves cuDNN out: for comparing, and for tests of these kernels.
@@ -290,18 +299,18 @@ bool ownOnly() {
   return choice && std::strcmp(choice, "own") == 0;
 }
 
-FusedAttention fusedShape(const Heads& h, DType dtype) { return {dtype, h.n, h.heads, h.tq, h.tk, h.d, h.causal}; }
+FusedAttention shapeOf(const Call& call) {
+  const Tensor &q = call.in[0], &k = call.in[1];
+  const int64_t heads = int64_t(call.attr[0]);
+  return {q.dtype, q.dims[0], heads, q.dims[1], k.dims[1], q.dims[2] / heads, call.attr[1] != 0};
+}
 
 }  // namespace
 
-void attention(const Call& call, Context& context) {
-  const Heads h = headsOf(call);
-  const void *q = call.in[0].data, *k = call.in[1].data, *v = call.in[2].data;
-  void* o = call.out[0].data;
-  float* lse = call.out[1].f32();
-  const DType dtype = call.in[0].dtype;
-  if (!ownOnly() && fusedAttention(context, fusedShape(h, dtype), q, k, v, o, lse)) return;
-  withType(dtype, [&](auto tag) {
+void runAttention(Context& context, const FusedAttention& shape, const void* q, const void* k, const void* v, void* o, float* lse) {
+  if (!ownOnly() && fusedAttention(context, shape, q, k, v, o, lse)) return;
+  const Heads h = headsOf(shape);
+  withType(shape.dtype, [&](auto tag) {
     using T = typename decltype(tag)::type;
     const auto run = [&](auto tiles) {
       forward<typename decltype(tiles)::type>(context, h, static_cast<const T*>(q), static_cast<const T*>(k), static_cast<const T*>(v),
@@ -320,27 +329,34 @@ void attention(const Call& call, Context& context) {
   });
 }
 
-void attentionVjp(const Call& call, Context& context) {
-  const Heads h = headsOf(call);
-  const void *q = call.in[0].data, *k = call.in[1].data, *v = call.in[2].data, *o = call.in[3].data, *dO = call.in[5].data;
-  void *dq = call.out[0].data, *dk = call.out[1].data, *dv = call.out[2].data;
-  const float* lse = call.in[4].f32();
-  float* delta = static_cast<float*>(call.scratch);
-  const DType dtype = call.in[0].dtype;
-  if (!ownOnly() && fusedAttentionVjp(context, fusedShape(h, dtype), {q, k, v, o, lse, dO, dq, dk, dv})) return;
-  withType(dtype, [&](auto tag) {
+void runAttentionVjp(Context& context, const FusedAttention& shape, const FusedAttentionGradient& t, float* delta) {
+  if (!ownOnly() && fusedAttentionVjp(context, shape, t)) return;
+  const Heads h = headsOf(shape);
+  withType(shape.dtype, [&](auto tag) {
     using T = typename decltype(tag)::type;
-    const GradientTensors<T> in{static_cast<const T*>(q), static_cast<const T*>(k), static_cast<const T*>(v), static_cast<const T*>(dO), lse, delta};
-    const T* from = static_cast<const T*>(o);
-    T *toQ = static_cast<T*>(dq), *toK = static_cast<T*>(dk), *toV = static_cast<T*>(dv);
+    const auto of = [](const void* tensor) { return static_cast<const T*>(tensor); };
+    const GradientTensors<T> in{of(t.q), of(t.k), of(t.v), of(t.dO), t.lse, delta};
+    const T* from = of(t.o);
+    T *toQ = static_cast<T*>(t.dq), *toK = static_cast<T*>(t.dk), *toV = static_cast<T*>(t.dv);
     if constexpr (!std::is_same_v<T, float>) {
-      if (onTensorCores(h, {q, k, v, dO, dq, dk, dv})) {
+      if (onTensorCores(h, {t.q, t.k, t.v, t.dO, t.dq, t.dk, t.dv})) {
         if (h.d <= 64) return backward<TensorTiles<T, 64>, true>(context, h, in, from, delta, toQ, toK, toV);
         return backward<TensorTiles<T, 160>, false>(context, h, in, from, delta, toQ, toK, toV);
       }
     }
     backward<PlainTiles<T, 64>, true>(context, h, in, from, delta, toQ, toK, toV);
   });
+}
+
+void attention(const Call& call, Context& context) {
+  runAttention(context, shapeOf(call), call.in[0].data, call.in[1].data, call.in[2].data, call.out[0].data, call.out[1].f32());
+}
+
+void attentionVjp(const Call& call, Context& context) {
+  const Tensor* in = call.in;
+  runAttentionVjp(context, shapeOf(call),
+                  {in[0].data, in[1].data, in[2].data, in[3].data, in[4].f32(), in[5].data, call.out[0].data, call.out[1].data, call.out[2].data},
+                  static_cast<float*>(call.scratch));
 }
 
 }  // namespace tlora::cuda

@@ -10,10 +10,13 @@ namespace {
 constexpr auto kForward = cudnnBackendDescriptorType_t(41);
 enum ForwardAttribute { kForwardQ = 2800, kForwardK, kForwardV, kForwardO, kForwardStats, kForwardScale };
 
-DnnTensor tokens(int64_t uid, const FusedAttention& s, int64_t heads, int64_t count) {
-  const int64_t row = s.heads * s.d;
+DnnTensor tokens(int64_t uid, const FusedAttention& s, int64_t heads, int64_t count, int64_t row) {
   return {uid, dnnType(s.dtype), {s.n, heads, count, s.d}, {count * row, s.d, row, 1}};
 }
+// q or dq; k, v, dk or dv; o or dO.
+DnnTensor queries(int64_t uid, const FusedAttention& s, int64_t heads) { return tokens(uid, s, heads, s.tq, s.queryRow); }
+DnnTensor keys(int64_t uid, const FusedAttention& s, int64_t heads) { return tokens(uid, s, heads, s.tk, s.keyRow); }
+DnnTensor outputs(int64_t uid, const FusedAttention& s, int64_t heads) { return tokens(uid, s, heads, s.tq, s.outRow()); }
 DnnTensor statistics(int64_t uid, const FusedAttention& s, int64_t heads, int64_t stride) {
   return {uid, CUDNN_DATA_FLOAT, {s.n, heads, s.tq, 1}, {stride * s.tq, s.tq, 1, 1}};
 }
@@ -34,28 +37,26 @@ class Gradient {
   Gradient(const FusedAttention& shape, int64_t heads) : s_(shape), heads_(heads) {}
 
   DnnGraph build() {
-    const Descriptor &q = rows(kQ), &dO = rows(kDO), &o = rows(kO), &scale = graph_.tensor(number(kScale));
-    const Descriptor &kT = graph_.tensor(transposed(columns(kK))), &vT = graph_.tensor(transposed(columns(kV)));
+    const Descriptor &q = graph_.tensor(queries(kQ, s_, heads_)), &scale = graph_.tensor(number(kScale));
+    const Descriptor &dO = graph_.tensor(outputs(kDO, s_, heads_)), &o = graph_.tensor(outputs(kO, s_, heads_));
+    const Descriptor &kT = graph_.tensor(transposed(keys(kK, s_, heads_))), &vT = graph_.tensor(transposed(keys(kV, s_, heads_)));
     const Descriptor& delta = rowSums(pointwise(CUDNN_POINTWISE_MUL, dO, &o, inner(s_.tq, s_.d)));
     const Descriptor& scores = pointwise(CUDNN_POINTWISE_MUL, product(q, kT, inner(s_.tq, s_.tk)), &scale, inner(s_.tq, s_.tk));
     const Descriptor& stats = graph_.tensor(statistics(kStats, s_, heads_, s_.heads));
     const Descriptor& shifted = pointwise(CUDNN_POINTWISE_SUB, scores, &stats, inner(s_.tq, s_.tk));
     const Descriptor& p = pointwise(CUDNN_POINTWISE_EXP, shifted, nullptr, inner(s_.tq, s_.tk));
-    product(turned(p), dO, columns(kDV));
+    product(turned(p), dO, keys(kDV, s_, heads_));
     const Descriptor& dP = pointwise(CUDNN_POINTWISE_SUB, product(dO, vT, inner(s_.tq, s_.tk)), &delta, inner(s_.tq, s_.tk));
     const Descriptor& unscaled = pointwise(CUDNN_POINTWISE_MUL, dP, &p, inner(s_.tq, s_.tk));
     const Descriptor& dS = pointwise(CUDNN_POINTWISE_MUL, unscaled, &scale, inner(s_.tq, s_.tk));
-    product(turned(dS), q, columns(kDK));
-    DnnTensor plainK = columns(next_++);
+    product(turned(dS), q, keys(kDK, s_, heads_));
+    DnnTensor plainK = keys(next_++, s_, heads_);
     plainK.isVirtual = true;
-    product(dS, reshape(kT, plainK), tokens(kDQ, s_, heads_, s_.tq));
+    product(dS, reshape(kT, plainK), queries(kDQ, s_, heads_));
     return std::move(graph_);
   }
 
  private:
-  const Descriptor& rows(int64_t uid) { return graph_.tensor(tokens(uid, s_, heads_, s_.tq)); }
-  DnnTensor columns(int64_t uid) const { return tokens(uid, s_, heads_, s_.tk); }
-
   // A result that is never in memory.
   DnnTensor inner(int64_t rows, int64_t columns) {
     return {next_++, CUDNN_DATA_FLOAT, {s_.n, heads_, rows, columns}, {heads_ * rows * columns, rows * columns, columns, 1}, true};
@@ -120,10 +121,10 @@ class Gradient {
 DnnGraph attentionForwardGraph(const FusedAttention& s) {
   DnnGraph graph;
   Descriptor& operation = graph.operations.emplace_back(kForward);
-  link(operation, kForwardQ, graph.tensor(tokens(kQ, s, s.heads, s.tq)));
-  link(operation, kForwardK, graph.tensor(tokens(kK, s, s.heads, s.tk)));
-  link(operation, kForwardV, graph.tensor(tokens(kV, s, s.heads, s.tk)));
-  link(operation, kForwardO, graph.tensor(tokens(kO, s, s.heads, s.tq)));
+  link(operation, kForwardQ, graph.tensor(queries(kQ, s, s.heads)));
+  link(operation, kForwardK, graph.tensor(keys(kK, s, s.heads)));
+  link(operation, kForwardV, graph.tensor(keys(kV, s, s.heads)));
+  link(operation, kForwardO, graph.tensor(outputs(kO, s, s.heads)));
   link(operation, kForwardStats, graph.tensor(statistics(kStats, s, s.heads, s.heads)));
   link(operation, kForwardScale, graph.tensor(number(kScale)));
   operation.finalize("attention");

@@ -1,5 +1,5 @@
-// Operation graphs of cuDNN for attention. Sizes are in the order n, heads, tokens, d; that heads lie within the channels is said by the
-// strides. Pointers are named by the Uid of their tensor.
+// Operation graphs of cuDNN for attention. Sizes are in the order n, heads, tokens, d; that heads lie within the channels, and q, k and v
+// perhaps within one tensor, is said by the strides. Pointers are named by the Uid of their tensor.
 #pragma once
 #include "dnnPlan.h"
 #include "fusedAttention.h"

@@ -104,12 +104,12 @@ class TensorTiles {
       copyTile(columns_ + ((1 - stage_) * 2 + i) * kColumns * kPitch, source_.columns[i], first, source_.columnCount, kColumns);
   }
   // tile [count, 16 steps] = rows first ... of `from`; zeros past the last row and the head's width.
-  __device__ void copyTile(SharedArray<T> tile, const T* from, int64_t first, int64_t rowCount, int count) const {
+  __device__ void copyTile(SharedArray<T> tile, const HeadRows<const T>& from, int64_t first, int64_t rowCount, int count) const {
     const int chunks = steps_ * 2;
     for (int i = int(threadIdx.x); i < count * chunks; i += kThreads) {
       const int r = i / chunks, e = i % chunks * 8;
       const bool valid = first + r < rowCount && e < source_.d;
-      copyAsync(tile, r * kPitch + e, from + (valid ? (first + r) * source_.stride + e : 0), valid);
+      copyAsync(tile, r * kPitch + e, valid ? from.at(first + r) + e : from.data, valid);
     }
   }
 

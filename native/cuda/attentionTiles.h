@@ -12,16 +12,26 @@
 namespace tlora::cuda {
 
 struct Heads {
-  int64_t n, tq, tk, c, heads, d;
+  int64_t n, tq, tk, heads, d;
+  // Elements from a token to the next: of q and dq; of k, v, dk and dv; of o and dO.
+  int64_t queryRow, keyRow, outRow;
   float scale;  // 1 / sqrt(d)
   bool causal;
+};
+
+// One head's part of tokens: that of token r begins at data + r * stride.
+template <class T>
+struct HeadRows {
+  T* data;
+  int64_t stride;
+  __device__ T* at(int64_t r) const { return data + r * stride; }
 };
 
 // A block's rows and all columns of its head. `rowCount` and `columnCount` are what there is; reading past them gives zeros.
 template <class T>
 struct TileSource {
-  const T *rows[2], *columns[2];
-  int64_t rowCount, columnCount, stride;
+  HeadRows<const T> rows[2], columns[2];
+  int64_t rowCount, columnCount;
   int d, firstOut;  // the head's width; the first output column of this block
 };
 
@@ -113,19 +123,19 @@ class PlainTiles {
   static constexpr int kStep = 32, kPitch = kStep + 4, kScorePitch = 68;
 
   // tile [64, kStep] = rows first ... of `from`, columns k ...
-  __device__ void loadStep(SharedArray<float> tile, const T* from, int64_t first, int64_t count, int k) const {
+  __device__ void loadStep(SharedArray<float> tile, const HeadRows<const T>& from, int64_t first, int64_t count, int k) const {
     const int column = int(threadIdx.x) % kStep;
     for (int r = int(threadIdx.x) / kStep; r < 64; r += kThreads / kStep) {
       const bool valid = first + r < count && k + column < source_.d;
-      tile[r * kPitch + column] = valid ? toFloat(from[(first + r) * source_.stride + k + column]) : 0.0f;
+      tile[r * kPitch + column] = valid ? toFloat(from.at(first + r)[k + column]) : 0.0f;
     }
   }
   // The room [64, 64] = columns of this tile, their channels out ...
-  __device__ void loadValues(const T* from, int out) const {
+  __device__ void loadValues(const HeadRows<const T>& from, int out) const {
     const int column = int(threadIdx.x) % 64;
     for (int r = int(threadIdx.x) / 64; r < kColumns; r += kThreads / 64) {
       const bool valid = first_ + r < source_.columnCount && out + column < source_.d;
-      room_[r * 64 + column] = valid ? toFloat(from[(first_ + r) * source_.stride + out + column]) : 0.0f;
+      room_[r * 64 + column] = valid ? toFloat(from.at(first_ + r)[out + column]) : 0.0f;
     }
   }
 

@@ -11,7 +11,8 @@ namespace {
 
 // Types and widths that the operations take at all; anything else, and any shape that has no engine, is left to our own kernels.
 bool coverable(const Context& context, const FusedAttention& s) {
-  return context.capability >= 80 && (s.dtype == DType::bf16 || s.dtype == DType::f16) && !s.causal && s.d % 8 == 0;
+  return context.capability >= 80 && (s.dtype == DType::bf16 || s.dtype == DType::f16) && !s.causal && s.d % 8 == 0 && s.queryRow % 8 == 0 &&
+         s.keyRow % 8 == 0;
 }
 
 // The plan of a shape, made at its first use; nullptr where no engine does it.
@@ -91,11 +92,11 @@ bool fusedAttentionVjp(Context& context, const FusedAttention& s, const FusedAtt
   if (part.heads == 0 || !coverable(context, s)) return false;
   FusedAttentionGradient t = tensors;
   Places places(context);
-  const int64_t element = int64_t(dtypeBytes(s.dtype)), row = s.heads * s.d * element;
+  const int64_t element = int64_t(dtypeBytes(s.dtype)), queryRow = s.queryRow * element, keyRow = s.keyRow * element, outRow = s.outRow() * element;
   void* delta = places.take(part.samples * part.heads * s.tq * int64_t(sizeof(float)));
-  if (!t.dq) t.dq = places.take(s.n * s.tq * row);
-  if (!t.dk) t.dk = places.take(s.n * s.tk * row);
-  if (!t.dv) t.dv = places.take(s.n * s.tk * row);
+  if (!t.dq) t.dq = places.take(s.n * s.tq * queryRow);
+  if (!t.dk) t.dk = places.take(s.n * s.tk * keyRow);
+  if (!t.dv) t.dv = places.take(s.n * s.tk * keyRow);
   if (!delta || !t.dq || !t.dk || !t.dv) return false;
   FusedAttention piece = s;
   piece.n = part.samples;
@@ -105,20 +106,21 @@ bool fusedAttentionVjp(Context& context, const FusedAttention& s, const FusedAtt
   const float scale = 1 / std::sqrt(float(s.d)), one = 1;
   for (int64_t sample = 0; sample < s.n; sample += part.samples) {
     for (int64_t head = 0; head < s.heads; head += part.heads) {
-      const int64_t rows = sample * s.tq * row + head * s.d * element, columns = sample * s.tk * row + head * s.d * element;
+      const int64_t channel = head * s.d * element;
+      const int64_t query = sample * s.tq * queryRow + channel, key = sample * s.tk * keyRow + channel, out = sample * s.tq * outRow + channel;
       run(context, *plan, shape,
-          {{kQ, moved(t.q, rows)},
-           {kK, moved(t.k, columns)},
-           {kV, moved(t.v, columns)},
-           {kO, moved(t.o, rows)},
+          {{kQ, moved(t.q, query)},
+           {kK, moved(t.k, key)},
+           {kV, moved(t.v, key)},
+           {kO, moved(t.o, out)},
            {kStats, t.lse + (sample * s.heads + head) * s.tq},
            {kScale, &scale},
            {kOne, &one},
            {kDelta, delta},
-           {kDO, moved(t.dO, rows)},
-           {kDQ, moved(t.dq, rows)},
-           {kDK, moved(t.dk, columns)},
-           {kDV, moved(t.dv, columns)}});
+           {kDO, moved(t.dO, out)},
+           {kDQ, moved(t.dq, query)},
+           {kDK, moved(t.dk, key)},
+           {kDV, moved(t.dv, key)}});
     }
   }
   return true;

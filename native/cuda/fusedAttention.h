@@ -8,11 +8,16 @@ namespace tlora::cuda {
 
 struct Context;
 
-// q [n, tq, heads · d]; k, v [n, tk, heads · d]: head h has channels h · d up to (h + 1) · d.
+// q, o [n, tq, heads · d]; k, v [n, tk, heads · d]: head h has channels h · d up to (h + 1) · d.
 struct FusedAttention {
   DType dtype = DType::bf16;  // of q, k, v, o and all gradients
   int64_t n = 0, heads = 0, tq = 0, tk = 0, d = 0;
   bool causal = false;
+  // Elements from a token to the next of q and dq, and of k, v, dk and dv: more where these are parts of a wider tensor.
+  int64_t queryRow = heads * d, keyRow = heads * d;
+  // Of o and dO.
+  int64_t outRow() const { return heads * d; }
+  bool dense() const { return queryRow == outRow() && keyRow == outRow(); }
 };
 
 // o = softmax(q · kᵀ / √d) · v, lse [n, heads, tq] (float32) = log of the sum of exp of the scaled scores, natural logarithm.

@@ -45,8 +45,9 @@ std::string textOf(const Context& context, const Convolution& s, const char* wor
 
 std::string textOf(const FusedAttention& s, const char* work) {
   char text[200];
-  snprintf(text, sizeof text, "attention %s %s n %lld heads %lld q %lld k %lld d %lld", work, nameOf(s.dtype), (long long)s.n,
-           (long long)s.heads, (long long)s.tq, (long long)s.tk, (long long)s.d);
+  int end = snprintf(text, sizeof text, "attention %s %s n %lld heads %lld q %lld k %lld d %lld", work, nameOf(s.dtype), (long long)s.n,
+                     (long long)s.heads, (long long)s.tq, (long long)s.tk, (long long)s.d);
+  if (!s.dense()) snprintf(text + end, sizeof text - size_t(end), " rows %lld,%lld", (long long)s.queryRow, (long long)s.keyRow);
   return text;
 }
 

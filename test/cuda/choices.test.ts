@@ -3,10 +3,13 @@ import { expect, test } from 'vitest';
 import { loadAddon } from '../../lib/addon/load.js';
 import type { Engine } from '../../lib/addon/surface.js';
 import { createGraph, type Graph, input, result } from '../../lib/graph/graph.js';
+import { attention } from '../../lib/ops/attention.js';
 import { conv2d } from '../../lib/ops/conv2d.js';
 import { linear } from '../../lib/ops/linear.js';
+import { selfAttention } from '../../lib/ops/selfAttention.js';
 import { encodePlan } from '../../lib/plan/encode.js';
 import { makePlan } from '../../lib/plan/makePlan.js';
+import { grad } from '../../lib/transform/grad.js';
 
 /** y = conv(x) · wᵀ: one convolution and one product. */
 function network(): Graph {
@@ -67,6 +70,23 @@ test('a run leaves a choice for every shape that it met', async () => {
   expect(shapes).toHaveLength(2);
   expect(shapes[0]).toMatch(/^conv2d forward f32 x 1x4x4x3 w 5x3x3 y 4x4 stride 1 pad 1,1,1,1$/);
   expect(shapes[1]).toMatch(/^matmul f32>f32 nt 16x2x5 ld 5,5,2 batch 1,0,0,0 align /);
+});
+
+test('attention of queries, keys and values in one tensor has choices of its own', async () => {
+  await withEngine(async (engine) => {
+    const graph = createGraph();
+    const tensor = (name: string, channels: number) => input(graph, name, [2, 3, channels], 'bf16');
+    const [q, qkv, dO] = [tensor('q', 16), tensor('qkv', 48), tensor('do', 16)];
+    const [apart, packed] = [attention(q, q, q, { heads: 2 }), selfAttention(qkv, { heads: 2 })];
+    result(graph, 'dq', grad(apart, dO, [q])[0]!);
+    result(graph, 'dqkv', grad(packed, dO, [qkv])[0]!);
+    const program = engine.load(encodePlan(makePlan(graph, { device: 'cuda', threads: 1, workspaceBytes: 0 })));
+    await program.run();
+    const shapes = Object.keys((JSON.parse(engine.choices()) as ChoiceFile).choices);
+    const of = (work: string) => `attention ${work} bf16 n 2 heads 2 q 3 k 3 d 8`;
+    const expected = ['forward', 'backward'].flatMap((work) => [of(work), `${of(work)} rows 48,48`]);
+    expect(shapes.sort()).toEqual(expected.sort());
+  });
 });
 
 test('choices are taken by another engine and come out of it again', async () => {

@@ -10,9 +10,11 @@
 namespace tlora::cuda {
 namespace {
 
-bool covered(const FusedAttention& s) { return s.dtype != DType::f32 && !s.causal && s.d % 8 == 0 && s.d <= 128; }
+bool covered(const FusedAttention& s) {
+  return s.dtype != DType::f32 && !s.causal && s.d % 8 == 0 && s.d <= 128 && s.queryRow % 8 == 0 && s.keyRow % 8 == 0;
+}
 
-// Row t of a head in a tensor [n, tokens, heads * d].
+// Row t of a head in a dense tensor [n, tokens, heads * d].
 struct Head {
   const FusedAttention& s;
   int64_t sample, head;
@@ -31,20 +33,29 @@ float dot(const float* a, const float* b, int64_t d) {
   return sum;
 }
 
-void put(const std::vector<float>& values, void* to, DType dtype) {
-  for (size_t i = 0; to && i < values.size(); i++) putFloat(to, dtype, int64_t(i), values[i]);
-}
-
+// Dense tensors of what lies in rows of any stride, and back.
 struct Operands {
   const FusedAttention& s;
-  int64_t qCount = s.n * s.tq * s.heads * s.d, kCount = s.n * s.tk * s.heads * s.d;
-  std::vector<float> rows(const void* data) const { return floatsOf(data, s.dtype, qCount); }
-  std::vector<float> columns(const void* data) const { return floatsOf(data, s.dtype, kCount); }
+  int64_t c = s.heads * s.d;
+
+  std::vector<float> queries(const void* data) const { return gather(data, s.n * s.tq, s.queryRow); }
+  std::vector<float> keys(const void* data) const { return gather(data, s.n * s.tk, s.keyRow); }
+  std::vector<float> outputs(const void* data) const { return gather(data, s.n * s.tq, s.outRow()); }
+
+  // Elements between the rows are others': they are neither read nor written.
+  std::vector<float> gather(const void* data, int64_t tokens, int64_t row) const {
+    std::vector<float> out(size_t(tokens * c));
+    for (int64_t i = 0; i < tokens * c; i++) out[size_t(i)] = floatAt(data, s.dtype, i / c * row + i % c);
+    return out;
+  }
+  void scatter(const std::vector<float>& values, void* to, int64_t row) const {
+    for (int64_t i = 0; to && i < int64_t(values.size()); i++) putFloat(to, s.dtype, i / c * row + i % c, values[size_t(i)]);
+  }
 };
 
 void forward(const FusedAttention& s, const void* q, const void* k, const void* v, void* o, float* lse) {
   const Operands all{s};
-  const std::vector<float> fq = all.rows(q), fk = all.columns(k), fv = all.columns(v);
+  const std::vector<float> fq = all.queries(q), fk = all.keys(k), fv = all.keys(v);
   std::vector<float> out(fq.size()), scores(size_t(s.tk));
   const float scale = 1 / std::sqrt(float(s.d));
   eachHead(s, [&](const Head& head) {
@@ -61,12 +72,12 @@ void forward(const FusedAttention& s, const void* q, const void* k, const void* 
       lse[(head.sample * s.heads + head.head) * s.tq + i] = most + std::log(sum);
     }
   });
-  put(out, o, s.dtype);
+  all.scatter(out, o, s.outRow());
 }
 
 void backward(const FusedAttention& s, const FusedAttentionGradient& t) {
   const Operands all{s};
-  const std::vector<float> q = all.rows(t.q), k = all.columns(t.k), v = all.columns(t.v), o = all.rows(t.o), dO = all.rows(t.dO);
+  const std::vector<float> q = all.queries(t.q), k = all.keys(t.k), v = all.keys(t.v), o = all.outputs(t.o), dO = all.outputs(t.dO);
   std::vector<float> dq(q.size()), dk(k.size()), dv(k.size());
   const float scale = 1 / std::sqrt(float(s.d));
   eachHead(s, [&](const Head& head) {
@@ -85,9 +96,9 @@ void backward(const FusedAttention& s, const FusedAttentionGradient& t) {
       }
     }
   });
-  put(dq, t.dq, s.dtype);
-  put(dk, t.dk, s.dtype);
-  put(dv, t.dv, s.dtype);
+  all.scatter(dq, t.dq, s.queryRow);
+  all.scatter(dk, t.dk, s.keyRow);
+  all.scatter(dv, t.dv, s.keyRow);
 }
 
 }  // namespace
@@ -102,6 +113,7 @@ bool fusedAttention(Context& context, const FusedAttention& s, const void* q, co
 
 bool fusedAttentionVjp(Context& context, const FusedAttention& s, const FusedAttentionGradient& t) {
   if (!covered(s)) return false;
+  expectAligned(textOf(s, "backward"), {t.q, t.k, t.v, t.o, t.lse, t.dO, t.dq, t.dk, t.dv});
   chooseFor(context, textOf(s, "backward"));
   emulated::enqueue(context.stream, [=] { backward(s, t); });
   return true;

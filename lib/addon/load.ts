@@ -133,6 +133,7 @@ function wrapEngine(raw: RawEngine): Engine {
     memory: call(raw.memory),
     choices: call(raw.choices),
     useChoices: call(raw.useChoices),
+    suggestChoices: call(raw.suggestChoices),
     dispose: call(raw.dispose),
   };
 }

@@ -117,6 +117,11 @@ export interface Engine {
    * @throws DeviceError if they are of another device or of other libraries; nothing is taken then
    */
   useChoices(json: string): void;
+  /**
+   * Takes such choices as suggestions: each is used where it works, and passed over where not.
+   * @throws DeviceError as `useChoices`
+   */
+  suggestChoices(json: string): void;
   /** Frees everything. Safe to call twice; cancels what is under way. */
   dispose(): void;
 }
@@ -147,6 +152,11 @@ export interface EngineOptions {
   device?: string;
   /** Products of float32 matrices may round their factors to TF32. */
   tf32?: boolean;
+  /**
+   * On a CUDA device: for so many milliseconds of the host, in all, the algorithms of the libraries are tried against each other when a shape is
+   * first met, and the fastest is taken. Default 0: the first of the libraries' own order is taken, always.
+   */
+  trialMs?: number;
 }
 
 export interface AddonInfo {

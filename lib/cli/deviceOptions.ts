@@ -13,3 +13,10 @@ export function addDeviceOptions(command: Command): Command {
       ]),
     );
 }
+
+/** `--deterministic` and `--no-algorithm-cache`, of the commands that compute. */
+export function addAlgorithmOptions(command: Command): Command {
+  return command
+    .option('--deterministic', 'on CUDA: algorithms from a fixed table, not those that are fastest on this machine')
+    .option('--no-algorithm-cache', 'neither keep nor take the algorithms that were found fastest');
+}

@@ -2,7 +2,7 @@ import type { Command } from 'commander';
 import type { EvaluateRunOptions } from '../evaluate/evaluateRun.js';
 import { evaluationTable } from '../evaluate/evaluationTable.js';
 import { type CliContext, EXIT, type OutputOptions } from './context.js';
-import { addDeviceOptions } from './deviceOptions.js';
+import { addAlgorithmOptions, addDeviceOptions } from './deviceOptions.js';
 import { abortOnInterrupt } from './interrupt.js';
 import { parseNumber } from './numbers.js';
 import { addOutputOptions } from './outputOptions.js';
@@ -41,7 +41,7 @@ export function addEvaluateCommand(program: Command, context: CliContext, exit: 
     .option('--seed <n>', 'a whole number (default: 0)', parseNumber)
     .option('--threads <n>', 'CPU threads (default: all cores)', parseNumber)
     .option('--evaluators <dir>', 'folder of evaluators (default: those of the package)');
-  requireFlags(addOutputOptions(addDeviceOptions(command)), ['run']).action(async (flags: EvaluateFlags) =>
-    exit(await runEvaluate(context, flags)),
+  requireFlags(addOutputOptions(addAlgorithmOptions(addDeviceOptions(command))), ['run']).action(
+    async (flags: EvaluateFlags) => exit(await runEvaluate(context, flags)),
   );
 }

@@ -1,7 +1,7 @@
 import { type Command, Option } from 'commander';
 import type { GenerateOptions } from '../generate/options.js';
 import { type CliContext, EXIT, type OutputOptions } from './context.js';
-import { addDeviceOptions } from './deviceOptions.js';
+import { addAlgorithmOptions, addDeviceOptions } from './deviceOptions.js';
 import { formatDuration } from './formats.js';
 import { abortOnInterrupt } from './interrupt.js';
 import { parseNumber, parseSize } from './numbers.js';
@@ -59,7 +59,7 @@ export function addGenerateCommand(program: Command, context: CliContext, exit: 
     .option('--force', 'use an adapter that was trained on another base model')
     .option('--memory <size>', 'all that may be allocated, such as 9GB')
     .option('--threads <n>', 'CPU threads (default: all cores)', number);
-  requireFlags(addOutputOptions(addDeviceOptions(command)), ['model', 'prompt']).action(async (flags: GenerateFlags) =>
-    exit(await runGenerate(context, flags)),
+  requireFlags(addOutputOptions(addAlgorithmOptions(addDeviceOptions(command))), ['model', 'prompt']).action(
+    async (flags: GenerateFlags) => exit(await runGenerate(context, flags)),
   );
 }

@@ -4,7 +4,7 @@ import type { TrainOptions } from '../train/options.js';
 import type { TrainResult } from '../train/train.js';
 import type { TrainingRun } from '../train/trainingRun.js';
 import { type CliContext, EXIT, type OutputOptions } from './context.js';
-import { addDeviceOptions } from './deviceOptions.js';
+import { addAlgorithmOptions, addDeviceOptions } from './deviceOptions.js';
 import { formatDuration } from './formats.js';
 import { parseNumber } from './numbers.js';
 import { addOutputOptions } from './outputOptions.js';
@@ -158,7 +158,7 @@ export function addTrainCommand(program: Command, context: CliContext, exit: (st
     )
     .option('--memory <size>', 'all that may be allocated, such as 9GB; less than needed is met by recomputing')
     .option('--threads <n>', 'CPU threads (default: all cores)', number);
-  requireFlags(addOutputOptions(addDeviceOptions(command)), ['model', 'class']).action(
+  requireFlags(addOutputOptions(addAlgorithmOptions(addDeviceOptions(command))), ['model', 'class']).action(
     async (pictures: string[], flags: TrainFlags) => exit(await runTrain(context, pictures, flags)),
   );
 }

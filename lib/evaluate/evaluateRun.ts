@@ -40,6 +40,9 @@ export interface EvaluateRunOptions {
   readonly device?: DeviceWish | undefined;
   /** Of the pictures; the evaluators compute in fp32. */
   readonly precision?: Precision | undefined;
+  /** Of the pictures, as `generate` has them; the evaluators always take the fixed table. */
+  readonly deterministic?: boolean | undefined;
+  readonly algorithmCache?: boolean | undefined;
   /** Folder of evaluators; default those of the package. */
   readonly evaluators?: string | undefined;
   readonly signal?: AbortSignal | undefined;
@@ -108,13 +111,14 @@ async function picturesFor(
   { dir, adapted, onPrompt }: { dir: string; adapted: boolean; onPrompt: () => void },
 ): Promise<PromptedPicture[]> {
   const { count = 1, steps = 25, seed = 0, threads, device, precision, signal, prompts = promptSuite() } = options;
+  const { deterministic, algorithmCache } = options;
   const all: PromptedPicture[] = [];
   const one = async (prompt: Prompt, index: number): Promise<void> => {
     const { pictures } = await generate({
       model: run.model,
       ...(adapted ? { adapter: run.adapter } : {}),
       prompt: adapted ? prompt.template : fillPrompt(prompt.template, run.className),
-      ...{ count, steps, seed, threads, device, precision, signal, size: SIDE },
+      ...{ count, steps, seed, threads, device, precision, deterministic, algorithmCache, signal, size: SIDE },
       outputDir: join(dir, String(index).padStart(2, '0')),
     });
     for (const { path } of pictures) {

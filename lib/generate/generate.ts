@@ -2,6 +2,7 @@ import { availableParallelism } from 'node:os';
 import { ConfigError } from '../errors.js';
 import { readAutoencoderConfig } from '../models/autoencoderConfig.js';
 import { readUnetConfig } from '../models/unetConfig.js';
+import { keepAlgorithms } from '../pipeline/algorithmCache.js';
 import { type ComputeDevice, chooseDevice, type DeviceInfo } from '../pipeline/device.js';
 import { type OpenModel, openModel } from '../pipeline/openModel.js';
 import type { Precision } from '../pipeline/precision.js';
@@ -50,7 +51,7 @@ export async function generate(given: GenerateOptions): Promise<GenerateResult> 
   options.signal?.throwIfAborted();
   const emit = options.onEvent ?? (() => {});
   const threads = options.threads ?? availableParallelism();
-  const device = chooseDevice(options.device, { threads, precision: options.precision });
+  const device = chooseDevice(options.device, { ...options, threads });
   const { info, reason, precision } = device;
   emit({ type: 'device', device: info, reason, precision });
   emit({ type: 'phase', phase: 'load' });
@@ -99,20 +100,26 @@ function seedsOf({ seed, count }: ResolvedGenerateOptions): number[] {
 }
 
 /** Runs `body` with an engine of its own, whose memory is all free again afterwards. */
-async function withSession<T>(device: ComputeDevice, body: (session: Session) => Promise<T>): Promise<T> {
-  const session = openSession(device);
+async function withSession<T>(
+  { device, options: { onEvent } }: Pick<Generation, 'device' | 'options'>,
+  body: (session: Session) => Promise<T>,
+): Promise<T> {
+  const warn = (message: string): void => onEvent?.({ type: 'warning', code: 'ALGORITHM_CACHE', message });
+  const session = openSession(device, warn);
   try {
-    return await body(session);
+    const value = await body(session);
+    await keepAlgorithms(session, warn);
+    return value;
   } finally {
     session.engine.dispose();
   }
 }
 
 async function sampleAll(generation: Generation): Promise<Float32Array[]> {
-  const { options, model, adapter, wish, seeds, device } = generation;
+  const { options, model, adapter, wish, seeds } = generation;
   const { signal, onEvent } = options;
   onEvent?.({ type: 'phase', phase: 'encode' });
-  const conditions = await withSession(device, (session) =>
+  const conditions = await withSession(generation, (session) =>
     abortable(session, signal, () => generationConditions(session, model, wish)),
   );
   for (const end of conditions.truncated) {
@@ -120,7 +127,7 @@ async function sampleAll(generation: Generation): Promise<Float32Array[]> {
     onEvent?.({ type: 'warning', code: 'PROMPT_TRUNCATED', message });
   }
   onEvent?.({ type: 'phase', phase: 'sample' });
-  return withSession(device, async (session) => {
+  return withSession(generation, async (session) => {
     if (adapter) await abortable(session, signal, () => loadGenerationAdapter(session, model.unet, adapter));
     return drawLatents(session, {
       ...generation,
@@ -150,10 +157,10 @@ function stepReporter({ options: { onEvent }, sampler, seeds }: Generation): (pi
 }
 
 async function decodeAll(generation: Generation, latents: readonly Float32Array[]): Promise<GeneratedPicture[]> {
-  const { options, model, wish, seeds, device } = generation;
+  const { options, model, wish, seeds } = generation;
   const { signal, onEvent, outputDir } = options;
   onEvent?.({ type: 'phase', phase: 'decode' });
-  const decoded = await withSession(device, (session) => decodePictures(session, model, latents, wish, signal));
+  const decoded = await withSession(generation, (session) => decodePictures(session, model, latents, wish, signal));
   onEvent?.({ type: 'phase', phase: 'save' });
   const pictures: GeneratedPicture[] = [];
   for (const [picture, pixels] of decoded.entries()) {

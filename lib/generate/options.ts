@@ -57,6 +57,10 @@ export interface GenerateOptions {
   device?: DeviceWish | undefined;
   /** How numbers are kept and multiplied; default bf16 on CUDA; the CPU has fp32 only. */
   precision?: Precision | undefined;
+  /** On CUDA: the algorithms of a fixed table instead of those that are found fastest, as `train` has it; default false. */
+  deterministic?: boolean | undefined;
+  /** Whether the algorithms that were found fastest are kept in the user's cache; default true. */
+  algorithmCache?: boolean | undefined;
   /** Everything tlora may allocate, such as '9GB'. */
   memory?: string | number | undefined;
   /** Folder for the PNG files; default `pictures`. */
@@ -98,6 +102,8 @@ const schema = z.strictObject({
   threads: whole(1).optional(),
   device: device.default('auto'),
   precision: precision.optional(),
+  deterministic: flag.default(false),
+  algorithmCache: flag.default(true),
   memory: z.union([text, atLeast(1)]).optional(),
   outputDir: text.default('pictures'),
   force: flag.default(false),

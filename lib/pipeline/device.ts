@@ -30,6 +30,18 @@ export interface ComputeDevice {
   readonly target: Target;
   /** Of the host. */
   readonly threads: number;
+  /** On CUDA: a shape's algorithm is always the first of its library's own order; else it is the fastest of a few that are tried. */
+  readonly deterministic: boolean;
+  /** Whether algorithms that were found fastest are kept for the user (algorithmCache.ts). */
+  readonly algorithmCache: boolean;
+}
+
+/** How a device is to compute; by default with algorithms that nothing has to be tried for. */
+export interface DeviceSettings {
+  readonly threads: number;
+  readonly precision?: Precision | undefined;
+  readonly deterministic?: boolean | undefined;
+  readonly algorithmCache?: boolean | undefined;
 }
 
 /** Why no CUDA device can be used. */
@@ -58,18 +70,20 @@ function cudaFor(wish: DeviceWish, machine: Machine): CudaDevice | undefined {
   throw refused(wish, machine, 'there is no such device that can be used');
 }
 
+/** The CPU's algorithms are its own. */
+const OWN_ALGORITHMS = { deterministic: true, algorithmCache: false };
+
 function cpuDevice(threads: number, { cpu }: Machine, reason: string, precision: Precision | undefined): ComputeDevice {
   const model = cpus()[0]?.model.trim() ?? 'CPU';
   const info = { kind: 'cpu' as const, name: `${model}, ${threads} threads, ${cpu.join(' ')}` };
   const on = { precision: precisionOn('cpu', precision, reason), compute: undefined };
-  return { info, reason: `CPU: ${reason}`, ...on, target: threads, threads };
+  return { info, reason: `CPU: ${reason}`, ...on, target: threads, threads, ...OWN_ALGORITHMS };
 }
 
 function cudaDevice(
-  threads: number,
+  { threads, precision: wish, deterministic = true, algorithmCache = !deterministic }: DeviceSettings,
   { index, name, workspaceBytes }: Pick<CudaDevice, 'index' | 'name' | 'workspaceBytes'>,
   reason: string,
-  wish: Precision | undefined,
 ): ComputeDevice {
   const precision = precisionOn('cuda', wish, reason);
   const target = { device: 'cuda' as const, threads, workspaceBytes };
@@ -80,6 +94,8 @@ function cudaDevice(
     compute: computeType(precision),
     target,
     threads,
+    deterministic,
+    algorithmCache: algorithmCache && !deterministic,
   };
 }
 
@@ -90,15 +106,16 @@ function cudaDevice(
  */
 export function chooseDevice(
   wish: DeviceWish,
-  { threads, precision }: { threads: number; precision: Precision | undefined },
+  settings: DeviceSettings,
   machine: Machine = loadAddon().info(),
 ): ComputeDevice {
+  const { threads, precision } = settings;
   if (wish === 'cpu') return cpuDevice(threads, machine, 'asked for', precision);
   const device = cudaFor(wish, machine);
   if (!device) return cpuDevice(threads, machine, whyNone(machine), precision);
   const count = machine.cuda.devices.length;
   const found = count === 1 ? 'the only device' : `the first of ${count} devices that can be used`;
-  return cudaDevice(threads, device, wish === 'auto' ? `${found} found` : 'asked for', precision);
+  return cudaDevice(settings, device, wish === 'auto' ? `${found} found` : 'asked for');
 }
 
 /**
@@ -123,5 +140,6 @@ export function planDevice(
   if (!cuda)
     return cpuDevice(threads, { cpu: [], cuda: { found: false, reason: '', devices: [] } }, 'asked for', precision);
   const index = Number(/\d+$/.exec(wish)?.[0] ?? 0);
-  return cudaDevice(threads, { index, name: 'CUDA', workspaceBytes: CUDA_WORKSPACE_BYTES }, 'asked for', precision);
+  const facts = { index, name: 'CUDA', workspaceBytes: CUDA_WORKSPACE_BYTES };
+  return cudaDevice({ threads, precision }, facts, 'asked for');
 }

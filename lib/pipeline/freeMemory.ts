@@ -11,7 +11,7 @@ export function availableMemory(): number {
 /** Bytes that an engine on a device may take, its workspace included. */
 function freeOn(device: ComputeDevice): number {
   if (device.info.kind === 'cpu') return availableMemory();
-  const { engine } = openSession(device);
+  const { engine } = openSession({ ...device, algorithmCache: false });
   try {
     const { free, workspace } = engine.memory();
     return free + workspace;

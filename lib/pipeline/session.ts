@@ -7,6 +7,7 @@ import { encodePlan } from '../plan/encode.js';
 import { makePlan } from '../plan/makePlan.js';
 import type { Plan, PlannedTensor } from '../plan/plan.js';
 import type { Target } from '../plan/target.js';
+import { type AlgorithmCache, type CacheWarning, suggestAlgorithms } from './algorithmCache.js';
 import type { ComputeDevice } from './device.js';
 import { withFloats } from './floats.js';
 import type { ComputeType } from './precision.js';
@@ -22,25 +23,34 @@ export interface Session {
   readonly weights: Set<string>;
   /** Elements of each state buffer. */
   readonly states: Map<string, number>;
+  /** Where the algorithms that it finds fastest are kept; undefined: nowhere. */
+  readonly algorithmCache: AlgorithmCache | undefined;
 }
 
-function engineOptions({ info, threads, precision }: ComputeDevice): EngineOptions {
+/** The most that a run's engine spends on trying algorithms. */
+const TRIAL_MS = 20_000;
+
+function engineOptions({ info, threads, precision, deterministic }: ComputeDevice): EngineOptions {
   if (info.kind === 'cpu') return { threads };
-  return { threads, device: `cuda:${info.index}`, tf32: precision === 'tf32' };
+  const trialMs = deterministic ? 0 : TRIAL_MS;
+  return { threads, device: `cuda:${info.index}`, tf32: precision === 'tf32', trialMs };
 }
 
 /**
  * Starts an engine. Dispose `session.engine` at the end.
  * @param device what computes, or the number of threads of the CPU
+ * @param warn hears what is wrong with the cache of algorithms
  */
-export function openSession(device: number | ComputeDevice): Session {
+export function openSession(device: number | ComputeDevice, warn: CacheWarning = () => {}): Session {
   const held = { weights: new Set<string>(), states: new Map<string, number>() };
   if (typeof device === 'number') {
     const engine = loadAddon().createEngine({ threads: device });
-    return { engine, threads: device, target: device, compute: undefined, ...held };
+    return { engine, threads: device, target: device, compute: undefined, ...held, algorithmCache: undefined };
   }
   const { threads, target, compute } = device;
-  return { engine: loadAddon().createEngine(engineOptions(device)), threads, target, compute, ...held };
+  const engine = loadAddon().createEngine(engineOptions(device));
+  const algorithmCache = device.algorithmCache ? suggestAlgorithms(engine, warn) : undefined;
+  return { engine, threads, target, compute, ...held, algorithmCache };
 }
 
 const STORED: Readonly<Record<string, DType>> = { F32: 'f32', F16: 'f16', BF16: 'bf16' };

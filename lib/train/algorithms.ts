@@ -3,6 +3,7 @@ import { existsSync } from 'node:fs';
 import { DeviceError } from '../errors.js';
 import { writeFileAtomic } from '../io/atomicFile.js';
 import { readJsonObject } from '../io/jsonFile.js';
+import type { CacheWarning } from '../pipeline/algorithmCache.js';
 import type { Session } from '../pipeline/session.js';
 import type { RunFolder } from './runFolder.js';
 import type { RunControl } from './trainingRun.js';
@@ -41,4 +42,9 @@ export function useAlgorithms({ engine }: Session, chosen: string, { emit }: Pic
     const message = `the steps from here on may differ in their last bits from those of an uninterrupted run: ${error.message}`;
     emit({ type: 'warning', code: 'ALGORITHMS_CHANGED', message });
   }
+}
+
+/** What is wrong with the user's cache of algorithms, as an event of the run. */
+export function cacheWarning({ emit }: Pick<RunControl, 'emit'>): CacheWarning {
+  return (message) => emit({ type: 'warning', code: 'ALGORITHM_CACHE', message });
 }

@@ -1,12 +1,13 @@
 import { NonFiniteError } from '../errors.js';
 import { type GenerationConditions, generationConditions } from '../generate/prompts.js';
 import type { Photo } from '../io/image.js';
+import { keepAlgorithms } from '../pipeline/algorithmCache.js';
 import { type Conditions, prepareConditions } from '../pipeline/conditions.js';
 import type { ComputeDevice } from '../pipeline/device.js';
 import type { OpenModel } from '../pipeline/openModel.js';
 import { releaseComponent, type Session } from '../pipeline/session.js';
 import { encodePrompts } from '../pipeline/textStates.js';
-import { type Algorithms, useAlgorithms } from './algorithms.js';
+import { type Algorithms, cacheWarning, useAlgorithms } from './algorithms.js';
 import { fillPrompt, type ResolvedTrainOptions } from './options.js';
 import { encodePhotos, photoTimeIds, type TrainingLatents } from './pictureLatents.js';
 import { openRunSession } from './runSession.js';
@@ -41,7 +42,7 @@ export interface EncodeParts {
 export async function encodeInputs(parts: EncodeParts): Promise<Encoded> {
   const { options, model, control, photos, device } = parts;
   control.emit({ type: 'phase', phase: 'encode' });
-  const { session, close } = openRunSession(device, control.signal);
+  const { session, close } = openRunSession(device, control);
   try {
     useAlgorithms(session, parts.algorithms.encode, control);
     const latents = await encodePhotos(session, model.vae, photos);
@@ -55,6 +56,7 @@ export async function encodeInputs(parts: EncodeParts): Promise<Encoded> {
     const { sample, watch } = options;
     const sampleConditions = await encodeGuided(session, parts, sample?.prompts ?? []);
     const [watchConditions = null] = await encodeGuided(session, parts, watch?.samples ? [watch.prompt] : []);
+    await keepAlgorithms(session, cacheWarning(control));
     const { engine } = session;
     const peakBytes = engine.memory().peak;
     return { latents, conditions, sampleConditions, watchConditions, peakBytes, algorithms: engine.choices() };

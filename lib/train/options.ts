@@ -38,6 +38,8 @@ const schema = z.strictObject({
   threads: whole(1).optional(),
   device: device.default('auto'),
   precision: precision.optional(),
+  deterministic: flag.default(false),
+  algorithmCache: flag.default(true),
   memory: z.union([text, positive]).optional(),
   saveEvery: whole(1).optional(),
   sample: z.strictObject({ every: whole(1), prompts: z.array(text).min(1, 'expected at least one prompt') }).optional(),
@@ -117,6 +119,13 @@ export interface TrainOptions {
   device?: DeviceWish | undefined;
   /** How numbers are kept and multiplied; default bf16 on CUDA; the CPU has fp32 only. */
   precision?: Precision | undefined;
+  /**
+   * On CUDA: takes the algorithms of a fixed table, the same on every machine with that device and those libraries, instead of trying which are
+   * fastest; default false.
+   */
+  deterministic?: boolean | undefined;
+  /** Whether the algorithms that were found fastest on this machine are kept in the user's cache, and taken from there; default true. */
+  algorithmCache?: boolean | undefined;
   /** Everything tlora may allocate, such as '9GB' or '8GiB', or bytes; less than needed is met by recomputing. */
   memory?: string | number | undefined;
   /** Saves a checkpoint every so many steps. */

@@ -94,7 +94,7 @@ interface Outline {
 
 function outline(options: ResolvedTrainOptions, control: RunControl): Outline {
   const threads = options.threads ?? availableParallelism();
-  const device = chooseDevice(options.device, { threads, precision: options.precision });
+  const device = chooseDevice(options.device, { ...options, threads });
   const { info, reason, precision } = device;
   control.emit({ type: 'device', device: info, reason, precision });
   const model = openModel(options.model);
@@ -170,7 +170,7 @@ export async function prepareRun(options: ResolvedTrainOptions, control: RunCont
   expectNoAbort(control);
   const algorithms = options.resume ? readAlgorithms(runFolder(options.outputDir)) : { encode: '', train: '' };
   const encoded = await encodeInputs({ ...known, photos, algorithms });
-  const runSession = openRunSession(known.device, control.signal);
+  const runSession = openRunSession(known.device, control);
   try {
     useAlgorithms(runSession.session, algorithms.train, control);
     return await startRun(known, encoded, runSession, photos);

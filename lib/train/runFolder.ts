@@ -123,13 +123,14 @@ const MAY_CHANGE = [
   'watch',
   'threads',
   'device',
+  'algorithmCache',
   'memory',
   'compact',
   'dtype',
 ];
 
 /** What settings were in runs that do not name them. */
-const ONCE_ALWAYS: Readonly<Record<string, unknown>> = { precision: 'fp32' };
+const ONCE_ALWAYS: Readonly<Record<string, unknown>> = { precision: 'fp32', deterministic: false };
 
 /**
  * @throws ConfigError that names the first setting in which a resumed run differs from the earlier one

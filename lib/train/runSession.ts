@@ -3,6 +3,8 @@ import type { Engine, Program } from '../addon/surface.js';
 import { AbortError } from '../errors.js';
 import type { ComputeDevice } from '../pipeline/device.js';
 import { openSession, type Session } from '../pipeline/session.js';
+import { cacheWarning } from './algorithms.js';
+import type { RunControl } from './trainingRun.js';
 
 /** A session of a run, and how to end it. */
 export interface RunSession {
@@ -14,8 +16,9 @@ export interface RunSession {
  * A session that the signal stops: what is under way is cancelled, and every later load and run rejects with an AbortError, so
  * that no work begins between the abort and its being noticed.
  */
-export function openRunSession(device: ComputeDevice, signal: AbortSignal): RunSession {
-  const opened = openSession(device);
+export function openRunSession(device: ComputeDevice, control: Pick<RunControl, 'signal' | 'emit'>): RunSession {
+  const { signal } = control;
+  const opened = openSession(device, cacheWarning(control));
   const watch = addAbortListener(signal, () => opened.engine.cancel());
   return {
     session: { ...opened, engine: stoppable(opened.engine, signal) },

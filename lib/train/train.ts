@@ -1,5 +1,7 @@
 import { resolve } from 'node:path';
 
+import { keepAlgorithms } from '../pipeline/algorithmCache.js';
+import { cacheWarning } from './algorithms.js';
 import type { DeviceInfo } from './events.js';
 import { type ResolvedTrainOptions, resolveTrainOptions, type TrainOptions } from './options.js';
 import { type PreparedRun, prepareRun } from './prepareRun.js';
@@ -102,6 +104,7 @@ async function takeSteps(run: PreparedRun, control: RunControl): Promise<LastSte
     if (known < STEPS_TO_FORECAST && times.length >= STEPS_TO_FORECAST) {
       const seconds = Math.round((median(times) * (steps - first)) / 1000);
       control.emit({ type: 'forecast', memory: run.neededBytes, seconds });
+      await keepAlgorithms(run.session, cacheWarning(control));
     }
     if (saveEvery && last.step % saveEvery === 0 && last.step < steps) {
       await saveCheckpoint(run, control, last.step);
@@ -115,6 +118,7 @@ async function takeSteps(run: PreparedRun, control: RunControl): Promise<LastSte
     control.emit({ type: 'phase', phase: 'save' });
     await saveRun(run, last.step, { checkpoint: false, signal: control.signal });
   }
+  await keepAlgorithms(run.session, cacheWarning(control));
   return { ...last, watch: summary(run, watch) };
 }
 

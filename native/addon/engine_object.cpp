@@ -75,20 +75,23 @@ Napi::Function EngineObject::define(Napi::Env env) {
                       InstanceMethod<&E::writeState>("writeState"), InstanceMethod<&E::readState>("readState"),
                       InstanceMethod<&E::load>("load"), InstanceMethod<&E::cancel>("cancel"),
                       InstanceMethod<&E::memory>("memory"), InstanceMethod<&E::choices>("choices"),
-                      InstanceMethod<&E::useChoices>("useChoices"), InstanceMethod<&E::dispose>("dispose")});
+                      InstanceMethod<&E::useChoices>("useChoices"),
+                      InstanceMethod<&E::suggestChoices>("suggestChoices"), InstanceMethod<&E::dispose>("dispose")});
 }
 
 namespace {
 
-// { threads, device?, tf32?, search? }: a device is cpu, cuda or cuda:N.
+// { threads, device?, tf32?, trialMs?, search? }: a device is cpu, cuda or cuda:N.
 std::shared_ptr<Engine> openEngine(const Napi::Object& options, int threads) {
   const Napi::Value wish = options.Get("device");
   const DeviceName device = parseDevice(wish.IsString() ? wish.As<Napi::String>().Utf8Value() : "cpu");
   std::string reason;
   const Backend* backend = device.cuda ? openCudaBackend(searchArgument(options.Get("search")), reason) : &cpuBackend();
+  const Napi::Value trialMs = options.Get("trialMs");
   if (!backend) fail(kDevice, "device cuda: %s", reason.c_str());
   try {
-    return std::make_shared<Engine>(*backend, threads, DeviceOptions{device.index, flag(options, "tf32")});
+    return std::make_shared<Engine>(*backend, threads, DeviceOptions{device.index, flag(options, "tf32"),
+                                                                           trialMs.IsNumber() ? trialMs.As<Napi::Number>().DoubleValue() : 0});
   } catch (const std::system_error& error) {
     fail(kNative, "%d threads could not be started: %s", threads, error.what());
   }
@@ -223,6 +226,12 @@ Napi::Value EngineObject::choices(const Napi::CallbackInfo& info) {
 Napi::Value EngineObject::useChoices(const Napi::CallbackInfo& info) {
   const std::string choices = textArgument(info, 0, "choices");
   guarded(info.Env(), [&] { session_->use(info.Env()).choose(choices); });
+  return info.Env().Undefined();
+}
+
+Napi::Value EngineObject::suggestChoices(const Napi::CallbackInfo& info) {
+  const std::string choices = textArgument(info, 0, "choices");
+  guarded(info.Env(), [&] { session_->use(info.Env()).choose(choices, true); });
   return info.Env().Undefined();
 }
 

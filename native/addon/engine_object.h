@@ -45,6 +45,7 @@ class EngineObject : public Napi::ObjectWrap<EngineObject> {
   Napi::Value memory(const Napi::CallbackInfo& info);
   Napi::Value choices(const Napi::CallbackInfo& info);
   Napi::Value useChoices(const Napi::CallbackInfo& info);
+  Napi::Value suggestChoices(const Napi::CallbackInfo& info);
   Napi::Value dispose(const Napi::CallbackInfo& info);
 
   std::shared_ptr<Session> session_;

@@ -10,7 +10,7 @@
 
 namespace tlora {
 
-constexpr uint32_t kBackendAbi = 3;
+constexpr uint32_t kBackendAbi = 4;
 
 // What the engine lends to a backend for as long as it is open.
 struct Host {
@@ -21,6 +21,7 @@ struct Host {
 struct DeviceOptions {
   int index = 0;      // below devices()
   bool tf32 = false;  // products of float32 matrices may round their factors to 10 bits of mantissa
+  double trialMs = 0;  // how long algorithms may be tried against each other at the first use of their shapes, in all; 0: the first is taken
 };
 
 // Room for one line that says why something failed.
@@ -79,8 +80,9 @@ struct Backend {
 
   // Which algorithms were chosen so far, as text: copied, with a 0 at its end, where `room` suffices; gives the bytes needed.
   size_t (*choices)(void* self, char* text, size_t room);
-  // Takes such a text before the first run. false: it belongs to another device or version, and the reason says so.
-  bool (*choose)(void* self, const char* text, Reason& reason);
+  // Takes such a text before the first run; or as suggestions, of which those that do not work are passed over. false: it belongs to another device
+  // or version, and the reason says so.
+  bool (*choose)(void* self, const char* text, bool suggestions, Reason& reason);
 };
 
 // The backend inside the addon.

@@ -32,9 +32,9 @@ std::string Engine::choices() const {
   return text;
 }
 
-void Engine::choose(const std::string& choices) {
+void Engine::choose(const std::string& choices, bool suggestions) {
   Reason reason;
-  if (!device_.backend.choose(device_.self, choices.c_str(), reason)) fail(kDevice, "%s", reason.text);
+  if (!device_.backend.choose(device_.self, choices.c_str(), suggestions, reason)) fail(kDevice, "%s", reason.text);
 }
 
 void Engine::createState(const std::string& name, size_t floats) {

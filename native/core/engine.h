@@ -41,9 +41,10 @@ class Engine : public std::enable_shared_from_this<Engine> {
   size_t hostBytes() const { return device_.backend.hostVisible ? memory().total() : 0; }
   // What the device could still give, about.
   size_t freeBytes() const { return device_.freeBytes(); }
-  // The algorithms chosen so far, and taking such a list before the first run: the same choices give the same bits.
+  // The algorithms chosen so far, and taking such a list before the first run: the same choices give the same bits. Suggestions that do not work
+  // are passed over.
   std::string choices() const;
-  void choose(const std::string& choices);
+  void choose(const std::string& choices, bool suggestions = false);
   const LoadProgress& loading() const { return progress_; }
 
   void loadWeights(const std::vector<WeightSource>& sources);

@@ -120,7 +120,7 @@ size_t choices(void*, char* text, size_t room) {
   if (room > 0) *text = 0;
   return 1;
 }
-bool choose(void*, const char*, Reason&) { return true; }
+bool choose(void*, const char*, bool, Reason&) { return true; }
 
 constexpr Backend kBackend = {
     .abi = kBackendAbi,

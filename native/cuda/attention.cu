@@ -1,7 +1,7 @@
 // o = softmax(q k^T / sqrt(d)) v for each head, and lse = log(sum(exp(scores))). q, o [n, tq, c], k, v [n, tk, c], float32, bf16 or
 // f16; lse [n, heads, tq] float32; head h has channels h * d .. (h + 1) * d. Causal: query i sees keys 0 to i.
 // Tokens of q, and those of k and v, may lie further apart than c, and so may those of their gradients (selfAttention.cu).
-// cuDNN's fused attention is asked first; what it does not cover runs here.
+// cuDNN's fused attention is asked first; what it does not cover, or does more slowly where both were tried, runs here.
 //
 // Forward: a block has 64 queries and walks over tiles of keys with a running maximum, sum and unscaled output (online softmax:
 // Milakov and Gimelshein 2018; Dao et al. 2022), so no tq x tk matrix is stored. Gradients, from q, k, v, o, lse and dO alone:
@@ -305,10 +305,7 @@ FusedAttention shapeOf(const Call& call) {
   return {q.dtype, q.dims[0], heads, q.dims[1], k.dims[1], q.dims[2] / heads, call.attr[1] != 0};
 }
 
-}  // namespace
-
-void runAttention(Context& context, const FusedAttention& shape, const void* q, const void* k, const void* v, void* o, float* lse) {
-  if (!ownOnly() && fusedAttention(context, shape, q, k, v, o, lse)) return;
+void ownAttention(Context& context, const FusedAttention& shape, const void* q, const void* k, const void* v, void* o, float* lse) {
   const Heads h = headsOf(shape);
   withType(shape.dtype, [&](auto tag) {
     using T = typename decltype(tag)::type;
@@ -329,8 +326,7 @@ void runAttention(Context& context, const FusedAttention& shape, const void* q, 
   });
 }
 
-void runAttentionVjp(Context& context, const FusedAttention& shape, const FusedAttentionGradient& t, float* delta) {
-  if (!ownOnly() && fusedAttentionVjp(context, shape, t)) return;
+void ownAttentionVjp(Context& context, const FusedAttention& shape, const FusedAttentionGradient& t, float* delta) {
   const Heads h = headsOf(shape);
   withType(shape.dtype, [&](auto tag) {
     using T = typename decltype(tag)::type;
@@ -346,6 +342,18 @@ void runAttentionVjp(Context& context, const FusedAttention& shape, const FusedA
     }
     backward<PlainTiles<T, 64>, true>(context, h, in, from, delta, toQ, toK, toV);
   });
+}
+
+}  // namespace
+
+void runAttention(Context& context, const FusedAttention& shape, const void* q, const void* k, const void* v, void* o, float* lse) {
+  const auto own = [&] { ownAttention(context, shape, q, k, v, o, lse); };
+  if (ownOnly() || !fusedAttention(context, shape, q, k, v, o, lse, own)) own();
+}
+
+void runAttentionVjp(Context& context, const FusedAttention& shape, const FusedAttentionGradient& tensors, float* delta) {
+  const auto own = [&] { ownAttentionVjp(context, shape, tensors, delta); };
+  if (ownOnly() || !fusedAttentionVjp(context, shape, tensors, own)) own();
 }
 
 void attention(const Call& call, Context& context) {

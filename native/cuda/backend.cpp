@@ -13,6 +13,7 @@
 #include "libraries.h"
 #include "nonFinite.h"
 #include "staging.h"
+#include "trials.h"
 
 namespace tlora {
 namespace cuda {
@@ -42,6 +43,7 @@ struct Cuda {
   int device = 0;
   Context context;
   std::unique_ptr<Staging> staging;
+  std::unique_ptr<Stopwatch> stopwatch;
   cudaEvent_t before = nullptr, after = nullptr;
 
   void use() const { check(cudaSetDevice(device), "choosing the device"); }
@@ -49,6 +51,7 @@ struct Cuda {
     if (context.stream) cudaStreamSynchronize(context.stream);
     if (context.libraries) closeLibraries(context.libraries);
     staging.reset();
+    stopwatch.reset();
     if (before) cudaEventDestroy(before);
     if (after) cudaEventDestroy(after);
     if (context.workspace) cudaFree(context.workspace);
@@ -121,6 +124,8 @@ void* open(const Host& host, const DeviceOptions& options, Reason& reason) {
     check(cudaEventCreateWithFlags(&cuda->after, 0), "making an event");
     cuda->staging = std::make_unique<Staging>(context.stream);
     context.libraries = openLibraries(context.stream);
+    if (options.trialMs > 0) cuda->stopwatch = std::make_unique<Stopwatch>(context.stream, options.trialMs);
+    context.stopwatch = cuda->stopwatch.get();
   });
   return opened ? cuda.release() : nullptr;
 }
@@ -256,7 +261,9 @@ size_t choices(void* self, char* text, size_t room) {
   return all.size() + 1;
 }
 
-bool choose(void* self, const char* text, Reason& reason) { return importChoices(*of(self).context.libraries, text, reason); }
+bool choose(void* self, const char* text, bool suggestions, Reason& reason) {
+  return importChoices(*of(self).context.libraries, text, suggestions, reason);
+}
 
 constexpr Backend kBackend = {
     .abi = kBackendAbi,

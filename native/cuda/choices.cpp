@@ -67,38 +67,44 @@ class Reader {
 struct ChoiceFile {
   int format = 0;
   ChoiceOrigin origin;
-  std::map<std::string, std::string> algorithms;
+  std::map<std::string, Choice> choices;
 
   bool read(Reader& in) {
+    const auto texts = [&](std::string Choice::*part) {
+      return in.object([&](const std::string& shape) { return in.string(choices[shape].*part); });
+    };
     return in.object([&](const std::string& key) {
       if (key == "format") return in.number(format);
       if (key == "device") return in.string(origin.device);
       if (key == "cublasLt") return in.string(origin.cublasLt);
       if (key == "cudnn") return in.string(origin.cudnn);
-      return key == "choices" && in.object([&](const std::string& shape) { return in.string(algorithms[shape]); });
+      if (key == "choices") return texts(&Choice::algorithm);
+      return key == "times" && texts(&Choice::times);
     });
   }
 };
 
 }  // namespace
 
-const std::string* Choices::find(const std::string& shape) const {
-  const auto found = algorithms_.find(shape);
-  return found == algorithms_.end() ? nullptr : &found->second;
-}
-
 std::string Choices::json() const {
   std::string out = "{\n  \"format\": " + std::to_string(kFormat) + ",\n  \"device\": " + quoted(origin_.device);
-  out += ",\n  \"cublasLt\": " + quoted(origin_.cublasLt) + ",\n  \"cudnn\": " + quoted(origin_.cudnn) + ",\n  \"choices\": {";
-  const char* separator = "\n";
-  for (const auto& [shape, algorithm] : algorithms_) {
-    out += separator + std::string("    ") + quoted(shape) + ": " + quoted(algorithm);
-    separator = ",\n";
-  }
-  return out + "\n  }\n}\n";
+  out += ",\n  \"cublasLt\": " + quoted(origin_.cublasLt) + ",\n  \"cudnn\": " + quoted(origin_.cudnn);
+  const auto append = [&](const char* name, std::string Choice::*part) {
+    out += std::string(",\n  \"") + name + "\": {";
+    const char* separator = "\n";
+    for (const auto& [shape, choice] : known_) {
+      if ((choice.*part).empty()) continue;
+      out += separator + std::string("    ") + quoted(shape) + ": " + quoted(choice.*part);
+      separator = ",\n";
+    }
+    out += "\n  }";
+  };
+  append("choices", &Choice::algorithm);
+  append("times", &Choice::times);
+  return out + "\n}\n";
 }
 
-bool Choices::read(std::string_view json, Reason& reason) {
+bool Choices::read(std::string_view json, bool suggestions, Reason& reason) {
   ChoiceFile file;
   Reader in(json);
   if (!file.read(in) || file.format != kFormat) {
@@ -114,7 +120,9 @@ bool Choices::read(std::string_view json, Reason& reason) {
       !same("cuDNN", file.origin.cudnn, origin_.cudnn)) {
     return false;
   }
-  for (auto& [shape, algorithm] : file.algorithms) keep(shape, std::move(algorithm));
+  for (auto& [shape, choice] : file.choices) {
+    if (!choice.algorithm.empty()) (suggestions ? suggested_ : known_)[shape] = std::move(choice);
+  }
   return true;
 }
 

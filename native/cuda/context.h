@@ -12,6 +12,7 @@ namespace tlora::cuda {
 
 // cuBLASLt and cuDNN (libraries.h).
 struct Libraries;
+class Stopwatch;
 
 struct Context {
   cudaStream_t stream = nullptr;
@@ -23,6 +24,7 @@ struct Context {
   size_t sharedBytes = 0;  // the most shared memory that one block may ask for
   bool tf32 = false;       // float32 products may use TF32
   Libraries* libraries = nullptr;
+  Stopwatch* stopwatch = nullptr;  // nullptr: algorithms are not tried against each other (trials.h), the libraries' first is taken
 };
 
 // Every device has this much workspace; engines of the libraries that want more are not chosen.

@@ -13,15 +13,28 @@ namespace {
 
 enum class Need { only, dispensable };  // whether there is another way than this graph
 
+// Plans that are tried for a shape.
+constexpr size_t kCandidates = 6;
+
+void run(const Context& context, const DnnPlan& plan, const std::string& shape, std::initializer_list<DnnPointer> pointers) {
+  try {
+    runPlan(context, context.libraries->dnn, plan, pointers);
+  } catch (const DnnError& error) {
+    fail(kDevice, "%s (%s)", error.what(), shape.c_str());
+  }
+}
+
 // The plan of a shape, made at its first use; nullptr where no engine does it.
 template <class Build>
-const DnnPlan* planOf(Context& context, const Convolution& s, const std::string& shape, Need need, Build build, int64_t room = INT64_MAX) {
+const DnnPlan* planOf(Context& context, const Convolution& s, const std::string& shape, Need need, Build build,
+                      std::initializer_list<DnnPointer> pointers, int64_t room = INT64_MAX) {
   Libraries& libraries = *context.libraries;
   const auto known = libraries.dnnPlans.find(shape);
   if (known != libraries.dnnPlans.end()) return known->second.get();
   const DnnRules rules{std::min(room, int64_t(workspaceFor(context))), s.dtype == DType::f32 && !context.tf32, need == Need::dispensable};
+  const DnnTrials trials{context, kCandidates, [&](const DnnPlan& plan) { run(context, plan, shape, pointers); }, {}};
   try {
-    return (libraries.dnnPlans[shape] = makePlan(libraries.dnn, build(), rules, shape, &libraries.choices)).get();
+    return (libraries.dnnPlans[shape] = makePlan(libraries.dnn, build(), rules, shape, &libraries.choices, &trials)).get();
   } catch (const DnnError& error) {
     fail(kDevice, "%s (%s)", error.what(), shape.c_str());
   }
@@ -37,14 +50,6 @@ Matmul product(const Convolution& s, const void* a, const void* b, void* c) {
   return {.a = a, .b = b, .c = c, .aType = s.dtype, .bType = s.dtype, .cType = s.dtype};
 }
 
-void run(const Context& context, const DnnPlan& plan, const std::string& shape, std::initializer_list<DnnPointer> pointers) {
-  try {
-    runPlan(context, context.libraries->dnn, plan, pointers);
-  } catch (const DnnError& error) {
-    fail(kDevice, "%s (%s)", error.what(), shape.c_str());
-  }
-}
-
 }  // namespace
 
 void convolutionForward(Context& context, const Convolution& s, const void* x, const void* weight, const void* bias, void* y) {
@@ -56,10 +61,13 @@ void convolutionForward(Context& context, const Convolution& s, const void* x, c
     return matmul(context, p);
   }
   const std::string shape = textOf(context, s, bias ? "forward with bias" : "forward");
-  if (const DnnPlan* plan = planOf(context, s, shape, bias ? Need::dispensable : Need::only, [&] { return convolutionForwardGraph(s, bias != nullptr); })) {
-    if (bias) return run(context, *plan, shape, {{kPicture, x}, {kWeight, weight}, {kOutput, y}, {kBias, bias}});
-    return run(context, *plan, shape, {{kPicture, x}, {kWeight, weight}, {kOutput, y}});
-  }
+  const auto with = [&](std::initializer_list<DnnPointer> pointers) {
+    const auto build = [&] { return convolutionForwardGraph(s, bias != nullptr); };
+    const DnnPlan* plan = planOf(context, s, shape, bias ? Need::dispensable : Need::only, build, pointers);
+    if (plan) run(context, *plan, shape, pointers);
+    return plan != nullptr;
+  };
+  if (bias ? with({{kPicture, x}, {kWeight, weight}, {kOutput, y}, {kBias, bias}}) : with({{kPicture, x}, {kWeight, weight}, {kOutput, y}})) return;
   if (!bias) refuse(shape);
   convolutionForward(context, s, x, weight, nullptr, y);
   addToRows(context, s.dtype, y, s.n * s.oh * s.ow, s.outs, bias);
@@ -73,9 +81,10 @@ void convolutionDataGradient(Context& context, const Convolution& s, const void*
     return matmul(context, p);
   }
   const std::string shape = textOf(context, s, "data gradient");
-  const DnnPlan* plan = planOf(context, s, shape, Need::only, [&] { return convolutionDataGraph(s); });
+  const std::initializer_list<DnnPointer> pointers{{kPicture, dx}, {kWeight, weight}, {kOutput, dy}};
+  const DnnPlan* plan = planOf(context, s, shape, Need::only, [&] { return convolutionDataGraph(s); }, pointers);
   if (!plan) refuse(shape);
-  run(context, *plan, shape, {{kPicture, dx}, {kWeight, weight}, {kOutput, dy}});
+  run(context, *plan, shape, pointers);
 }
 
 void convolutionWeightGradient(Context& context, const Convolution& s, const void* x, const void* dy, float* dw) {
@@ -88,8 +97,9 @@ void convolutionWeightGradient(Context& context, const Convolution& s, const voi
   }
   const std::string shape = textOf(context, s, "weight gradient");
   const Need need = s.dtype == DType::f32 ? Need::only : Need::dispensable;
-  if (const DnnPlan* plan = planOf(context, s, shape, need, [&] { return convolutionWeightGraph(s, CUDNN_DATA_FLOAT); })) {
-    return run(context, *plan, shape, {{kPicture, x}, {kWeight, dw}, {kOutput, dy}});
+  const std::initializer_list<DnnPointer> wide{{kPicture, x}, {kWeight, dw}, {kOutput, dy}};
+  if (const DnnPlan* plan = planOf(context, s, shape, need, [&] { return convolutionWeightGraph(s, CUDNN_DATA_FLOAT); }, wide)) {
+    return run(context, *plan, shape, wide);
   }
   if (s.dtype == DType::f32) refuse(shape);
   // No engine widens its result: it is made in the operands' type behind the plan's own workspace, and widened from there.
@@ -97,11 +107,13 @@ void convolutionWeightGradient(Context& context, const Convolution& s, const voi
   const int64_t count = s.outs * s.kh * s.kw * s.c;
   const int64_t narrowBytes = (count * int64_t(dtypeBytes(s.dtype)) + 255) / 256 * 256;
   const int64_t room = int64_t(context.workspaceBytes) - narrowBytes;
-  const auto build = [&] { return convolutionWeightGraph(s, dnnType(s.dtype)); };
-  const DnnPlan* plan = room < 0 ? nullptr : planOf(context, s, rounded, Need::only, build, room);
-  if (!plan) refuse(rounded);
+  if (room < 0) refuse(rounded);
   char* narrow = static_cast<char*>(context.workspace) + room / 256 * 256;
-  run(context, *plan, rounded, {{kPicture, x}, {kWeight, narrow}, {kOutput, dy}});
+  const auto build = [&] { return convolutionWeightGraph(s, dnnType(s.dtype)); };
+  const std::initializer_list<DnnPointer> pointers{{kPicture, x}, {kWeight, narrow}, {kOutput, dy}};
+  const DnnPlan* plan = planOf(context, s, rounded, Need::only, build, pointers, room);
+  if (!plan) refuse(rounded);
+  run(context, *plan, rounded, pointers);
   convert(context, narrow, s.dtype, dw, DType::f32, count);
 }
 

@@ -5,6 +5,8 @@
 #include <cstdlib>
 #include <optional>
 
+#include "trials.h"
+
 namespace tlora::cuda {
 namespace {
 
@@ -160,32 +162,58 @@ std::unique_ptr<DnnPlan> planOf(const DnnTarget& target, const Descriptor& confi
   return made;
 }
 
-// An engine that breaks is passed over, and named only if no other does the graph.
-std::unique_ptr<DnnPlan> search(const DnnTarget& target, const Descriptor& graph, const DnnRules& rules, EngineChoice& choice) {
+struct Candidate {
+  std::unique_ptr<DnnPlan> plan;
+  std::string choice;
+};
+
+// Up to `most` plans. An engine that breaks is passed over, and named only if no other does the graph. What cuDNN falls back to counts only
+// where its heuristics have nothing.
+std::vector<Candidate> search(const DnnTarget& target, const Descriptor& graph, const DnnRules& rules, size_t most) {
   std::optional<DnnError> broken;
+  std::vector<Candidate> found;
   for (const cudnnBackendHeurMode_t mode : {CUDNN_HEUR_MODE_A, CUDNN_HEUR_MODE_FALLBACK}) {
-    for (const Descriptor& configuration : candidates(target, graph, mode)) {
+    for (const Descriptor& configuration : found.empty() ? candidates(target, graph, mode) : std::vector<Descriptor>{}) {
+      if (found.size() >= most) break;
       const Descriptor engine = engineOf(configuration);
       if (!allowed(engine, rules)) continue;
       try {
+        const std::string choice = choiceOf(configuration, engine).text();
+        if (std::any_of(found.begin(), found.end(), [&](const Candidate& other) { return other.choice == choice; })) continue;
         auto plan = planOf(target, configuration);
-        if (plan->workspaceBytes > rules.workspaceBytes) continue;
-        choice = choiceOf(configuration, engine);
-        return plan;
+        if (plan->workspaceBytes <= rules.workspaceBytes) found.push_back({std::move(plan), choice});
       } catch (const DnnError& error) {
         if (!notSupported(error.status)) broken = error;
       }
     }
   }
-  if (broken && !rules.dispensable) throw *broken;
-  return nullptr;
+  if (found.empty() && broken && !rules.dispensable) throw *broken;
+  return found;
 }
 
-constexpr const char* kNoEngine = "none";
+// A choice that is no engine's: none does the graph, or our own kernels are faster.
+constexpr const char *kNoEngine = "none", *kOwn = "own";
+
+// The fastest plan, or the first where they are not tried.
+Choice choose(const DnnTarget& target, const Descriptor& graph, const DnnRules& rules, const DnnTrials* trials, std::unique_ptr<DnnPlan>& plan) {
+  const Trying trying(trials ? trials->context : Context{});
+  std::vector<Candidate> found = search(target, graph, rules, trying ? trials->most : 1);
+  if (found.empty()) return {kNoEngine, ""};
+  Verdict verdict;
+  std::vector<std::function<void()>> ways;
+  for (const Candidate& candidate : found) {
+    ways.push_back([&, tried = candidate.plan.get()] { trials->queue(*tried); });
+  }
+  if (trying && trials->own) ways.push_back(trials->own);
+  if (trying && ways.size() > 1) verdict = tryAll(*trials->context.stopwatch, ways);
+  if (verdict.fastest == found.size()) return {kOwn, verdict.times};
+  plan = std::move(found[verdict.fastest].plan);
+  return {found[verdict.fastest].choice, verdict.times};
+}
 
 std::unique_ptr<DnnPlan> recall(const DnnTarget& target, const Descriptor& graph, const DnnRules& rules, const std::string& shape,
                                 const std::string& kept) {
-  if (kept == kNoEngine) return nullptr;
+  if (kept == kNoEngine || kept == kOwn) return nullptr;
   const std::optional<EngineChoice> choice = EngineChoice::read(kept);
   if (!choice) fail(kDevice, "cuDNN: the kept choice of an algorithm cannot be read: %s (%s)", kept.c_str(), shape.c_str());
   std::unique_ptr<DnnPlan> plan;
@@ -246,13 +274,14 @@ Descriptor tensorDescriptor(const DnnTensor& t) {
 const Descriptor& DnnGraph::tensor(const DnnTensor& tensor) { return parts.emplace_back(tensorDescriptor(tensor)); }
 
 std::unique_ptr<DnnPlan> makePlan(const DnnTarget& target, const DnnGraph& graph, const DnnRules& rules, const std::string& shape,
-                                  Choices* choices) {
+                                  Choices* choices, const DnnTrials* trials) {
   try {
     const Descriptor operations = operationGraph(target, graph);
-    if (const std::string* kept = choices ? choices->find(shape) : nullptr) return recall(target, operations, rules, shape, *kept);
-    EngineChoice choice;
-    auto plan = search(target, operations, rules, choice);
-    if (choices) choices->keep(shape, plan ? choice.text() : kNoEngine);
+    std::unique_ptr<DnnPlan> plan;
+    const auto take = [&](const std::string& kept) { plan = recall(target, operations, rules, shape, kept); };
+    const auto chosen = [&] { return choose(target, operations, rules, trials, plan); };
+    if (choices) choices->settle(shape, take, chosen);
+    else chosen();
     return plan;
   } catch (const DnnError& error) {
     if (notSupported(error.status) || rules.dispensable) return nullptr;

@@ -3,6 +3,7 @@
 #include <cudnn.h>
 
 #include <deque>
+#include <functional>
 #include <initializer_list>
 #include <memory>
 #include <string>
@@ -91,10 +92,19 @@ struct DnnRules {
   bool dispensable = false;  // there is another way: engines that break count as none
 };
 
-// The first plan, in the order of cuDNN's heuristics, of an engine that is deterministic, adds in float32 and fits the workspace; or the
-// plan of the engine that `choices` has for this shape. Without `choices` nothing is kept. nullptr: no engine does this graph.
+// How the plans of a shape are tried against each other, where there is time for that (trials.h).
+struct DnnTrials {
+  const Context& context;
+  size_t most = 1;                            // plans
+  std::function<void(const DnnPlan&)> queue;  // queues the shape's work
+  std::function<void()> own;                  // the same by our own kernels, which are tried, too; empty: there are none
+};
+
+// The first plan, in the order of cuDNN's heuristics, of an engine that is deterministic, adds in float32 and fits the workspace; with
+// `trials`, the fastest of the first few; or the plan of the engine that `choices` has for this shape. Without `choices` nothing is kept.
+// nullptr: no engine does this graph, or our own kernels are faster.
 std::unique_ptr<DnnPlan> makePlan(const DnnTarget& target, const DnnGraph& graph, const DnnRules& rules, const std::string& shape,
-                                  Choices* choices);
+                                  Choices* choices, const DnnTrials* trials = nullptr);
 
 struct DnnPointer {
   int64_t uid;

@@ -15,15 +15,21 @@ bool coverable(const Context& context, const FusedAttention& s) {
          s.keyRow % 8 == 0;
 }
 
-// The plan of a shape, made at its first use; nullptr where no engine does it.
+// Plans that are tried for a shape: each is compiled, which takes a third of a second.
+constexpr size_t kCandidates = 3;
+
+// The plan of a shape, made at its first use; nullptr where no engine does it, or `own` is faster than `queue`.
 template <class Build>
-const DnnPlan* planOf(Context& context, const std::string& shape, Build build) {
+const DnnPlan* planOf(Context& context, const std::string& shape, Build build, const std::function<void(const DnnPlan&)>& queue,
+                      const std::function<void()>& own) {
   Libraries& libraries = *context.libraries;
   const auto known = libraries.dnnPlans.find(shape);
   if (known != libraries.dnnPlans.end()) return known->second.get();
   std::unique_ptr<DnnPlan>& plan = libraries.dnnPlans[shape];
+  const DnnRules rules{.workspaceBytes = int64_t(workspaceFor(context)), .dispensable = true};
+  const DnnTrials trials{context, kCandidates, queue, own};
   try {
-    plan = makePlan(libraries.dnn, build(), {.workspaceBytes = int64_t(workspaceFor(context)), .dispensable = true}, shape, &libraries.choices);
+    plan = makePlan(libraries.dnn, build(), rules, shape, &libraries.choices, &trials);
   } catch (const DnnError&) {  // an operation that this version does not take: the shape stays uncovered
   }
   return plan.get();
@@ -77,17 +83,20 @@ const void* moved(const void* data, int64_t bytes) { return static_cast<const ch
 
 }  // namespace
 
-bool fusedAttention(Context& context, const FusedAttention& s, const void* q, const void* k, const void* v, void* o, float* lse) {
+bool fusedAttention(Context& context, const FusedAttention& s, const void* q, const void* k, const void* v, void* o, float* lse,
+                    const std::function<void()>& own) {
   if (cudnnGetVersion() < kForwardSince || !coverable(context, s)) return false;
   const std::string shape = textOf(s, "forward");
-  const DnnPlan* plan = planOf(context, shape, [&] { return attentionForwardGraph(s); });
-  if (!plan) return false;
   const float scale = 1 / std::sqrt(float(s.d));
-  run(context, *plan, shape, {{kQ, q}, {kK, k}, {kV, v}, {kO, o}, {kStats, lse}, {kScale, &scale}});
-  return true;
+  const auto queue = [&](const DnnPlan& plan) {
+    run(context, plan, shape, {{kQ, q}, {kK, k}, {kV, v}, {kO, o}, {kStats, lse}, {kScale, &scale}});
+  };
+  const DnnPlan* plan = planOf(context, shape, [&] { return attentionForwardGraph(s); }, queue, own);
+  if (plan) queue(*plan);
+  return plan != nullptr;
 }
 
-bool fusedAttentionVjp(Context& context, const FusedAttention& s, const FusedAttentionGradient& tensors) {
+bool fusedAttentionVjp(Context& context, const FusedAttention& s, const FusedAttentionGradient& tensors, const std::function<void()>& own) {
   const Part part(context, s);
   if (part.heads == 0 || !coverable(context, s)) return false;
   FusedAttentionGradient t = tensors;
@@ -100,30 +109,32 @@ bool fusedAttentionVjp(Context& context, const FusedAttention& s, const FusedAtt
   if (!delta || !t.dq || !t.dk || !t.dv) return false;
   FusedAttention piece = s;
   piece.n = part.samples;
-  const std::string shape = textOf(piece, "backward") + " by " + std::to_string(part.heads) + " heads";
-  const DnnPlan* plan = planOf(context, shape, [&] { return attentionGradientGraph(piece, part.heads); });
-  if (!plan) return false;
+  const std::string shape = textOf(s, "backward") + " by " + std::to_string(part.heads) + " heads" + (part.samples < s.n ? " of a sample" : "");
   const float scale = 1 / std::sqrt(float(s.d)), one = 1;
-  for (int64_t sample = 0; sample < s.n; sample += part.samples) {
-    for (int64_t head = 0; head < s.heads; head += part.heads) {
-      const int64_t channel = head * s.d * element;
-      const int64_t query = sample * s.tq * queryRow + channel, key = sample * s.tk * keyRow + channel, out = sample * s.tq * outRow + channel;
-      run(context, *plan, shape,
-          {{kQ, moved(t.q, query)},
-           {kK, moved(t.k, key)},
-           {kV, moved(t.v, key)},
-           {kO, moved(t.o, out)},
-           {kStats, t.lse + (sample * s.heads + head) * s.tq},
-           {kScale, &scale},
-           {kOne, &one},
-           {kDelta, delta},
-           {kDO, moved(t.dO, out)},
-           {kDQ, moved(t.dq, query)},
-           {kDK, moved(t.dk, key)},
-           {kDV, moved(t.dv, key)}});
+  const auto queue = [&](const DnnPlan& plan) {
+    for (int64_t sample = 0; sample < s.n; sample += part.samples) {
+      for (int64_t head = 0; head < s.heads; head += part.heads) {
+        const int64_t channel = head * s.d * element;
+        const int64_t query = sample * s.tq * queryRow + channel, key = sample * s.tk * keyRow + channel, out = sample * s.tq * outRow + channel;
+        run(context, plan, shape,
+            {{kQ, moved(t.q, query)},
+             {kK, moved(t.k, key)},
+             {kV, moved(t.v, key)},
+             {kO, moved(t.o, out)},
+             {kStats, t.lse + (sample * s.heads + head) * s.tq},
+             {kScale, &scale},
+             {kOne, &one},
+             {kDelta, delta},
+             {kDO, moved(t.dO, out)},
+             {kDQ, moved(t.dq, query)},
+             {kDK, moved(t.dk, key)},
+             {kDV, moved(t.dv, key)}});
+      }
     }
-  }
-  return true;
+  };
+  const DnnPlan* plan = planOf(context, shape, [&] { return attentionGradientGraph(piece, part.heads); }, queue, own);
+  if (plan) queue(*plan);
+  return plan != nullptr;
 }
 
 }  // namespace tlora::cuda

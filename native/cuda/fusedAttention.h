@@ -1,6 +1,7 @@
 // Attention in one pass over the keys, by the scaled-dot-product operations of cuDNN's graph API.
 #pragma once
 #include <cstdint>
+#include <functional>
 
 #include "core/tensor.h"
 
@@ -21,8 +22,10 @@ struct FusedAttention {
 };
 
 // o = softmax(q · kᵀ / √d) · v, lse [n, heads, tq] (float32) = log of the sum of exp of the scaled scores, natural logarithm.
-// false: cuDNN's version, the type, the head width or the shape is not covered; nothing was queued, and it stays so for this shape.
-bool fusedAttention(Context& context, const FusedAttention& shape, const void* q, const void* k, const void* v, void* o, float* lse);
+// false: cuDNN's version, the type, the head width or the shape is not covered, or our own kernels were found faster; nothing was queued, and it
+// stays so for this shape. `own` queues them for the same tensors: they are tried against cuDNN at the shape's first use (trials.h).
+bool fusedAttention(Context& context, const FusedAttention& shape, const void* q, const void* k, const void* v, void* o, float* lse,
+                    const std::function<void()>& own);
 
 struct FusedAttentionGradient {
   const void *q = nullptr, *k = nullptr, *v = nullptr, *o = nullptr;
@@ -33,6 +36,6 @@ struct FusedAttentionGradient {
 
 // false: as above, or dS fits the workspace for too few heads at once. Deterministic. Gradients that nobody wants go behind the libraries' workspace;
 // false where there is no room for them.
-bool fusedAttentionVjp(Context& context, const FusedAttention& shape, const FusedAttentionGradient& tensors);
+bool fusedAttentionVjp(Context& context, const FusedAttention& shape, const FusedAttentionGradient& tensors, const std::function<void()>& own);
 
 }  // namespace tlora::cuda

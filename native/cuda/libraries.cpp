@@ -35,6 +35,8 @@ void closeLibraries(Libraries* libraries) { delete libraries; }
 
 std::string exportChoices(const Libraries& libraries) { return libraries.choices.json(); }
 
-bool importChoices(Libraries& libraries, std::string_view json, Reason& reason) { return libraries.choices.read(json, reason); }
+bool importChoices(Libraries& libraries, std::string_view json, bool suggestions, Reason& reason) {
+  return libraries.choices.read(json, suggestions, reason);
+}
 
 }  // namespace tlora::cuda

@@ -24,11 +24,12 @@ inline void* opWorkspace(const Context& context, size_t bytes) {
 Libraries* openLibraries(cudaStream_t stream);
 void closeLibraries(Libraries* libraries);
 
-// The algorithms chosen so far as a small JSON text: {"format": 1, "device": …, "cublasLt": …, "cudnn": …, "choices": {shape: algorithm}}.
+// The algorithms chosen so far as a small JSON text: {"format": 1, "device": …, "cublasLt": …, "cudnn": …, "choices": {shape: algorithm},
+// "times": {shape: what it took, where several were tried}}.
 // The same choices give the same bits, so a run keeps them beside its checkpoints.
 std::string exportChoices(const Libraries& libraries);
-// Takes choices before the first use of their shapes. false: the text is not such a file, or it was written on another kind of device or
+// Takes choices before the first use of their shapes, or as suggestions: those that cannot be used again are passed over. false: the text is not such a file, or it was written on another kind of device or
 // with other versions of the libraries; nothing is taken then, and the reason says which.
-bool importChoices(Libraries& libraries, std::string_view json, Reason& reason);
+bool importChoices(Libraries& libraries, std::string_view json, bool suggestions, Reason& reason);
 
 }  // namespace tlora::cuda

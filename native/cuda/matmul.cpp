@@ -8,9 +8,11 @@
 #include <cstdlib>
 #include <memory>
 #include <string>
+#include <vector>
 
 #include "libraryState.h"
 #include "shapeText.h"
+#include "trials.h"
 
 namespace tlora::cuda {
 namespace {
@@ -76,9 +78,9 @@ struct Preference {
   }
 };
 
-// The first algorithm of cuBLASLt's list. Partial sums of a split k may be kept in float32 and added in a pass of their own, whose
+// cuBLASLt's list, best first as it thinks. Partial sums of a split k may be kept in float32 and added in a pass of their own, whose
 // order is fixed; reductions in the output's type or in place would round, or wait for each other.
-void choose(const Checker& must, MatmulPlan& plan, const Context& context, const Matmul& p) {
+std::vector<cublasLtMatmulHeuristicResult_t> candidates(const Checker& must, const MatmulPlan& plan, const Context& context, const Matmul& p) {
   const MatmulAlignment align(p);
   Preference preference;
   must(cublasLtMatmulPreferenceCreate(&preference.made), "preference");
@@ -91,16 +93,30 @@ void choose(const Checker& must, MatmulPlan& plan, const Context& context, const
   prefer(CUBLASLT_MATMUL_PREF_MIN_ALIGNMENT_B_BYTES, uint32_t(align.a));
   prefer(CUBLASLT_MATMUL_PREF_MIN_ALIGNMENT_C_BYTES, uint32_t(align.residual));
   prefer(CUBLASLT_MATMUL_PREF_MIN_ALIGNMENT_D_BYTES, uint32_t(align.c));
-  cublasLtMatmulHeuristicResult_t results[kCandidates];
+  std::vector<cublasLtMatmulHeuristicResult_t> results(kCandidates);
   int count = 0;
   must(cublasLtMatmulAlgoGetHeuristic(context.libraries->blas, plan.description, plan.a, plan.b, plan.c, plan.c, preference.made,
-                                      kCandidates, results, &count),
+                                      kCandidates, results.data(), &count),
        "no algorithm");
-  const auto end = results + count;
-  const auto found = std::find_if(results, end, [](const auto& r) { return r.state == CUBLAS_STATUS_SUCCESS; });
-  must(found == end ? CUBLAS_STATUS_NOT_SUPPORTED : CUBLAS_STATUS_SUCCESS, "no algorithm");
-  plan.algorithm = found->algo;
-  plan.workspaceBytes = found->workspaceSize;
+  results.resize(size_t(count));
+  std::erase_if(results, [](const auto& r) { return r.state != CUBLAS_STATUS_SUCCESS; });
+  must(results.empty() ? CUBLAS_STATUS_NOT_SUPPORTED : CUBLAS_STATUS_SUCCESS, "no algorithm");
+  return results;
+}
+
+void use(MatmulPlan& plan, const cublasLtMatmulHeuristicResult_t& candidate) {
+  plan.algorithm = candidate.algo;
+  plan.workspaceBytes = candidate.workspaceSize;
+}
+
+// `c`: where the product goes; what beta counts is read from p.c all the same.
+void queue(const Checker& must, const Context& context, const MatmulPlan& plan, const Matmul& p, void* c) {
+  if (p.bias) must(set(plan.description, CUBLASLT_MATMUL_DESC_BIAS_POINTER, p.bias), "bias");
+  const float beta = p.residual ? 1 : p.beta;
+  const void* added = p.residual ? p.residual : p.beta != 0 ? p.c : c;
+  must(cublasLtMatmul(context.libraries->blas, plan.description, &p.alpha, p.b, plan.a, p.a, plan.b, &beta, added, plan.c, c, plan.c,
+                      &plan.algorithm, context.workspace, workspaceFor(context), context.stream),
+       "product");
 }
 
 // The opaque words of an algorithm, in hexadecimal; they hold for one version of the library.
@@ -130,6 +146,26 @@ void recall(const Checker& must, MatmulPlan& plan, const Context& context, const
        "the kept choice of an algorithm needs more workspace");
 }
 
+// The fastest candidate, or the first where they are not tried.
+Choice choose(const Checker& must, MatmulPlan& plan, const Context& context, const Matmul& p) {
+  const Trying trying(context);
+  const auto found = candidates(must, plan, context, p);
+  Verdict verdict;
+  if (trying && found.size() > 1) {
+    const TrialOutput output(p);
+    std::vector<std::function<void()>> algorithms;
+    for (const auto& candidate : found) {
+      algorithms.push_back([&, candidate] {
+        use(plan, candidate);
+        queue(must, context, plan, p, output.c());
+      });
+    }
+    if (output.c()) verdict = tryAll(*context.stopwatch, algorithms);
+  }
+  use(plan, found[verdict.fastest]);
+  return {wordsOf(plan.algorithm), verdict.times};
+}
+
 MatmulPlan& planOf(Context& context, const Matmul& p, const std::string& shape) {
   Libraries& libraries = *context.libraries;
   std::unique_ptr<MatmulPlan>& known = libraries.matmuls[shape];
@@ -137,12 +173,8 @@ MatmulPlan& planOf(Context& context, const Matmul& p, const std::string& shape) 
   const Checker must{shape};
   auto plan = std::make_unique<MatmulPlan>();
   describe(must, *plan, context, p);
-  if (const std::string* kept = libraries.choices.find(shape)) {
-    recall(must, *plan, context, *kept);
-  } else {
-    choose(must, *plan, context, p);
-    libraries.choices.keep(shape, wordsOf(plan->algorithm));
-  }
+  libraries.choices.settle(
+      shape, [&](const std::string& algorithm) { recall(must, *plan, context, algorithm); }, [&] { return choose(must, *plan, context, p); });
   known = std::move(plan);
   return *known;
 }
@@ -154,13 +186,7 @@ void matmul(Context& context, const Matmul& p) {
   const std::string shape = textOf(context, p);
   const Checker must{shape};
   if (p.aType != p.bType || (p.residual && p.beta != 0)) refuse(shape, "operands", CUBLAS_STATUS_INVALID_VALUE);
-  MatmulPlan& plan = planOf(context, p, shape);
-  if (p.bias) must(set(plan.description, CUBLASLT_MATMUL_DESC_BIAS_POINTER, p.bias), "bias");
-  const float beta = p.residual ? 1 : p.beta;
-  const void* added = p.residual ? p.residual : p.c;
-  must(cublasLtMatmul(context.libraries->blas, plan.description, &p.alpha, p.b, plan.a, p.a, plan.b, &beta, added, plan.c, p.c, plan.c,
-                      &plan.algorithm, context.workspace, workspaceFor(context), context.stream),
-       "product");
+  queue(must, context, planOf(context, p, shape), p, p.c);
 }
 
 }  // namespace tlora::cuda

@@ -79,6 +79,8 @@ describe('tlora generate', () => {
     threads: [['--threads', '2'], 2],
     device: [['--device', 'cuda:1'], 'cuda:1'],
     precision: [['--precision', 'bf16'], 'bf16'],
+  deterministic: [['--deterministic'], true],
+  algorithmCache: [['--no-algorithm-cache'], false],
     memory: [['--memory', '1GiB'], '1GiB'],
     outputDir: [['--out', 'o'], 'o'],
     force: [['--force'], true],

@@ -35,6 +35,8 @@ const all: Record<string, [flags: string[], value: unknown]> = {
   threads: [['--threads', '1'], 1],
   device: [['--device', 'cuda:0'], 'cuda:0'],
   precision: [['--precision', 'fp16'], 'fp16'],
+  deterministic: [['--deterministic'], true],
+  algorithmCache: [['--no-algorithm-cache'], false],
   memory: [['--memory', '9GB'], '9GB'],
   saveEvery: [['--save-every', '10'], 10],
   sample: [['--sample-every', '5', '--sample-prompt', 'p', 'q'], { every: 5, prompts: ['p', 'q'] }],

@@ -33,8 +33,7 @@ void queue(Context& context, const Convolution& s, const char* work, std::initia
   if (s.dtype == DType::i32) fail(kDevice, "a convolution of integers");
   const std::string shape = textOf(context, s, work);
   if (!isPointwise(s)) expectAligned(shape, tensors);
-  chooseFor(context, shape);
-  emulated::enqueue(context.stream, std::move(body));
+  runEmulated(context, {shape, body, [&] { return body; }, {}});
 }
 
 }  // namespace

@@ -1,7 +1,8 @@
-// What the twins of the library wrappers share: choices of algorithms, of which each shape has one, and operands as float32.
+// What the twins of the library wrappers share: choices of algorithms, and operands as float32.
 #pragma once
 #include <cstdint>
 #include <cstring>
+#include <functional>
 #include <initializer_list>
 #include <memory>
 #include <string>
@@ -19,12 +20,19 @@ struct Libraries {
   Choices choices;
 };
 
-// As a library does at the first use of a shape. A kept choice that no library would have made is an error.
-inline void chooseFor(const Context& context, const std::string& shape) {
-  const std::string* kept = context.libraries->choices.find(shape);
-  if (kept && *kept != "emulated") fail(kDevice, "the kept choice of an algorithm cannot be read: %s (%s)", kept->c_str(), shape.c_str());
-  if (!kept) context.libraries->choices.keep(shape, "emulated");
-}
+// The times of a shape's algorithms, planted by TLORA_EMULATED_TIMES for shapes that begin with a text, such as "matmul=3,2,-;own attention=1": milliseconds
+// of the emulated clock, - for one that fails. Without any there is one algorithm, and it is not tried. Defined in libraries.cpp.
+std::vector<double> plantedMs(const std::string& shape);
+
+struct EmulatedCall {
+  std::string shape;
+  std::function<void()> work;
+  std::function<std::function<void()>()> tried;  // makes the same work with results that nothing reads, where they must be others; nullptr: none
+  std::function<void()> own;  // our own kernels for it, with the planted times of "own " and the shape
+};
+
+// As a library does: chooses an algorithm at the first use of a shape, and queues the work. false: our own kernels are faster, nothing is queued.
+bool runEmulated(const Context& context, const EmulatedCall& call);
 
 // cuDNN's tensors are described as lying on 16 bytes; on a device, one that does not is read wrongly.
 inline void expectAligned(const std::string& shape, std::initializer_list<const void*> tensors) {

@@ -103,20 +103,19 @@ void backward(const FusedAttention& s, const FusedAttentionGradient& t) {
 
 }  // namespace
 
-bool fusedAttention(Context& context, const FusedAttention& s, const void* q, const void* k, const void* v, void* o, float* lse) {
+bool fusedAttention(Context& context, const FusedAttention& s, const void* q, const void* k, const void* v, void* o, float* lse,
+                    const std::function<void()>& own) {
   if (!covered(s)) return false;
   expectAligned(textOf(s, "forward"), {q, k, v, o, lse});
-  chooseFor(context, textOf(s, "forward"));
-  emulated::enqueue(context.stream, [=] { forward(s, q, k, v, o, lse); });
-  return true;
+  const auto work = [=] { forward(s, q, k, v, o, lse); };
+  return runEmulated(context, {textOf(s, "forward"), work, [&] { return work; }, own});
 }
 
-bool fusedAttentionVjp(Context& context, const FusedAttention& s, const FusedAttentionGradient& t) {
+bool fusedAttentionVjp(Context& context, const FusedAttention& s, const FusedAttentionGradient& t, const std::function<void()>& own) {
   if (!covered(s)) return false;
   expectAligned(textOf(s, "backward"), {t.q, t.k, t.v, t.o, t.lse, t.dO, t.dq, t.dk, t.dv});
-  chooseFor(context, textOf(s, "backward"));
-  emulated::enqueue(context.stream, [=] { backward(s, t); });
-  return true;
+  const auto work = [=] { backward(s, t); };
+  return runEmulated(context, {textOf(s, "backward"), work, [&] { return work; }, own});
 }
 
 }  // namespace tlora::cuda

@@ -2,6 +2,7 @@
 #include "cuda/matmul.h"
 
 #include "cuda/shapeText.h"
+#include "cuda/trials.h"
 #include "emulatedLibraries.h"
 
 namespace tlora::cuda {
@@ -19,7 +20,8 @@ std::vector<float> operand(const void* data, DType dtype, int64_t rows, int64_t 
   return out;
 }
 
-void multiply(const Matmul& p, int64_t index, bool tf32) {
+// `to`: where the product goes; what beta counts is read from p.c all the same.
+void multiply(const Matmul& p, void* to, int64_t index, bool tf32) {
   const std::vector<float> a = operand(at(p.a, p.aType, index * p.strideA), p.aType, p.m, p.k, p.lda, p.transposeA, tf32);
   const std::vector<float> b = operand(at(p.b, p.bType, index * p.strideB), p.bType, p.k, p.n, p.ldb, p.transposeB, tf32);
   std::vector<float> sums(size_t(p.n));
@@ -36,7 +38,7 @@ void multiply(const Matmul& p, int64_t index, bool tf32) {
       if (p.beta != 0) sum += p.beta * floatAt(p.c, p.cType, place);
       if (p.residual) sum += floatAt(p.residual, p.cType, place);
       if (p.bias) sum += floatAt(p.bias, p.cType, j);
-      putFloat(p.c, p.cType, place, sum);
+      putFloat(to, p.cType, place, sum);
     }
   }
 }
@@ -49,11 +51,18 @@ void matmul(Context& context, const Matmul& p) {
   if (p.aType != p.bType || (p.residual && p.beta != 0) || (p.cType != p.aType && p.cType != DType::f32)) {
     fail(kDevice, "operands that cuBLASLt does not take (%s)", shape.c_str());
   }
-  chooseFor(context, shape);
   const bool tf32 = context.tf32;
-  emulated::enqueue(context.stream, [p, tf32] {
-    for (int64_t i = 0; i < p.batch; i++) multiply(p, i, tf32);
-  });
+  const auto into = [&](void* to) {
+    return [p, to, tf32] {
+      for (int64_t i = 0; i < p.batch; i++) multiply(p, to, i, tf32);
+    };
+  };
+  const auto tried = [&]() -> std::function<void()> {
+    const auto output = std::make_shared<TrialOutput>(p);
+    if (!output->c()) return nullptr;
+    return [work = into(output->c()), output] { work(); };
+  };
+  runEmulated(context, {shape, into(p.c), tried, {}});
 }
 
 }  // namespace tlora::cuda

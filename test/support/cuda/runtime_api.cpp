@@ -1,5 +1,6 @@
 #include "runtime_api.h"
 
+#include <atomic>
 #include <chrono>
 #include <cstdio>
 #include <cstdlib>
@@ -24,7 +25,7 @@ struct Stream {
 };
 
 struct Event {
-  std::chrono::steady_clock::time_point at;
+  double ms;
 };
 
 namespace {
@@ -38,6 +39,12 @@ int deviceCount() { return static_cast<int>(setting("TLORA_EMULATED_DEVICES", 2)
 size_t memoryBytes() { return setting("TLORA_EMULATED_MEMORY", size_t{4} << 30); }
 
 thread_local int current = 0;
+
+std::atomic<double> plantedClock{0};
+double clockMs() {
+  if (getenv("TLORA_EMULATED_TIMES")) return plantedClock;
+  return std::chrono::duration<double, std::milli>(std::chrono::steady_clock::now().time_since_epoch()).count();
+}
 
 // As on a device, the first failure stays: everything after it fails alike, until the last stream is gone.
 struct Process {
@@ -80,6 +87,8 @@ void enqueue(Stream* stream, std::function<void()> work) {
     perform(work);
   }
 }
+
+void pass(double ms) { plantedClock = plantedClock + ms; }
 
 }  // namespace tlora::emulated
 
@@ -240,6 +249,12 @@ cudaError_t cudaStreamEndCapture(cudaStream_t stream, cudaGraph_t* graph) {
   return cudaErrorStreamCaptureInvalidated;
 }
 
+cudaError_t cudaStreamIsCapturing(cudaStream_t stream, cudaStreamCaptureStatus* status) {
+  *status = !stream->capture ? cudaStreamCaptureStatusNone
+            : stream->invalidated ? cudaStreamCaptureStatusInvalidated : cudaStreamCaptureStatusActive;
+  return cudaSuccess;
+}
+
 cudaError_t cudaGraphInstantiate(cudaGraphExec_t* exec, cudaGraph_t graph, unsigned long long) {
   *exec = new Graph(*graph);
   return cudaSuccess;
@@ -271,13 +286,13 @@ cudaError_t cudaEventDestroy(cudaEvent_t event) {
 }
 
 cudaError_t cudaEventRecord(cudaEvent_t event, cudaStream_t) {
-  event->at = std::chrono::steady_clock::now();
+  event->ms = clockMs();
   return state();
 }
 
 cudaError_t cudaEventSynchronize(cudaEvent_t) { return state(); }
 
 cudaError_t cudaEventElapsedTime(float* ms, cudaEvent_t start, cudaEvent_t end) {
-  *ms = std::chrono::duration<float, std::milli>(end->at - start->at).count();
+  *ms = float(end->ms - start->ms);
   return state();
 }

@@ -25,6 +25,7 @@ enum cudaError_t {
   cudaErrorStreamCaptureInvalidated = 901
 };
 enum cudaMemcpyKind { cudaMemcpyHostToHost, cudaMemcpyHostToDevice, cudaMemcpyDeviceToHost, cudaMemcpyDeviceToDevice, cudaMemcpyDefault };
+enum cudaStreamCaptureStatus { cudaStreamCaptureStatusNone, cudaStreamCaptureStatusActive, cudaStreamCaptureStatusInvalidated };
 enum cudaStreamCaptureMode { cudaStreamCaptureModeGlobal, cudaStreamCaptureModeThreadLocal, cudaStreamCaptureModeRelaxed };
 
 namespace tlora::emulated {
@@ -34,6 +35,8 @@ struct Event;
 // Does `work` now, or keeps it for the graph that is being captured from `stream`. What `work` captures it must own.
 // An exception from `work` makes the stream's next synchronisation, and everything after it, fail with cudaErrorLaunchFailure.
 void enqueue(Stream* stream, std::function<void()> work);
+// Moves the clock that events read where TLORA_EMULATED_TIMES is set; it stands still otherwise.
+void pass(double ms);
 }  // namespace tlora::emulated
 
 using cudaStream_t = tlora::emulated::Stream*;
@@ -74,6 +77,7 @@ cudaError_t cudaStreamDestroy(cudaStream_t stream);
 cudaError_t cudaStreamSynchronize(cudaStream_t stream);
 cudaError_t cudaStreamBeginCapture(cudaStream_t stream, cudaStreamCaptureMode mode);
 cudaError_t cudaStreamEndCapture(cudaStream_t stream, cudaGraph_t* graph);
+cudaError_t cudaStreamIsCapturing(cudaStream_t stream, cudaStreamCaptureStatus* status);
 cudaError_t cudaGraphInstantiate(cudaGraphExec_t* exec, cudaGraph_t graph, unsigned long long flags);
 cudaError_t cudaGraphLaunch(cudaGraphExec_t exec, cudaStream_t stream);
 cudaError_t cudaGraphExecDestroy(cudaGraphExec_t exec);

@@ -1,6 +1,6 @@
 """Tables of what a stage of bench/gpu.sh measured, printed and as JSON. Standard library only.
 
-  tables.py ops INPUTS FIGURES CEILINGS OUT.json     every op and its sizes against its floor
+  tables.py ops INPUTS FIGURES CEILINGS OUT.json     every op and its sizes against its floor; what trying algorithms gained
   tables.py steps INPUTS FIGURES CEILINGS OUT.json   whole steps against PyTorch and their rooflines
 
 INPUTS: the folder of plans, with NAME.counts.json beside them: bytes and operations of every call. FIGURES: lines of tlora-run-plan --json and of
@@ -67,6 +67,45 @@ def print_ops(rows):
         )
 
 
+def tried_rows(figures):
+    """Shapes whose algorithms were tried: the times of the chosen one and of the library's first; None: that failed."""
+    rows = {}
+    for figure in figures:
+        algorithms = figure.get("algorithms", {})
+        for shape, text in algorithms.get("times", {}).items():
+            ms, first, tried = text.replace(" ms", "").replace("the first ", "").replace("of ", "").split(", ")
+            row = {"shape": shape, "ms": float(ms), "firstMs": None if first == "-" else float(first), "tried": int(tried)}
+            rows[shape] = row | {"algorithm": algorithms["choices"][shape]}
+    return sorted(rows.values(), key=lambda row: row["ms"] - (row["firstMs"] or float("inf")))
+
+
+def fixed_rows(figures):
+    """Whole plans with the libraries' first algorithms, and with those that were found fastest."""
+    runs = [figure for figure in figures if "medianMs" in figure]
+    chosen = {figure["plan"]: figure["medianMs"] for figure in runs if not figure.get("fixed")}
+    return [
+        {"plan": figure["plan"], "ms": chosen[figure["plan"]], "fixedMs": figure["medianMs"]}
+        for figure in runs
+        if figure.get("fixed") and figure["plan"] in chosen
+    ]
+
+
+def print_tried(rows, fixed):
+    if not rows:
+        return
+    better = [row for row in rows if row["ms"] != row["firstMs"]]
+    print(f"\n{len(rows)} shapes tried, {len(better)} of them take another algorithm than the library's first:")
+    print(f"{'µs':>9} {'first':>9} {'ratio':>6} {'of':>3}  shape")
+    for row in better:
+        first = row["firstMs"]
+        ratio = None if first is None or row["ms"] == 0 else first / row["ms"]
+        own = " (our own kernels)" if row["algorithm"] == "own" else ""
+        first_us = number(first and 1e3 * first, "{:.2f}")
+        print(f"{1e3 * row['ms']:9.2f} {first_us:>9} {number(ratio, '{:.2f}'):>6} {row['tried']:3d}  {row['shape']}{own}")
+    for row in fixed:
+        print(f"{row['plan']}: {row['ms']:.3f} ms, with the first of every shape {row['fixedMs']:.3f}")
+
+
 def pooled(figures):
     """The median over all turns, and the largest peak; None where nothing was timed."""
     ms = [one for figure in figures for one in figure.get("ms", [])]
@@ -97,7 +136,7 @@ def with_generation(ours, others):
 
 
 def step_rows(inputs, figures, ceilings):
-    mine = [figure for figure in figures if "plan" in figure and "op" not in figure]
+    mine = [figure for figure in figures if "plan" in figure and "medianMs" in figure]
     starts = [figure for figure in mine if figure["plan"].isdigit()]
     ours = {name: pooled(group) for name, group in by([f for f in mine if f not in starts], lambda f: f["plan"]).items()}
     if starts:
@@ -147,8 +186,10 @@ def main():
     make, show = (op_rows, print_ops) if kind == "ops" else (step_rows, print_steps)
     rows = make(inputs, lines(figures), limits)
     show(rows)
+    tried, fixed = (tried_rows(lines(figures)), fixed_rows(lines(figures))) if kind == "ops" else ([], [])
+    print_tried(tried, fixed)
     with open(out, "w") as file:
-        json.dump({"ceilings": limits, "rows": rows}, file, indent=1)
+        json.dump({"ceilings": limits, "rows": rows, "tried": tried, "fixed": fixed}, file, indent=1)
 
 
 if __name__ == "__main__":

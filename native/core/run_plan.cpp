@@ -1,10 +1,11 @@
 // tlora-run-plan FILE... [--device cpu|cuda|cuda:N] [--tf32] [--threads N] [--repeat N] [--set INPUT=NUMBER] [--no-record] [--profile]
-//                [--check] [--guard] [--ops] [--json FILE]
+//                [--check] [--guard] [--ops] [--fixed] [--json FILE]
 // Runs an encoded plan (npx tlora plan --emit FILE) without Node, for profilers, sanitizers and bare machines. CUDA needs tlora_cuda.so
 // beside this program, or TLORA_CUDA_LIBRARY; TLORA_NVIDIA_ROOT is heeded too.
 // Weights, state and inputs are made up from a fixed seed, but --set fills an input with one number (--set activeRank=64). The sums of
 // the results are printed, to compare two builds. --ops: the calls of equal ops and sizes, one behind the other in one recording and from memory.
-// --json: appends one object a line: of a plan, or with --ops of every op and its sizes.
+// --fixed: the first algorithm of the libraries' order for each shape; otherwise they are tried against each other, and the fastest is taken.
+// --json: appends one object a line: of a plan and of the algorithms chosen for it, or with --ops of every op and its sizes.
 #include <unistd.h>
 
 #include <algorithm>
@@ -28,11 +29,13 @@ using namespace tlora;
 
 // A device's first run goes call by call, and its second makes a recording.
 constexpr int kWarmUp = 3;
+constexpr double kTrialMs = 30'000;
 
 struct Arguments {
   std::vector<std::string> files;
   std::string json;  // where to append figures; empty: nowhere
   bool ops = false;
+  bool fixed = false;
   int threads = 0;  // 0: as the plan says
   int repeat = 1;
   std::string device = "cpu";
@@ -44,7 +47,7 @@ struct Arguments {
 [[noreturn]] void usage() {
   fprintf(stderr,
           "usage: tlora-run-plan FILE... [--device cpu|cuda|cuda:N] [--tf32] [--threads N] [--repeat N] [--set INPUT=NUMBER] "
-          "[--no-record] [--profile] [--check] [--guard] [--ops] [--json FILE]\n");
+          "[--no-record] [--profile] [--check] [--guard] [--ops] [--fixed] [--json FILE]\n");
   exit(2);
 }
 
@@ -74,6 +77,8 @@ Arguments parse(int argc, char** argv) {
       a.json = argv[++i];
     } else if (word == "--ops") {
       a.ops = true;
+    } else if (word == "--fixed") {
+      a.fixed = true;
     } else if (word == "--tf32") {
       a.tf32 = true;
     } else if (word == "--no-record") {
@@ -255,7 +260,7 @@ std::shared_ptr<Engine> openEngine(const Arguments& a, const Plan& plan) {
   const LibrarySearch search{ownFolder(), variable("TLORA_CUDA_LIBRARY"), variable("TLORA_NVIDIA_ROOT")};
   const Backend* backend = device.cuda ? openCudaBackend(search, reason) : &cpuBackend();
   if (!backend) fail(kDevice, "device %s: %s", a.device.c_str(), reason.c_str());
-  return std::make_shared<Engine>(*backend, a.threads ? a.threads : plan.threads, DeviceOptions{device.index, a.tf32});
+  return std::make_shared<Engine>(*backend, a.threads ? a.threads : plan.threads, DeviceOptions{device.index, a.tf32, a.fixed ? 0 : kTrialMs});
 }
 
 double median(std::vector<double> values) {
@@ -311,8 +316,15 @@ void timeOps(const Arguments& a, const std::string& file, Program& program) {
 void noteRuns(const Arguments& a, const std::string& name, const std::vector<double>& ms, const Engine& engine) {
   std::string list;
   for (const double one : ms) list += (list.empty() ? "" : ",") + std::to_string(one);
-  note(a, "{\"plan\":" + quoted(name) + ",\"medianMs\":" + std::to_string(median(ms)) + ",\"peakBytes\":" +
+  note(a, "{\"plan\":" + quoted(name) + ",\"fixed\":" + (a.fixed ? "true" : "false") + ",\"medianMs\":" + std::to_string(median(ms)) + ",\"peakBytes\":" +
               std::to_string(engine.memory().peak()) + ",\"ms\":[" + list + "]}");
+}
+
+// What the libraries chose, with the times of what was tried.
+void noteChoices(const Arguments& a, const std::string& name, const Engine& engine) {
+  std::string choices = engine.choices();
+  std::replace(choices.begin(), choices.end(), '\n', ' ');
+  if (!choices.empty()) note(a, "{\"plan\":" + quoted(name) + ",\"algorithms\":" + choices + "}");
 }
 
 void run(const Arguments& a, const std::string& from) {
@@ -345,6 +357,7 @@ void run(const Arguments& a, const std::string& from) {
   }
   printf("the last %zu: median %.3f ms, least %.3f ms\n", ms.size(), median(ms), *std::min_element(ms.begin(), ms.end()));
   noteRuns(a, planName(from), ms, *engine);
+  noteChoices(a, planName(from), *engine);
   if (a.run.profile) {
     printTable(plan, shortest, false, SIZE_MAX);
     printTable(plan, shortest, true, 100);

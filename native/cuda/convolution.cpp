@@ -32,9 +32,11 @@ const DnnPlan* planOf(Context& context, const Convolution& s, const std::string&
   const auto known = libraries.dnnPlans.find(shape);
   if (known != libraries.dnnPlans.end()) return known->second.get();
   const DnnRules rules{std::min(room, int64_t(workspaceFor(context))), s.dtype == DType::f32 && !context.tf32, need == Need::dispensable};
-  const DnnTrials trials{context, kCandidates, [&](const DnnPlan& plan) { run(context, plan, shape, pointers); }, {}};
+  const Trying trying(context);
+  const auto queue = [&](const DnnPlan& plan) { run(context, plan, shape, pointers); };
+  const DnnTrials trials{kCandidates, queue, {}, [&](const auto& ways) { return tryAll(*context.stopwatch, ways); }};
   try {
-    return (libraries.dnnPlans[shape] = makePlan(libraries.dnn, build(), rules, shape, &libraries.choices, &trials)).get();
+    return (libraries.dnnPlans[shape] = makePlan(libraries.dnn, build(), rules, shape, &libraries.choices, trying ? &trials : nullptr)).get();
   } catch (const DnnError& error) {
     fail(kDevice, "%s (%s)", error.what(), shape.c_str());
   }

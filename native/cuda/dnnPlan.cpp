@@ -5,8 +5,6 @@
 #include <cstdlib>
 #include <optional>
 
-#include "trials.h"
-
 namespace tlora::cuda {
 namespace {
 
@@ -196,16 +194,15 @@ constexpr const char *kNoEngine = "none", *kOwn = "own";
 
 // The fastest plan, or the first where they are not tried.
 Choice choose(const DnnTarget& target, const Descriptor& graph, const DnnRules& rules, const DnnTrials* trials, std::unique_ptr<DnnPlan>& plan) {
-  const Trying trying(trials ? trials->context : Context{});
-  std::vector<Candidate> found = search(target, graph, rules, trying ? trials->most : 1);
+  std::vector<Candidate> found = search(target, graph, rules, trials ? trials->most : 1);
   if (found.empty()) return {kNoEngine, ""};
   Verdict verdict;
   std::vector<std::function<void()>> ways;
   for (const Candidate& candidate : found) {
     ways.push_back([&, tried = candidate.plan.get()] { trials->queue(*tried); });
   }
-  if (trying && trials->own) ways.push_back(trials->own);
-  if (trying && ways.size() > 1) verdict = tryAll(*trials->context.stopwatch, ways);
+  if (trials && trials->own) ways.push_back(trials->own);
+  if (trials && ways.size() > 1) verdict = trials->judge(ways);
   if (verdict.fastest == found.size()) return {kOwn, verdict.times};
   plan = std::move(found[verdict.fastest].plan);
   return {found[verdict.fastest].choice, verdict.times};

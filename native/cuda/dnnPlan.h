@@ -12,6 +12,7 @@
 
 #include "choices.h"
 #include "context.h"
+#include "trials.h"
 
 namespace tlora::cuda {
 
@@ -92,12 +93,12 @@ struct DnnRules {
   bool dispensable = false;  // there is another way: engines that break count as none
 };
 
-// How the plans of a shape are tried against each other, where there is time for that (trials.h).
+// How the plans of a shape are tried against each other.
 struct DnnTrials {
-  const Context& context;
   size_t most = 1;                            // plans
   std::function<void(const DnnPlan&)> queue;  // queues the shape's work
   std::function<void()> own;                  // the same by our own kernels, which are tried, too; empty: there are none
+  std::function<Verdict(const std::vector<std::function<void()>>&)> judge;  // tryAll
 };
 
 // The first plan, in the order of cuDNN's heuristics, of an engine that is deterministic, adds in float32 and fits the workspace; with

@@ -16,7 +16,7 @@ bool coverable(const Context& context, const FusedAttention& s) {
 }
 
 // Plans that are tried for a shape: each is compiled, which takes a third of a second.
-constexpr size_t kCandidates = 3;
+constexpr size_t kCandidates = 2;
 
 // The plan of a shape, made at its first use; nullptr where no engine does it, or `own` is faster than `queue`.
 template <class Build>
@@ -27,9 +27,10 @@ const DnnPlan* planOf(Context& context, const std::string& shape, Build build, c
   if (known != libraries.dnnPlans.end()) return known->second.get();
   std::unique_ptr<DnnPlan>& plan = libraries.dnnPlans[shape];
   const DnnRules rules{.workspaceBytes = int64_t(workspaceFor(context)), .dispensable = true};
-  const DnnTrials trials{context, kCandidates, queue, own};
+  const Trying trying(context);
+  const DnnTrials trials{kCandidates, queue, own, [&](const auto& ways) { return tryAll(*context.stopwatch, ways); }};
   try {
-    plan = makePlan(libraries.dnn, build(), rules, shape, &libraries.choices, &trials);
+    plan = makePlan(libraries.dnn, build(), rules, shape, &libraries.choices, trying ? &trials : nullptr);
   } catch (const DnnError&) {  // an operation that this version does not take: the shape stays uncovered
   }
   return plan.get();

@@ -1,7 +1,7 @@
 // Whole runs on a CUDA device, or the emulated one: they compute what the CPU does, in every precision. Needs TLORA_TEST_DEVICE=cuda.
 import { existsSync, readFileSync } from 'node:fs';
 import sharp from 'sharp';
-import { describe, expect, it } from 'vitest';
+import { afterEach, describe, expect, it, vi } from 'vitest';
 import { NonFiniteError } from '../../lib/errors.js';
 import { generate } from '../../lib/generate/generate.js';
 import { readSafetensorsHeader, readTensorFloat32 } from '../../lib/io/safetensors.js';
@@ -91,6 +91,53 @@ describe.runIf(onCuda)('a run on CUDA (TLORA_TEST_DEVICE=cuda)', { timeout: 600_
     expect(filesIn(tiny.at('sampled'))).toEqual(
       expect.arrayContaining(['checkpoints/adapter-000001.safetensors', 'samples/step-000002-0.png']),
     );
+  });
+});
+
+/** The algorithms of a run's products, each named once, and the number of those that were tried. */
+function productsOf(name: string): { algorithms: string[]; tried: number } {
+  type Choices = Record<'choices' | 'times', Record<string, string>>;
+  const { encode, train } = JSON.parse(readFileSync(tiny.at(name, 'algorithms.json'), 'utf8')) as Record<
+    string,
+    Choices
+  >;
+  const all = [encode!, train!].flatMap(({ choices }) => Object.entries(choices));
+  const products = all.flatMap(([shape, algorithm]) => (shape.startsWith('matmul') ? [algorithm] : []));
+  return {
+    algorithms: [...new Set(products)].sort(),
+    tried: Object.keys({ ...encode!.times, ...train!.times }).length,
+  };
+}
+
+const emulated = onCuda && process.env.TLORA_PLANTED !== undefined;
+describe.runIf(emulated)('algorithms, with planted times (emulated device)', { timeout: 600_000 }, () => {
+  afterEach(() => vi.unstubAllEnvs());
+
+  it('that were found fastest are those of later runs on the machine; a deterministic run takes the first', async () => {
+    vi.stubEnv('XDG_CACHE_HOME', tiny.at('cache'));
+    vi.stubEnv('TLORA_EMULATED_TIMES', 'matmul=3,2');
+    const steps = 1;
+    await tiny.run('first', { ...CUDA, steps });
+    const { algorithms, tried } = productsOf('first');
+    expect(algorithms).toEqual(['emulated 1']);
+    expect(tried).toBeGreaterThan(10);
+    const [file, ...others] = filesIn(tiny.at('cache')).filter((name) => name.endsWith('.json'));
+    expect(others).toEqual([]);
+    expect(file).toBe('tlora/algorithms/emulated-cublasLt-emulated-cudnn-emulated.json');
+
+    vi.stubEnv('TLORA_EMULATED_TIMES', 'matmul=1,2');
+    await tiny.run('later', { ...CUDA, steps });
+    expect(productsOf('later')).toEqual({ algorithms: ['emulated 1'], tried });
+    await tiny.run('without', { ...CUDA, steps, algorithmCache: false });
+    expect(productsOf('without')).toEqual({ algorithms: ['emulated 0'], tried });
+    await tiny.run('fixed', { ...CUDA, steps, deterministic: true });
+    expect(productsOf('fixed')).toEqual({ algorithms: ['emulated 0'], tried: 0 });
+    expect(configOf('fixed').deterministic).toBe(true);
+
+    const other = tiny.run('first', { ...CUDA, steps: 2, deterministic: true, resume: true });
+    await expect(other).rejects.toThrow('deterministic: expected false, as in the run to go on with, got true');
+    await tiny.run('without', { ...CUDA, steps: 2, resume: true });
+    expect(productsOf('without')).toEqual({ algorithms: ['emulated 0'], tried });
   });
 });
 

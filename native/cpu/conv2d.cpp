@@ -9,7 +9,7 @@
 #include <cstring>
 #include <vector>
 
-#include "core/kernel.h"
+#include "core/conv2d_shape.h"
 #include "cpu/columnSums.h"
 #include "cpu/gemm.h"
 #include "cpu/winograd.h"
@@ -18,39 +18,31 @@
 namespace tlora::cpu {
 namespace {
 
-enum Attr { kStride, kPadTop, kPadLeft, kPadBottom, kPadRight, kHeight, kWidth };
-
-int64_t attr(const Call& call, Attr which) { return static_cast<int64_t>(call.attr[which]); }
-
-// x seen through the window of w, one patch for each pixel of y.
-GemmMatrix patchesOfInput(const Call& call, const Tensor& x, const Tensor& w, const Tensor& y) {
-  const bool pointwise = w.dims[1] == 1 && w.dims[2] == 1 && x.dims[1] == y.dims[1] && x.dims[2] == y.dims[2] &&
-                         attr(call, kStride) == 1;
-  if (pointwise) return rowsOf(x.f32(), x.last());
+// x seen through the window, one patch for each pixel of y.
+GemmMatrix patchesOfInput(const Conv2dShape& s, const Tensor& x) {
+  const bool pointwise = s.kh == 1 && s.kw == 1 && s.h == s.oh && s.w == s.ow && s.stride == 1;
+  if (pointwise) return rowsOf(x.f32(), s.c);
   return patchesOf({.picture = x.f32(),
-                    .height = x.dims[1],
-                    .width = x.dims[2],
-                    .channels = x.dims[3],
-                    .patchRows = y.dims[1],
-                    .patchColumns = y.dims[2],
-                    .tapRows = w.dims[1],
-                    .tapColumns = w.dims[2],
-                    .padTop = attr(call, kPadTop),
-                    .padLeft = attr(call, kPadLeft),
-                    .step = attr(call, kStride)});
+                    .height = s.h,
+                    .width = s.w,
+                    .channels = s.c,
+                    .patchRows = s.oh,
+                    .patchColumns = s.ow,
+                    .tapRows = s.kh,
+                    .tapColumns = s.kw,
+                    .padTop = s.padTop,
+                    .padLeft = s.padLeft,
+                    .step = s.stride});
 }
 
 // 3x3 windows of stride 1 and padding 1: y is as large as x.
-bool isPlainThree(const Call& call, const Tensor& w) {
-  const bool one = attr(call, kStride) == 1 && attr(call, kPadTop) == 1 && attr(call, kPadLeft) == 1 &&
-                   attr(call, kPadBottom) == 1 && attr(call, kPadRight) == 1;
-  return one && w.dims[1] == 3 && w.dims[2] == 3;
+bool isPlainThree(const Conv2dShape& s) {
+  return s.kh == 3 && s.kw == 3 && s.stride == 1 && s.padTop == 1 && s.padLeft == 1 && s.padBottom == 1 && s.padRight == 1;
 }
 
 // Windows that winograd.h can do and does faster. dx is such a convolution of dy, if y is one of x.
-bool takesWinograd(const Call& call, const Tensor& w, const Tensor& from, const Tensor& to) {
-  return isPlainThree(call, w) &&
-         winogradPays(to.dims[0], to.dims[1], to.dims[2], from.dims[3]);
+bool takesWinograd(const Conv2dShape& s, const Tensor& from, const Tensor& to) {
+  return isPlainThree(s) && winogradPays(to.dims[0], to.dims[1], to.dims[2], from.dims[3]);
 }
 
 void winogradOf(Context& context, const Tensor& from, const GemmMatrix& weight, const Tensor& bias, const Tensor& to) {
@@ -91,67 +83,68 @@ void spread(Context& context, const float* from, const Tensor& dx, const Residue
   });
 }
 
-void residueGradient(const Call& call, Context& context, const Residue& rows, const Residue& columns, float* to) {
+void residueGradient(const Call& call, const Conv2dShape& s, Context& context, const Residue& rows, const Residue& columns, float* to) {
   const Tensor &w = call.in[1], &dy = call.in[2], &dx = call.out[0];
-  const int64_t stride = attr(call, kStride), outs = w.dims[0], channels = dx.dims[3];
+  const int64_t channels = dx.dims[3];
   std::vector<int64_t> tap;
   for (int64_t ty = rows.taps - 1; ty >= 0; ty--)
     for (int64_t tx = columns.taps - 1; tx >= 0; tx--)
-      tap.push_back((rows.tap + ty * stride) * w.dims[2] + columns.tap + tx * stride);
+      tap.push_back((rows.tap + ty * s.stride) * s.kw + columns.tap + tx * s.stride);
   const int64_t count = static_cast<int64_t>(tap.size());
   const Patches patches = {.picture = dy.f32(),
-                           .height = dy.dims[1],
-                           .width = dy.dims[2],
-                           .channels = outs,
+                           .height = s.oh,
+                           .width = s.ow,
+                           .channels = s.outs,
                            .patchRows = rows.count,
                            .patchColumns = columns.count,
                            .tapRows = rows.taps,
                            .tapColumns = columns.taps,
                            .padTop = rows.pad,
                            .padLeft = columns.pad};
-  const Taps taps = {tap.data(), count, w.dims[1] * w.dims[2], outs, w.dims[3]};
-  gemm(context, dx.dims[0] * rows.count * columns.count, channels, count * outs, patchesOf(patches), weightTaps(w, taps), to,
+  const Taps taps = {tap.data(), count, s.kh * s.kw, s.outs, s.c};
+  gemm(context, s.n * rows.count * columns.count, channels, count * s.outs, patchesOf(patches), weightTaps(w, taps), to,
        channels);
 }
 
 // Stride 1 has one residue class, dx itself; others go through scratch memory of the largest class.
 void dataGradient(const Call& call, Context& context) {
   const Tensor &w = call.in[1], &dy = call.in[2], &dx = call.out[0];
-  const int64_t stride = attr(call, kStride);
-  if (takesWinograd(call, w, dy, dx)) {
+  const Conv2dShape s = conv2dVjpShape(call);
+  if (takesWinograd(s, dy, dx)) {
     constexpr int64_t turned[] = {8, 7, 6, 5, 4, 3, 2, 1, 0};
-    return winogradOf(context, dy, weightTaps(w, {turned, 9, 9, w.dims[0], w.dims[3]}), Tensor{}, dx);
+    return winogradOf(context, dy, weightTaps(w, {turned, 9, 9, s.outs, s.c}), Tensor{}, dx);
   }
-  for (int64_t y = 0; y < std::min(stride, dx.dims[1]); y++) {
-    for (int64_t x = 0; x < std::min(stride, dx.dims[2]); x++) {
-      const Residue rows(y, dx.dims[1], w.dims[1], attr(call, kPadTop), stride);
-      const Residue columns(x, dx.dims[2], w.dims[2], attr(call, kPadLeft), stride);
-      float* to = stride == 1 ? dx.f32() : static_cast<float*>(call.scratch);
-      residueGradient(call, context, rows, columns, to);
-      if (stride > 1) spread(context, to, dx, rows, columns, stride);
+  for (int64_t y = 0; y < std::min(s.stride, s.h); y++) {
+    for (int64_t x = 0; x < std::min(s.stride, s.w); x++) {
+      const Residue rows(y, s.h, s.kh, s.padTop, s.stride);
+      const Residue columns(x, s.w, s.kw, s.padLeft, s.stride);
+      float* to = s.stride == 1 ? dx.f32() : static_cast<float*>(call.scratch);
+      residueGradient(call, s, context, rows, columns, to);
+      if (s.stride > 1) spread(context, to, dx, rows, columns, s.stride);
     }
   }
 }
 
 void weightGradient(const Call& call, Context& context) {
-  const Tensor &x = call.in[0], &w = call.in[1], &dy = call.in[2], &dw = call.out[1];
-  const int64_t outs = w.dims[0], depth = w.size() / outs;
-  if (isPlainThree(call, w)) {
-    const int64_t floats = winogradGradientFloats(x.dims[0], x.dims[1], x.dims[2], x.dims[3], outs);
-    const WinogradGradient gradient = {x.f32(), dy.f32(), x.dims[0], x.dims[1], x.dims[2], x.dims[3], outs, dw.f32()};
+  const Tensor &x = call.in[0], &dy = call.in[2], &dw = call.out[1];
+  const Conv2dShape s = conv2dVjpShape(call);
+  const int64_t depth = s.kh * s.kw * s.c;
+  if (isPlainThree(s)) {
+    const int64_t floats = winogradGradientFloats(s.n, s.h, s.w, s.c, s.outs);
+    const WinogradGradient gradient = {x.f32(), dy.f32(), s.n, s.h, s.w, s.c, s.outs, dw.f32()};
     if (floats > 0) return winogradGradient(context, gradient, static_cast<float*>(call.scratch));
   }
-  gemm(context, outs, depth, dy.rows(), columnsOf(dy.f32(), outs), patchesOfInput(call, x, w, dy), dw.f32(), depth);
+  gemm(context, s.outs, depth, dy.rows(), columnsOf(dy.f32(), s.outs), patchesOfInput(s, x), dw.f32(), depth);
 }
 
 }  // namespace
 
 void conv2d(const Call& call, Context& context) {
   const Tensor &x = call.in[0], &w = call.in[1], &b = call.in[2], &y = call.out[0];
-  if (takesWinograd(call, w, x, y)) return winogradOf(context, x, weightTransposed(w), b, y);
-  const int64_t outs = w.dims[0], depth = w.size() / outs;
+  const Conv2dShape s = conv2dShape(call);
+  if (takesWinograd(s, x, y)) return winogradOf(context, x, weightTransposed(w), b, y);
   const GemmOptions options{.bias = b.f32()};
-  gemm(context, y.rows(), outs, depth, patchesOfInput(call, x, w, y), weightTransposed(w), y.f32(), outs, options);
+  gemm(context, y.rows(), s.outs, s.kh * s.kw * s.c, patchesOfInput(s, x), weightTransposed(w), y.f32(), s.outs, options);
 }
 
 void conv2dVjp(const Call& call, Context& context) {

@@ -6,44 +6,17 @@
 #include "cuda/operands.h"
 
 namespace tlora::cuda {
-namespace {
-
-enum Attr { kStride, kPadTop, kPadLeft, kPadBottom, kPadRight, kHeight, kWidth };
-
-int64_t attr(const Call& call, Attr which) { return static_cast<int64_t>(call.attr[which]); }
-
-// y is the output, or its gradient.
-Convolution shapeOf(const Call& call, int64_t height, int64_t width, const Tensor& w, const Tensor& y) {
-  return {.dtype = y.dtype,
-          .n = y.dims[0],
-          .h = height,
-          .w = width,
-          .c = w.dims[3],
-          .outs = w.dims[0],
-          .kh = w.dims[1],
-          .kw = w.dims[2],
-          .oh = y.dims[1],
-          .ow = y.dims[2],
-          .stride = attr(call, kStride),
-          .padTop = attr(call, kPadTop),
-          .padLeft = attr(call, kPadLeft),
-          .padBottom = attr(call, kPadBottom),
-          .padRight = attr(call, kPadRight)};
-}
-
-}  // namespace
-
 void conv2d(const Call& call, Context& context) {
   const Tensor &x = call.in[0], &w = call.in[1], &y = call.out[0];
   Operands operands(context, x.dtype);
   const void* weight = operands.matrix(w);
-  convolutionForward(context, shapeOf(call, x.dims[1], x.dims[2], w, y), x.data, weight, operands.vector(call.in[2]), y.data);
+  convolutionForward(context, {conv2dShape(call), y.dtype}, x.data, weight, operands.vector(call.in[2]), y.data);
 }
 
 void conv2dVjp(const Call& call, Context& context) {
   const Tensor &x = call.in[0], &w = call.in[1], &dy = call.in[2];
   const Tensor &dx = call.out[0], &dw = call.out[1], &db = call.out[2];
-  const Convolution shape = shapeOf(call, attr(call, kHeight), attr(call, kWidth), w, dy);
+  const Convolution shape{conv2dVjpShape(call), dy.dtype};
   if (dx.present()) {
     Operands operands(context, dy.dtype);
     convolutionDataGradient(context, shape, dy.data, operands.matrix(w), dx.data);

@@ -2,19 +2,14 @@
 #pragma once
 #include <cstdint>
 
-#include "core/tensor.h"
+#include "core/conv2d_shape.h"
 
 namespace tlora::cuda {
 
 struct Context;
 
-// y [n, oh, ow, outs] = cross-correlation of x [n, h, w, c] with weight [outs, kh, kw, c]; zeros around x.
-struct Convolution {
+struct Convolution : Conv2dShape {
   DType dtype = DType::f32;  // of x, weight, y and the gradients of x and y
-  int64_t n = 0, h = 0, w = 0, c = 0;
-  int64_t outs = 0, kh = 0, kw = 0;
-  int64_t oh = 0, ow = 0;
-  int64_t stride = 1, padTop = 0, padLeft = 0, padBottom = 0, padRight = 0;
 };
 
 // Each queues its work on the context's stream; the plan of a shape is made once and kept, from engines without the non-deterministic

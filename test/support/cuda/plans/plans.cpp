@@ -82,7 +82,7 @@ struct Report {
 };
 
 Convolution square(DType dtype, int64_t side, int64_t c, int64_t outs, int64_t window, int64_t stride, int64_t before, int64_t after) {
-  Convolution s{.dtype = dtype, .n = 1, .h = side, .w = side, .c = c, .outs = outs, .kh = window, .kw = window};
+  Convolution s{{.n = 1, .h = side, .w = side, .c = c, .outs = outs, .kh = window, .kw = window}, dtype};
   s.stride = stride, s.padTop = s.padLeft = before, s.padBottom = s.padRight = after;
   s.oh = s.ow = (side + before + after - window) / stride + 1;
   return s;

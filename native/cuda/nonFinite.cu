@@ -1,38 +1,47 @@
 #include "cuda/nonFinite.h"
 
 #include "cuda/launch.h"
+#include "cuda/reduce.h"
 #include "cuda/types.h"
 
 namespace tlora::cuda {
 namespace {
 
-// One block: each thread looks at every blockDim.x-th element and stops at its first find. Used in checking mode only.
+constexpr int kThreads = 256;
+constexpr double kNone = __builtin_huge_val();
+
+// The least index that a block finds. Indices are doubles, which hold them exactly and can be reduced.
 template <class T>
-__global__ void search(const T* x, int64_t n, int64_t* found) {
-  for (int64_t i = threadIdx.x; i < n; i += blockDim.x) {
+__global__ void search(const T* x, int64_t n, double* found) {
+  double least = kNone;
+  for (int64_t i = int64_t{blockIdx.x} * kThreads + threadIdx.x; i < n; i += int64_t{gridDim.x} * kThreads) {
     const float value = toFloat(x[i]);
     if (value - value == 0) continue;
-    found[threadIdx.x] = i;
-    return;
+    least = double(i);
+    break;
   }
-  found[threadIdx.x] = INT64_MAX;
+  least = -blockMax(-least);
+  if (threadIdx.x == 0) found[blockIdx.x] = least;
 }
 
-__global__ void least(int64_t* found, int64_t count) {
-  for (int64_t i = 1; i < count; i++) found[0] = found[i] < found[0] ? found[i] : found[0];
+__global__ void leastOf(const double* found, int64_t count, int64_t* index) {
+  double least = kNone;
+  for (int64_t i = threadIdx.x; i < count; i += kThreads) least = found[i] < least ? found[i] : least;
+  least = -blockMax(-least);
+  if (threadIdx.x == 0) *index = least == kNone ? INT64_MAX : int64_t(least);
 }
-
-constexpr int kThreads = 256;
 
 }  // namespace
 
 void findNonFinite(const Tensor& tensor, Context& context) {
-  auto* found = static_cast<int64_t*>(context.workspace);
+  auto* index = static_cast<int64_t*>(context.workspace);
+  auto* found = static_cast<double*>(context.workspace) + 1;
+  const Grid blocks = gridFor(context, tensor.size(), kThreads);
   withType(tensor.dtype, [&](auto tag) {
     using T = typename decltype(tag)::type;
-    launch(context, search<T>, {1}, {kThreads}, static_cast<const T*>(tensor.data), tensor.size(), found);
+    launch(context, search<T>, blocks, {kThreads}, static_cast<const T*>(tensor.data), tensor.size(), found);
   });
-  launch(context, least, {1}, {1}, found, int64_t{kThreads});
+  launch(context, leastOf, {1}, {kThreads}, found, blocks.x, index);
 }
 
 }  // namespace tlora::cuda

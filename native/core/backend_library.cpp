@@ -61,6 +61,15 @@ bool provide(const std::string& name, const LibrarySearch& search) {
   return opensBelow(search.nvidiaRoot, name) || opensInToolkit(name) || opensBelow(pythonsRoot(), name);
 }
 
+// The function that NVIDIA's library lacks, from an error like "tlora_cuda.so: undefined symbol: cudnnCreate, version libcudnn.so.9"; else empty.
+std::string missingFunction(const std::string& error) {
+  static constexpr char kBefore[] = "undefined symbol: ";
+  const size_t begin = error.find(kBefore);
+  if (begin == std::string::npos) return "";
+  const std::string name = error.substr(begin + sizeof kBefore - 1);
+  return name.starts_with("cudnn") || name.starts_with("cublas") ? name.substr(0, name.find_first_of(", ")) : "";
+}
+
 std::string howToInstall(const std::string& name) {
   const std::string major = name.ends_with(".12") ? "12" : "13";
   if (name.starts_with("libcudnn")) return "pip install nvidia-cudnn-cu13 (or -cu12), or install cuDNN 9";
@@ -75,7 +84,10 @@ void* openFile(const std::string& path, const LibrarySearch& search, std::string
     if (void* handle = dlopen(path.c_str(), RTLD_NOW | RTLD_LOCAL)) return handle;
     const std::string error = dlerror(), missing = missingLibrary(error);
     if (missing.empty()) {
-      reason = "the CUDA backend cannot be opened: " + error;
+      const std::string function = missingFunction(error);
+      reason = function.empty() ? "the CUDA backend cannot be opened: " + error
+                                : "the CUDA backend is there, but the " + std::string(function.starts_with("cudnn") ? "cuDNN" : "cuBLASLt") +
+                                      " that was found has no " + function + ", so it is older than the one of the build: update it, or build tlora anew";
       return nullptr;
     }
     if (missing == before || !provide(missing, search)) {

@@ -78,12 +78,22 @@ bool on(const Cuda& cuda, Reason& reason, Body body) {
   return false;
 }
 
+// Which CUDA the driver is made for and which this build needs; the driver's is 0 where there is none.
+std::string driverText() {
+  int driver = 0, runtime = 0;
+  cudaDriverGetVersion(&driver);
+  cudaRuntimeGetVersion(&runtime);
+  const auto version = [](int v) { return std::to_string(v / 1000) + "." + std::to_string(v % 1000 / 10); };
+  if (driver == 0) return "no NVIDIA driver that works was found";
+  return "the NVIDIA driver is for CUDA " + version(driver) + ", this build needs " + version(runtime) + ": update the driver";
+}
+
 int devices(Reason& reason) {
   int count = 0;
   const cudaError_t status = cudaGetDeviceCount(&count);
   cudaGetLastError();
   if (status == cudaSuccess && count > 0) return count;
-  explain(reason, meaning(status == cudaSuccess ? cudaErrorNoDevice : status).c_str());
+  explain(reason, (status == cudaErrorInsufficientDriver ? driverText() : meaning(status == cudaSuccess ? cudaErrorNoDevice : status)).c_str());
   return 0;
 }
 

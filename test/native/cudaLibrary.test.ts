@@ -85,6 +85,17 @@ describe('the CUDA backend', () => {
     renameSync(join(folder, 'hidden'), join(folder, 'nvidia', 'cudnn', 'lib', 'libcudnn.so.99'));
     expect(look(library, join(folder, 'nvidia')).reason).toMatch(/was built for another version/);
   });
+
+  test("says which function one of NVIDIA's libraries lacks", () => {
+    compile('libcudnn.so.98', 'int dnn;');
+    const calls = 'extern "C" int cudnnNewest(); extern "C" int use() { return cudnnNewest(); }';
+    const library = compile('newer.so', `${BACKEND} ${calls}`, ['libcudnn.so.98']);
+    mkdirSync(join(folder, 'nvidia', 'cudnn', 'lib'), { recursive: true });
+    renameSync(join(folder, 'libcudnn.so.98'), join(folder, 'nvidia', 'cudnn', 'lib', 'libcudnn.so.98'));
+    expect(look(library, join(folder, 'nvidia')).reason).toBe(
+      'the CUDA backend is there, but the cuDNN that was found has no cudnnNewest, so it is older than the one of the build: update it, or build tlora anew',
+    );
+  });
 });
 
 describe('an engine', () => {

@@ -58,6 +58,8 @@ cudaError_t cudaGetLastError();
 
 // TLORA_EMULATED_DEVICES of them (default 2), each with TLORA_EMULATED_MEMORY bytes (default 4 GiB).
 cudaError_t cudaGetDeviceCount(int* count);
+cudaError_t cudaDriverGetVersion(int* version);
+cudaError_t cudaRuntimeGetVersion(int* version);
 cudaError_t cudaSetDevice(int device);
 cudaError_t cudaGetDevice(int* device);
 cudaError_t cudaGetDeviceProperties(cudaDeviceProp* properties, int device);

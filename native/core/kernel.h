@@ -1,4 +1,4 @@
-// What the engine hands to a CPU kernel, and what a kernel may use. Kernels get valid plans: shapes are not checked again.
+// What the engine hands to a CPU kernel, and what a kernel may use. Kernels get valid plans: shapes are checked when a plan is bound (signature.h), and not again.
 #pragma once
 #include <atomic>
 #include <cstddef>

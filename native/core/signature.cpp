@@ -3,16 +3,20 @@
 #include <algorithm>
 #include <cctype>
 
+#include "conv2d_shape.h"
+#include "shape_rule.h"
+
 namespace tlora {
 namespace {
 
 struct Signature {
   const char *op, *inputs, *outputs;
   int attrs;
+  const char* sizes;
 };
 
 constexpr Signature kSignatures[] = {
-#define TLORA_OP(name, inputs, outputs, attrs) {#name, inputs, outputs, attrs},
+#define TLORA_OP(name, inputs, outputs, attrs, sizes) {#name, inputs, outputs, attrs, sizes},
 #define TLORA_CPU_OP(...) TLORA_OP(__VA_ARGS__)
 #define TLORA_CUDA_OP(...) TLORA_OP(__VA_ARGS__)
 #include "ops.def"
@@ -73,6 +77,16 @@ std::string listMisfit(const char* what, const std::string& letters, const Tenso
   return "";
 }
 
+// Whether the windows of y are those that fit x.
+std::string windowMisfit(const Conv2dShape& s) {
+  const auto fits = [&](int64_t size, int64_t window, int64_t padding, int64_t count) {
+    const int64_t room = size + padding - window;
+    return room >= 0 && room / s.stride + 1 == count;
+  };
+  const bool fit = s.stride > 0 && fits(s.h, s.kh, s.padTop + s.padBottom, s.oh) && fits(s.w, s.kw, s.padLeft + s.padRight, s.ow);
+  return fit ? "" : "sizes of y are not those of x, window, stride and padding";
+}
+
 }  // namespace
 
 std::string misfit(const std::string& op, const Call& call, bool cpu) {
@@ -83,6 +97,9 @@ std::string misfit(const std::string& op, const Call& call, bool cpu) {
     std::string why = countMisfit("attribute", static_cast<size_t>(s.attrs), call.attrs);
     if (why.empty()) why = listMisfit("input", inputs.all(times), call.in, call.inputs, cpu);
     if (why.empty()) why = listMisfit("output", outputs.all(times), call.out, call.outputs, cpu);
+    if (why.empty()) why = shapeMisfit(s.sizes, call);
+    if (why.empty() && op == "conv2d") why = windowMisfit(conv2dShape(call));
+    if (why.empty() && op == "conv2dVjp") why = windowMisfit(conv2dVjpShape(call));
     return why;
   }
   return "";

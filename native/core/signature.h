@@ -7,7 +7,7 @@
 
 namespace tlora {
 
-// Empty, or why the kernel of `op`, one of ops.def, cannot do this call: "input 1: expected float32, got bf16". `cpu`: the CPU's.
+// Empty, or why the kernel of `op`, one of ops.def, cannot do this call: "input 1: expected float32, got bf16", or sizes that do not belong together. `cpu`: the CPU's.
 std::string misfit(const std::string& op, const Call& call, bool cpu);
 
 }  // namespace tlora

@@ -5,9 +5,12 @@ import type { Engine } from '../../lib/addon/surface.js';
 import { createGraph, type DType, type Graph, input, result, weight, within } from '../../lib/graph/graph.js';
 import { add } from '../../lib/ops/add.js';
 import { cast } from '../../lib/ops/cast.js';
+import { concat } from '../../lib/ops/concat.js';
+import { conv2d } from '../../lib/ops/conv2d.js';
 import { embedding } from '../../lib/ops/embedding.js';
 import { linear } from '../../lib/ops/linear.js';
 import { scale } from '../../lib/ops/scale.js';
+import { slice } from '../../lib/ops/slice.js';
 import { encodePlan } from '../../lib/plan/encode.js';
 import { makePlan } from '../../lib/plan/makePlan.js';
 import type { Plan, PlannedTensor } from '../../lib/plan/plan.js';
@@ -124,4 +127,52 @@ test('a packed matrix where a plain weight is read, and one that is packed by ot
   engine.addWeight({ name: 'w', dtype: 'bf16', shape: [1, 4, 20], matrix: true }, new Uint16Array(80));
   engine.addWeight({ name: 'b', dtype: 'f32', shape: [4] }, new Float32Array(4));
   expectRefused(linearPlan(), "weight 'w': expected a matrix of 4 rows, got 1");
+});
+
+/** The tensor, with other sizes. */
+function sized(tensor: PlannedTensor | null | undefined, shape: readonly number[]): PlannedTensor {
+  return { ...tensor!, value: { ...tensor!.value, shape } };
+}
+
+test('sizes of tensors that do not belong together', () => {
+  addLinear();
+  expectRefused(
+    withInputs(linearPlan(), 0, ([x, w, b]) => [sized(x, [5, 19]), w!, b!]),
+    '[linear] input 1: sizes [4,20] do not fit * k, o k, o; * o (at mid)',
+  );
+  const longer = linearPlan();
+  longer.calls[0] = { ...longer.calls[0]!, outputs: [sized(longer.calls[0]!.outputs[0], [4, 4])] };
+  expectRefused(longer, '[linear] output 0: sizes [4,4] do not fit * k, o k, o; * o (at mid)');
+  const joined = (): Plan =>
+    planned((graph) => result(graph, 'y', concat(input(graph, 'a', [3, 4]), input(graph, 'b', [3, 5]))));
+  expectRefused(
+    withInputs(joined(), 0, ([a, b]) => [sized(a, [3, 3]), b!]),
+    '[concat] output 0: sizes [3,9] do not fit * a, * b; * a+b (at the top level)',
+  );
+  engine.load(encodePlan(joined())).dispose();
+});
+
+test('attributes that reach past a tensor', () => {
+  const part = planned((graph) => result(graph, 'y', slice(input(graph, 'x', [3, 7]), { start: 2, end: 5 })));
+  const call = part.calls[0]!;
+  const withAttrs = (attrs: Readonly<Record<string, number>>): Plan => {
+    part.calls[0] = { ...call, node: { ...call.node, attrs } };
+    return part;
+  };
+  const rule = '* c; * @1-@0; @0<=@1, @1<=c (at the top level)';
+  expectRefused(withAttrs({ start: 5, end: 8 }), `[slice] sizes and attributes against @1<=c do not fit ${rule}`);
+  expectRefused(withAttrs({ start: -1, end: 2 }), `[slice] output 0: sizes [3,3] do not fit ${rule}`);
+  engine.load(encodePlan(withAttrs({ start: 4, end: 7 }))).dispose();
+});
+
+test('a picture that is not the one of a convolution', () => {
+  engine.addWeight({ name: 'w', dtype: 'f32', shape: [2, 3, 3, 4], matrix: true }, new Float32Array(72));
+  const plan = planned((graph) => {
+    const w = weight(graph, 'w', [2, 3, 3, 4], 'f32');
+    result(graph, 'y', conv2d(input(graph, 'x', [1, 6, 6, 4]), w, null, { pad: 1 }));
+  });
+  engine.load(encodePlan(plan)).dispose();
+  const call = plan.calls[0]!;
+  plan.calls[0] = { ...call, inputs: [sized(call.inputs[0], [1, 5, 6, 4]), ...call.inputs.slice(1)] };
+  expectRefused(plan, '[conv2d] sizes of y are not those of x, window, stride and padding (at the top level)');
 });

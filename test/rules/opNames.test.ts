@@ -13,7 +13,7 @@ function fileNames(folder: string, ending: string): string[] {
   return all.map((file) => file.slice(0, -ending.length));
 }
 
-const ALL = /^TLORA_(?:CPU_|CUDA_)?OP\((\w+), "([\w()]+)", "[\w()]+", (\d+)\)$/gm;
+const ALL = /^TLORA_(?:CPU_|CUDA_)?OP\((\w+), "([\w()]+)", "[\w()]+", (\d+), "[^"]+"\)$/gm;
 const CPU_ONLY = /^TLORA_CPU_OP\((\w+),/gm;
 const CUDA_ONLY = /^TLORA_CUDA_OP\((\w+),/gm;
 

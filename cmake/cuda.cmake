@@ -46,8 +46,11 @@ set(architectures 80-real 86-real 89-real 90-real 90-virtual)
 if(CUDAToolkit_VERSION VERSION_GREATER_EQUAL 12.8)
   list(INSERT architectures 4 120-real)
 endif()
-set(TLORA_CUDA_ARCHS "${architectures}" CACHE STRING "CUDA architectures, as CMAKE_CUDA_ARCHITECTURES")
-set(CMAKE_CUDA_ARCHITECTURES ${TLORA_CUDA_ARCHS})
+set(TLORA_CUDA_ARCHS "" CACHE STRING "CUDA architectures, as CMAKE_CUDA_ARCHITECTURES; empty: all that tlora knows")
+if(TLORA_CUDA_ARCHS)
+  set(architectures ${TLORA_CUDA_ARCHS})
+endif()
+set(CMAKE_CUDA_ARCHITECTURES ${architectures})
 enable_language(CUDA)
 file(GLOB CUDA_SRC CONFIGURE_DEPENDS native/cuda/*.cu native/cuda/*.cpp)
 add_library(tlora_cuda SHARED ${CUDA_SRC})
@@ -57,7 +60,7 @@ target_compile_options(tlora_cuda PRIVATE $<$<COMPILE_LANGUAGE:CUDA>:-std=c++20 
 target_include_directories(tlora_cuda PRIVATE native SYSTEM ${CUDAToolkit_INCLUDE_DIRS} ${TLORA_CUBLASLT_INCLUDE} ${TLORA_CUDNN_INCLUDE})
 target_link_libraries(tlora_cuda PRIVATE ${TLORA_CUBLASLT_LIBRARY} ${TLORA_CUDNN_LIBRARY})
 target_link_options(tlora_cuda PRIVATE -Wl,--no-undefined) # a missing kernel fails here, by name
-message(STATUS "tlora: CUDA backend with toolkit ${CUDAToolkit_VERSION}, ${TLORA_CUBLASLT_LIBRARY}, ${TLORA_CUDNN_LIBRARY}, for ${TLORA_CUDA_ARCHS}")
+message(STATUS "tlora: CUDA backend with toolkit ${CUDAToolkit_VERSION}, ${TLORA_CUBLASLT_LIBRARY}, ${TLORA_CUDNN_LIBRARY}, for ${architectures}")
 
 # Makes cuDNN's plans for described devices; built by scripts/compile-cuda.mjs, and absent from the package.
 if(EXISTS ${CMAKE_CURRENT_SOURCE_DIR}/test/support/cuda/plans/plans.cpp)

@@ -1,5 +1,6 @@
 // Builds the native addon into build/Release: with CMake through cmake-js, or with node-gyp where CMake is missing.
-// TLORA_BUILD = auto (default) | cuda | cpu | skip. Offline; all output goes to stderr.
+// TLORA_BUILD = auto (default) | cuda | cpu | skip. Offline; all output goes to stderr. Kernels are compiled for the GPUs of this machine, and
+// without any for all that tlora knows, or for TLORA_CUDA_ARCHS ("80-real;90-real").
 // --install: called by `npm install`, which must not fail for want of a compiler.
 import { spawnSync } from 'node:child_process';
 import fs from 'node:fs';
@@ -57,9 +58,24 @@ function nvidiaRoot() {
   return asked.status === 0 ? asked.stdout.trim() : '';
 }
 
+/** What CMake is to compile kernels for; '' for all that it would by itself. */
+function architectures() {
+  if (process.env.TLORA_CUDA_ARCHS) return process.env.TLORA_CUDA_ARCHS;
+  const said = (program, ...words) => spawnSync(program, words, { encoding: 'utf8', timeout: 30_000 }).stdout ?? '';
+  const gpus = said('nvidia-smi', '--query-gpu=compute_cap', '--format=csv,noheader').split('\n');
+  const own = [...new Set(gpus.map((line) => line.trim().replace('.', '')))].filter((arch) => Number(arch) >= 80);
+  if (own.length === 0) return '';
+  const known = said('nvcc', '--list-gpu-code').split('\n');
+  return own.every((arch) => known.includes(`sm_${arch}`)) ? own.map((arch) => `${arch}-real`).join(';') : '';
+}
+
 function cmakeJs(command, cuda) {
   const script = require.resolve('cmake-js/bin/cmake-js');
-  const options = [`--CDTLORA_CUDA=${cuda}`, `--CDTLORA_NVIDIA_ROOT=${nvidiaRoot()}`];
+  const options = [
+    `--CDTLORA_CUDA=${cuda}`,
+    `--CDTLORA_NVIDIA_ROOT=${nvidiaRoot()}`,
+    `--CDTLORA_CUDA_ARCHS=${cuda === 'OFF' ? '' : architectures()}`,
+  ];
   const jobs = String(availableParallelism());
   const silent = command === 'build' ? [] : ['-l', 'error'];
   return spawnSync(

@@ -1,7 +1,14 @@
-// tlora-replay FILE... [--device cuda:N] [--bounds F32,F16,BF16] [--states BOUND] [--filter TEXT] [--worst N]
-// Does again, on a device, what bench/gpu/recordTrace.ts recorded, and compares everything that is read with what was read then:
-// the relative error |got - recorded| / |recorded| (2-norms over the tensor) may be at most the bound of the least precise type that the
-// engine's plans hold; --states is the least bound of state buffers, in which rounding grows over steps. Integers must be equal. Exit status 0 only if something was compared and all was within its bound.
+// tlora-replay FILE... [--device cuda:N] [--bounds F32,F16,BF16] [--states BOUND] [--filter TEXT] [--last TEXT,...] [--from N] [--each SECONDS]
+//              [--seconds SECONDS] [--worst N] [--json FILE] [--name NAME]
+// Does again, on a device, what bench/gpu/recordTrace.ts recorded, engine by engine, and compares everything that is read with what was read
+// then: the relative error |got - recorded| / |recorded| (2-norms over the tensor) may be at most the bound of the least precise type that the
+// engine's plans hold; --states is the least bound of state buffers, in which rounding grows over steps. Integers must be equal. Of the engines
+// whose title holds --filter, those whose title begins with a text of --last come last; --from: the first to be done, counted from 0.
+// --json: a line at once for all that is known, so that nothing is lost whatever ends the process, headed by --name:
+//   {"engine", "of", "title"}, then {"engine", "ops", "tensor", "type", "error", "bound", "passed"} or {"engine", "failed"}, then {"engine", "ended"};
+//   {"finished"} or, after --seconds, {"stopped"}.
+// Exit status: 0 something was compared and all was within its bound; 1 not so; 3 the device cannot be used any more, or an engine took longer
+// than --each: a new process may go on from the engine after the last one; 4 the --seconds are over.
 #include <unistd.h>
 
 #include <algorithm>
@@ -12,23 +19,18 @@
 #include <fstream>
 #include <iterator>
 #include <map>
+#include <set>
+#include <sstream>
 #include <vector>
 
 #include "core/backend_library.h"
 #include "core/engine.h"
 #include "core/half.h"
+#include "replay_log.h"
 
 namespace {
 
 using namespace tlora;
-
-struct Settings {
-  std::vector<std::string> files;
-  std::string device = "cuda", filter;
-  double bounds[3] = {2e-5, 3e-3, 2e-2};  // in the order of DType
-  double states = 0;
-  size_t worst = 10;
-};
 
 class Reader {
  public:
@@ -38,6 +40,8 @@ class Reader {
     data_.assign(std::istreambuf_iterator<char>(file), {});
   }
   bool ended() const { return at_ == data_.size(); }
+  size_t at() const { return at_; }
+  void go(size_t at) { at_ = at; }
   template <class T>
   T read() {
     T value;
@@ -65,12 +69,6 @@ class Reader {
   size_t at_ = 0;
 };
 
-struct Comparison {
-  std::string title, tensor;
-  double error, bound;
-  bool passed() const { return error <= bound; }  // never for NaN
-};
-
 double relativeError(const std::vector<char>& got, const std::vector<char>& expected, DType dtype) {
   if (dtype == DType::i32) return got == expected ? 0 : INFINITY;
   double difference = 0, size = 0;
@@ -83,33 +81,44 @@ double relativeError(const std::vector<char>& got, const std::vector<char>& expe
   return size > 0 ? std::sqrt(difference / size) : std::sqrt(difference);
 }
 
-// One engine of a trace.
+// One engine of a trace; without a log it is only read past.
 class Replay {
  public:
-  Replay(const Settings& settings, const Backend& backend, Reader& in, std::vector<Comparison>& all)
-      : settings_(settings), in_(in), all_(all), title_(in.text()) {
-    const bool tf32 = in.read<uint8_t>() != 0;
-    wanted_ = title_.find(settings.filter) != std::string::npos;
-    if (wanted_) engine_ = std::make_shared<Engine>(backend, 1, DeviceOptions{parseDevice(settings.device).index, tf32});
+  Replay(const Settings& settings, const Backend& backend, Reader& in, Log* log) : settings_(settings), in_(in), log_(log) {
+    if (in_.read<uint8_t>() != 1) fail(kFileFormat, "the file is not a trace");
+    title_ = in_.text();
+    const bool tf32 = in_.read<uint8_t>() != 0;
+    wanted_ = log != nullptr;
+    options_ = {parseDevice(settings.device).index, tf32};
+    guarded([&] {
+      if (wanted_) engine_ = std::make_shared<Engine>(backend, 1, options_);
+    });
   }
   ~Replay() {
     if (engine_) engine_->dispose();
   }
+  const std::string& title() const { return title_; }
 
-  // A failure ends this engine's part, but not the whole: it is counted as an infinite error.
+  // A failure ends this engine's part, but not the whole.
   void run() {
     for (uint8_t tag = in_.read<uint8_t>(); tag != 13; tag = in_.read<uint8_t>()) {
-      try {
-        step(tag);
-      } catch (const Error& error) {
-        if (error.code == kFileFormat) throw;
-        all_.push_back({title_, error.what(), INFINITY, 0});
-        wanted_ = false;
-      }
+      guarded([&] { step(tag); });
     }
   }
+  bool failed() const { return failed_; }
 
  private:
+  template <class Body>
+  void guarded(Body body) {
+    try {
+      body();
+    } catch (const Error& error) {
+      if (!wanted_ || error.code == kFileFormat) throw;
+      log_->failed(error.what());
+      wanted_ = false;
+      failed_ = true;
+    }
+  }
   void step(uint8_t tag) {
     switch (tag) {
       case 2: return weight();
@@ -162,6 +171,8 @@ class Replay {
     const uint32_t id = in_.read<uint32_t>();
     const std::vector<char> plan = in_.blob();
     if (!wanted_) return;
+    ops_.clear();
+    for (const PlannedCall& call : decodePlan(reinterpret_cast<const uint8_t*>(plan.data()), plan.size()).calls) ops_.insert(call.op);
     programs_[id] = engine_->load(reinterpret_cast<const uint8_t*>(plan.data()), plan.size());
     for (const PlannedTensor& t : programs_[id]->plan().tensors) {
       if (t.dtype != DType::i32) coarsest_ = std::max(coarsest_, t.dtype);
@@ -197,23 +208,36 @@ class Replay {
   void compare(const std::string& tensor, const std::vector<char>& got, const std::vector<char>& expected, DType dtype,
                double least = 0) {
     const double error = got.size() == expected.size() ? relativeError(got, expected, dtype) : INFINITY;
-    all_.push_back({title_, tensor, error, std::max(least, settings_.bounds[static_cast<int>(coarsest_)])});
+    const double bound = std::max(least, settings_.bounds[static_cast<int>(coarsest_)]);
+    log_->compared({title_, opsText(), tensor, coarsest_, error, bound});
+  }
+  // Those of the program that was loaded last, the first few.
+  std::string opsText() const {
+    std::string text;
+    size_t count = 0;
+    for (const std::string& op : ops_) {
+      if (count++ < 4) text += (text.empty() ? "" : " ") + op;
+    }
+    return count > 4 ? text + " and " + std::to_string(count - 4) + " more" : text;
   }
 
   const Settings& settings_;
   Reader& in_;
-  std::vector<Comparison>& all_;
+  Log* log_;
   std::string title_;
-  bool wanted_ = true;
+  DeviceOptions options_;
+  bool wanted_ = true, failed_ = false;
   std::shared_ptr<Engine> engine_;
   std::map<uint32_t, std::shared_ptr<Program>> programs_;
+  std::set<std::string> ops_;
   DType coarsest_ = DType::f32;
 };
 
 Settings parse(int argc, char** argv) {
   Settings s;
   const auto usage = [] {
-    fprintf(stderr, "usage: tlora-replay FILE... [--device cuda:N] [--bounds F32,F16,BF16] [--states BOUND] [--filter TEXT] [--worst N]\n");
+    fprintf(stderr, "usage: tlora-replay FILE... [--device cuda:N] [--bounds F32,F16,BF16] [--states BOUND] [--filter TEXT] [--last TEXT,...] "
+            "[--from N] [--each SECONDS] [--seconds SECONDS] [--worst N] [--json FILE] [--name NAME]\n");
     exit(2);
   };
   for (int i = 1; i < argc; i++) {
@@ -228,6 +252,19 @@ Settings parse(int argc, char** argv) {
       s.states = atof(argv[++i]);
     } else if (word == "--filter") {
       s.filter = argv[++i];
+    } else if (word == "--last") {
+      std::istringstream list(argv[++i]);
+      for (std::string text; std::getline(list, text, ',');) s.last.push_back(text);
+    } else if (word == "--from") {
+      s.from = static_cast<size_t>(atoll(argv[++i]));
+    } else if (word == "--each") {
+      s.each = atoi(argv[++i]);
+    } else if (word == "--seconds") {
+      s.seconds = atoi(argv[++i]);
+    } else if (word == "--json") {
+      s.json = argv[++i];
+    } else if (word == "--name") {
+      s.name = argv[++i];
     } else if (word == "--worst") {
       s.worst = static_cast<size_t>(atoi(argv[++i]));
     } else if (word != "--bounds" || sscanf(argv[++i], "%lf,%lf,%lf", &s.bounds[0], &s.bounds[1], &s.bounds[2]) != 3) {
@@ -251,28 +288,65 @@ const Backend& openBackend(const Settings& settings) {
   return *backend;
 }
 
-int run(const Settings& settings) {
-  const Backend& backend = openBackend(settings);
-  std::vector<Comparison> all;
-  for (const std::string& path : settings.files) {
-    Reader in(path);
+// Whether an engine can still be opened and used: a kernel that fails ends that for the whole process.
+bool alive(const Settings& settings, const Backend& backend) {
+  try {
+    const auto engine = std::make_shared<Engine>(backend, 1, DeviceOptions{parseDevice(settings.device).index, false});
+    float value = 1;
+    engine->createState("alive", 1);
+    engine->writeState("alive", 0, &value, 1);
+    engine->readState("alive", 0, &value, 1);
+    engine->dispose();
+    return value == 1;
+  } catch (const Error&) {
+    return false;
+  }
+}
+
+struct Recorded {
+  Reader* in;
+  size_t at;
+  std::string title;
+};
+
+std::vector<Recorded> recordedIn(const Settings& settings, const Backend& backend, std::vector<Reader>& readers) {
+  std::vector<Recorded> all;
+  for (Reader& in : readers) {
     while (!in.ended()) {
-      if (in.read<uint8_t>() != 1) fail(kFileFormat, "%s is not a trace", path.c_str());
-      Replay(settings, backend, in, all).run();
+      const size_t at = in.at();
+      Replay passed(settings, backend, in, nullptr);
+      passed.run();
+      if (passed.title().find(settings.filter) != std::string::npos) all.push_back({&in, at, passed.title()});
     }
   }
-  // By how far they are from their bounds.
-  std::sort(all.begin(), all.end(), [](const Comparison& a, const Comparison& b) {
-    if (a.passed() != b.passed()) return b.passed();
-    return a.error * b.bound > b.error * a.bound;
+  std::stable_partition(all.begin(), all.end(), [&](const Recorded& one) {
+    return std::none_of(settings.last.begin(), settings.last.end(), [&](const std::string& text) { return one.title.starts_with(text); });
   });
-  const size_t failed = static_cast<size_t>(std::count_if(all.begin(), all.end(), [](const Comparison& c) { return !c.passed(); }));
-  for (size_t i = 0; i < std::min(all.size(), settings.worst); i++) {
-    const Comparison& c = all[i];
-    printf("%s  %s: %s: error %.2e, bound %.0e\n", c.passed() ? "pass" : "FAIL", c.title.c_str(), c.tensor.c_str(), c.error, c.bound);
+  return all;
+}
+
+int run(const Settings& settings) {
+  std::vector<Reader> readers;
+  for (const std::string& path : settings.files) readers.emplace_back(path);
+  const Backend& backend = openBackend(settings);
+  const std::vector<Recorded> all = recordedIn(settings, backend, readers);
+  Log log(settings);
+  for (size_t i = settings.from; i < all.size(); i++) {
+    log.begin(i, all.size(), all[i].title);
+    all[i].in->go(all[i].at);
+    bool failed;
+    {
+      Replay replay(settings, backend, *all[i].in, &log);
+      replay.run();
+      failed = replay.failed();
+    }
+    const bool lost = failed && !alive(settings, backend);
+    log.end();
+    if (!lost) continue;
+    printf("the device cannot be used any more after engine %zu of %zu\n", i, all.size());
+    return 3;
   }
-  printf("%zu tensors compared, %zu failed\n", all.size(), failed);
-  return failed == 0 && !all.empty() ? 0 : 1;
+  return log.finish() ? 0 : 1;
 }
 
 }  // namespace

@@ -2,9 +2,10 @@
 
   tables.py ops INPUTS FIGURES CEILINGS OUT.json     every op and its sizes against its floor; what trying algorithms gained
   tables.py steps INPUTS FIGURES CEILINGS OUT.json   whole steps against PyTorch and their rooflines
+  tables.py compared INPUTS FIGURES CEILINGS OUT.json   what tlora-replay compared, by ops and types, and all that failed
 
-INPUTS: the folder of plans, with NAME.counts.json beside them: bytes and operations of every call. FIGURES: lines of tlora-run-plan --json and of
-gpu.py. CEILINGS: the line of ceilings.py; without that file those of an H200 are taken, and the table says so.
+INPUTS: the folder of plans, with NAME.counts.json beside them: bytes and operations of every call. FIGURES: lines of tlora-run-plan --json, of
+gpu.py and of tlora-replay; the last may be cut off. CEILINGS: the line of ceilings.py; without that file those of an H200 are taken, and the table says so.
 The floor of a call is the longer of its bytes (each input read and each output written once) and its operations over the ceilings.
 """
 
@@ -23,7 +24,7 @@ def lines(file):
     if not os.path.exists(file):
         return []
     with open(file) as text:
-        return [json.loads(line) for line in text if line.startswith("{")]
+        return [json.loads(line) for line in text if line.startswith("{") and line.endswith("}\n")]
 
 
 def counts_of(inputs, plan):
@@ -178,8 +179,56 @@ def print_steps(rows):
         )
 
 
+def compared_rows(figures):
+    """One row a pass (one trace, done under one tool): its engines, comparisons and failures."""
+    rows = []
+    for name, lines_of in by(figures, lambda f: f["name"]).items():
+        titles = {f["engine"]: f["title"] for f in lines_of if "title" in f}
+        ended = {f["engine"] for f in lines_of if "ended" in f}
+        broke = {f["engine"]: f["failed"] for f in lines_of if "failed" in f}
+        stopped = any("stopped" in f for f in lines_of)
+        # One whose process was ended from outside, but for the last one when the time was over.
+        for engine in set(titles) - ended - set(broke) - ({max(titles)} if stopped else set()):
+            broke[engine] = "the process ended in it"
+        compared = [f | {"title": titles[f["engine"]]} for f in lines_of if "tensor" in f]
+        row = {"name": name, "engines": max((f["of"] for f in lines_of if "of" in f), default=0), "done": len(ended), "compared": len(compared)}
+        row["wrong"] = [f for f in compared if not f["passed"]]
+        row["broke"] = [{"engine": engine, "title": titles[engine], "why": why} for engine, why in sorted(broke.items())]
+        groups = by(compared, lambda f: (f["ops"], f["type"]))
+        row["ops"] = [
+            {"ops": ops, "type": kind, "tensors": len(group), "wrong": sum(not f["passed"] for f in group)}
+            | max(({"error": f["error"], "bound": f["bound"]} for f in group), key=lambda f: (f["error"] != f["error"], f["error"] / f["bound"]))
+            for (ops, kind), group in sorted(groups.items())
+        ]
+        rows.append(row)
+    return rows
+
+
+def print_compared(rows, most=60):
+    for row in rows:
+        print(f"\n{row['name']}: {'tensors':>8} {'wrong':>6} {'error':>9} {'bound':>8}  ops and type")
+        for group in row["ops"]:
+            print(f"{group['tensors']:>{len(row['name']) + 10}d} {group['wrong']:6d} {group['error']:9.2e} {group['bound']:8.0e}  {group['ops']} {group['type']}")
+        for f in row["wrong"][:most]:
+            print(f"WRONG  {f['ops']}: {f['title']}: {f['tensor']} {f['type']}: error {f['error']:.2e}, bound {f['bound']:.0e}")
+        for one in row["broke"][:most]:
+            print(f"BROKE  {one['title']}: {one['why']}")
+    for row in rows:
+        more = row["engines"] - row["done"]
+        print(
+            f"{row['name']}: {row['done']} of {row['engines']} engines done, {row['compared']} tensors compared, {len(row['wrong'])} wrong, "
+            f"{len(row['broke'])} engines broke" + (f", {more} NOT DONE" if more else "")
+        )
+
+
 def main():
     kind, inputs, figures, ceilings, out = sys.argv[1:]
+    if kind == "compared":
+        rows = compared_rows(lines(figures))
+        print_compared(rows)
+        with open(out, "w") as file:
+            json.dump({"rows": rows}, file, indent=1)
+        return
     measured = lines(ceilings)
     limits = measured[-1] if measured else H200
     print(f"\n{limits['device']}: {limits['bytesPerSecond'] / 1e12:.3f} TB/s, {limits['flopsPerSecond'] / 1e12:.1f} TFLOP/s of bfloat16")
@@ -189,7 +238,7 @@ def main():
     tried, fixed = (tried_rows(lines(figures)), fixed_rows(lines(figures))) if kind == "ops" else ([], [])
     print_tried(tried, fixed)
     with open(out, "w") as file:
-        json.dump({"ceilings": limits, "rows": rows, "tried": tried, "fixed": fixed}, file, indent=1)
+        json.dump({"ceilings": limits, "rows": rows, "tried": tried, "fixed": fixed, "figures": lines(figures)}, file, indent=1)
 
 
 if __name__ == "__main__":

@@ -1,14 +1,16 @@
-// tlora-run-plan FILE... [--device cpu|cuda|cuda:N] [--tf32] [--threads N] [--repeat N] [--set INPUT=NUMBER] [--no-record] [--profile]
-//                [--check] [--guard] [--ops] [--fixed] [--json FILE]
+// tlora-run-plan FILE... [--device cpu|cuda|cuda:N] [--tf32] [--threads N] [--repeat N] [--seconds N] [--set INPUT=NUMBER] [--no-record]
+//                [--profile] [--check] [--guard] [--ops] [--fixed] [--json FILE]
 // Runs an encoded plan (npx tlora plan --emit FILE) without Node, for profilers, sanitizers and bare machines. CUDA needs tlora_cuda.so
 // beside this program, or TLORA_CUDA_LIBRARY; TLORA_NVIDIA_ROOT is heeded too.
 // Weights, state and inputs are made up from a fixed seed, but --set fills an input with one number (--set activeRank=64). The sums of
 // the results are printed, to compare two builds. --ops: the calls of equal ops and sizes, one behind the other in one recording and from memory.
 // --fixed: the first algorithm of the libraries' order for each shape; otherwise they are tried against each other, and the fastest is taken.
+// --seconds: no run is begun after them but those that warm up.
 // --json: appends one object a line: of a plan and of the algorithms chosen for it, or with --ops of every op and its sizes.
 #include <unistd.h>
 
 #include <algorithm>
+#include <chrono>
 #include <cinttypes>
 #include <cmath>
 #include <cstdio>
@@ -22,6 +24,7 @@
 #include "backend_library.h"
 #include "engine.h"
 #include "half.h"
+#include "made_up.h"
 
 namespace {
 
@@ -38,6 +41,7 @@ struct Arguments {
   bool fixed = false;
   int threads = 0;  // 0: as the plan says
   int repeat = 1;
+  int seconds = 0;  // after which no run is begun any more, of those behind the warm-up; 0: without limit
   std::string device = "cpu";
   bool tf32 = false;
   std::map<std::string, double> set;
@@ -46,7 +50,7 @@ struct Arguments {
 
 [[noreturn]] void usage() {
   fprintf(stderr,
-          "usage: tlora-run-plan FILE... [--device cpu|cuda|cuda:N] [--tf32] [--threads N] [--repeat N] [--set INPUT=NUMBER] "
+          "usage: tlora-run-plan FILE... [--device cpu|cuda|cuda:N] [--tf32] [--threads N] [--repeat N] [--seconds N] [--set INPUT=NUMBER] "
           "[--no-record] [--profile] [--check] [--guard] [--ops] [--fixed] [--json FILE]\n");
   exit(2);
 }
@@ -64,6 +68,8 @@ Arguments parse(int argc, char** argv) {
       a.threads = number();
     } else if (word == "--repeat") {
       a.repeat = number();
+    } else if (word == "--seconds") {
+      a.seconds = number();
     } else if (word == "--device") {
       if (i + 1 == argc) usage();
       a.device = argv[++i];
@@ -98,57 +104,6 @@ Arguments parse(int argc, char** argv) {
   if (a.files.empty()) usage();
   a.run.time = true;
   return a;
-}
-
-// Uniform in [-1, 1), xorshift64*.
-class Random {
- public:
-  float next() {
-    state_ ^= state_ >> 12;
-    state_ ^= state_ << 25;
-    state_ ^= state_ >> 27;
-    return static_cast<float>(static_cast<int32_t>((state_ * 0x2545f4914f6cdd1dull) >> 32)) * 0x1p-31f;
-  }
-
- private:
-  uint64_t state_ = 0x9e3779b97f4a7c15ull;
-};
-
-// Integers are all 1: a valid id, index, rank and key.
-std::vector<char> madeUp(const PlannedTensor& t, float scale, Random& random) {
-  std::vector<char> bytes(t.bytes);
-  const size_t n = t.bytes / dtypeBytes(t.dtype);
-  for (size_t i = 0; i < n; i++) {
-    const float x = random.next() * scale;
-    const uint16_t half = t.dtype == DType::f16 ? f32ToF16(x) : f32ToBf16(x);
-    const int32_t one = 1;
-    if (t.dtype == DType::f32) memcpy(&bytes[4 * i], &x, 4);
-    else if (t.dtype == DType::i32) memcpy(&bytes[4 * i], &one, 4);
-    else memcpy(&bytes[2 * i], &half, 2);
-  }
-  return bytes;
-}
-
-// Inputs. Vectors (times, mixing factors, the optimizer's settings) are positive, as the real ones are: a negative bias correction
-// would have no square root.
-std::vector<char> madeUpInput(const PlannedTensor& t, Random& random) {
-  std::vector<char> bytes = madeUp(t, 1, random);
-  if (t.rank > 1 || t.dtype != DType::f32) return bytes;
-  for (size_t i = 3; i < bytes.size(); i += 4) bytes[i] = static_cast<char>(bytes[i] & 0x7f);  // the sign
-  return bytes;
-}
-
-std::vector<char> filled(const PlannedTensor& t, double number) {
-  std::vector<char> bytes(t.bytes);
-  for (size_t i = 0; i < t.bytes; i += dtypeBytes(t.dtype)) {
-    const float x = static_cast<float>(number);
-    const int32_t whole = static_cast<int32_t>(number);
-    const uint16_t half = t.dtype == DType::f16 ? f32ToF16(x) : f32ToBf16(x);
-    if (t.dtype == DType::f32) memcpy(&bytes[i], &x, 4);
-    else if (t.dtype == DType::i32) memcpy(&bytes[i], &whole, 4);
-    else memcpy(&bytes[i], &half, 2);
-  }
-  return bytes;
 }
 
 // Weights are scaled by 1 / sqrt(columns), so that activations keep their size.
@@ -348,7 +303,10 @@ void run(const Arguments& a, const std::string& from) {
   }
   RunReport report;
   std::vector<double> ms, shortest;  // of whole runs; of each call over all runs
+  const auto began = std::chrono::steady_clock::now();
+  const auto late = [&] { return a.seconds > 0 && std::chrono::steady_clock::now() - began > std::chrono::seconds(a.seconds); };
   for (int i = 0; i < a.repeat; i++) {
+    if (i > kWarmUp && late()) break;
     report = program->run(a.run);
     printf("run %d: %.3f ms, of the device %.3f\n", i + 1, report.ms, report.deviceMs);
     if (i >= kWarmUp || i + 1 == a.repeat) ms.push_back(report.deviceMs > 0 ? report.deviceMs : report.ms);
@@ -373,6 +331,7 @@ void run(const Arguments& a, const std::string& from) {
 }  // namespace
 
 int main(int argc, char** argv) {
+  setvbuf(stdout, nullptr, _IOLBF, 0);  // what was said is there even if the process is ended
   try {
     const Arguments arguments = parse(argc, argv);
     for (const std::string& file : arguments.files) run(arguments, file);

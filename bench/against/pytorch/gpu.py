@@ -6,6 +6,8 @@ the device, so only the UNet's config.json is needed.
   --mode graph      the same operations at full rank with a mask on the device, the whole step captured in one CUDA graph
   --mode compiled   as graph, the UNet through torch.compile (--autotune: max-autotune without its own graphs)
   --mode forward    the UNet alone, without adapters, in inference mode, captured in a graph
+  --mode guided     the same with adapters and cached cross-attention keys and values: a step of guided sampling at batch 2, both branches
+                    stacked once before and cut to the active prefix, one graph for each rank that a run of sampling meets
 """
 
 import argparse
@@ -14,7 +16,7 @@ import statistics
 
 import torch
 import torch.nn.functional as F
-from adapters import MaskedLinear, StackedLinear, adapted_paths, attach, cache_context
+from adapters import MaskedLinear, SampledLinear, StackedLinear, adapted_paths, attach, cache_context
 from unet import UNet2DConditionModel
 
 
@@ -22,7 +24,7 @@ def arguments():
     options = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     options.add_argument("--config", required=True, help="config.json of the UNet")
     options.add_argument("--name", default="", help="repeated in the answer")
-    options.add_argument("--mode", choices=("eager", "graph", "compiled", "forward"), default="eager")
+    options.add_argument("--mode", choices=("eager", "graph", "compiled", "forward", "guided"), default="eager")
     options.add_argument("--autotune", action="store_true")
     options.add_argument("--resolution", type=int, default=512)
     options.add_argument("--batch", type=int, default=1)
@@ -31,6 +33,7 @@ def arguments():
     options.add_argument("--steps", type=int, default=20)
     options.add_argument("--warm", type=int, default=5)
     options.add_argument("--type", choices=("bfloat16", "float16", "float32"), default="bfloat16")
+    options.add_argument("--json", help="also append the answer to this file")
     options.add_argument("--device", default="cuda", help="cpu only shows that the program runs; nothing is timed by events there")
     return options.parse_args()
 
@@ -55,8 +58,9 @@ def frame(rows, columns):
 
 
 def starts(model, rank):
+    """Values at the start; the same stand for trained ones, where a layer wants them."""
     layers = {path: model.get_submodule(path) for path in adapted_paths(model)}
-    return {
+    drawn = {
         path: {
             "up": frame(layer.out_features, rank),
             "down": frame(layer.in_features, rank).t().contiguous(),
@@ -64,6 +68,7 @@ def starts(model, rank):
         }
         for path, layer in layers.items()
     }
+    return {path: start | {f"trained_{kind}": value for kind, value in start.items()} for path, start in drawn.items()}
 
 
 class Step:
@@ -72,7 +77,7 @@ class Step:
     def __init__(self, args):
         config = json.load(open(args.config))
         dtype = getattr(torch, args.type)
-        self.trains = args.mode != "forward"
+        self.trains = args.mode not in ("forward", "guided")
         self.model = drawn_unet(config, dtype)
         side, n = args.resolution // 8, args.batch
         last = torch.channels_last
@@ -84,14 +89,17 @@ class Step:
         if config.get("addition_embed_type") == "text_time":
             pooled = config["projection_class_embeddings_input_dim"] - 6 * config["addition_time_embed_dim"]
             self.more = [torch.randn(n, pooled, dtype=dtype), torch.tensor([[args.resolution] * 2 + [0, 0] + [args.resolution] * 2] * n)]
-        if self.trains:
-            layer = StackedLinear if args.mode == "eager" else MaskedLinear
+        if args.mode != "forward":
+            layer = {"eager": StackedLinear, "guided": SampledLinear}.get(args.mode, MaskedLinear)
             adapters, active = attach(self.model, starts(self.model, args.rank), layer)
             active.choose(args.active, args.rank)
             cache_context(adapters, self.context)
-            if layer is StackedLinear:
-                for adapter in adapters.values():
+            for adapter in adapters.values():
+                if layer is StackedLinear:
                     adapter.forward = in_type(adapter, dtype)
+                if layer is SampledLinear:
+                    adapter.both_down, adapter.both_up = adapter.both_down.to(dtype), adapter.both_up.to(dtype)
+        if self.trains:
             trained = [p for p in self.model.parameters() if p.requires_grad]
             fast = self.sample.is_cuda
             self.optimizer = torch.optim.AdamW(trained, lr=1e-5, weight_decay=1e-4, fused=fast, capturable=fast)
@@ -154,6 +162,14 @@ def times(run, steps):
 
 def main():
     args = arguments()
+    answer = json.dumps(measured(args))
+    print(answer)
+    if args.json:
+        with open(args.json, "a") as file:
+            print(answer, file=file)
+
+
+def measured(args):
     torch.set_default_device(args.device)
     torch.manual_seed(0)
     step = Step(args)
@@ -161,8 +177,8 @@ def main():
     answer |= {"resolution": args.resolution, "batch": args.batch, "rank": args.rank, "active": args.active}
     if args.device == "cpu":
         step.run()
-        print(json.dumps(answer | {"value": step.loss.float().mean().item()}))
-        return
+        return answer | {"value": step.loss.float().mean().item()}
+    torch.cuda.reset_peak_memory_stats()  # not what drawing the weights took
     run = step.run
     if args.mode == "eager":
         for _ in range(args.warm):
@@ -174,7 +190,7 @@ def main():
     ms = times(run, args.steps)
     answer |= {"device": torch.cuda.get_device_name(), "medianMs": statistics.median(ms), "bestMs": min(ms), "ms": ms}
     answer |= {"peakBytes": torch.cuda.max_memory_allocated(), "reservedBytes": torch.cuda.max_memory_reserved()}
-    print(json.dumps(answer | {"value": step.loss.float().mean().item()}))
+    return answer | {"value": step.loss.float().mean().item()}
 
 
 if __name__ == "__main__":

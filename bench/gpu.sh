@@ -76,6 +76,7 @@ toolkit_major() {
 
 # What the programs are made of: others that lie about are not used.
 sources() {
+  local LC_ALL=C # one order of files everywhere
   cat native/core/* native/cpu/* native/cuda/* bench/gpu/replay* CMakeLists.txt cmake/cuda.cmake | sha256sum | cut -c 1-16
 }
 

@@ -270,7 +270,7 @@ void timeOps(const Arguments& a, const std::string& file, Program& program) {
 
 void noteRuns(const Arguments& a, const std::string& name, const std::vector<double>& ms, const Engine& engine) {
   std::string list;
-  for (const double one : ms) list += (list.empty() ? "" : ",") + std::to_string(one);
+  for (const double one : ms) list.append(list.empty() ? "" : ",").append(std::to_string(one));
   note(a, "{\"plan\":" + quoted(name) + ",\"fixed\":" + (a.fixed ? "true" : "false") + ",\"medianMs\":" + std::to_string(median(ms)) + ",\"peakBytes\":" +
               std::to_string(engine.memory().peak()) + ",\"ms\":[" + list + "]}");
 }

@@ -63,6 +63,7 @@ build_by_hand() {
   } | xargs -P "$(nproc)" -I{} sh -c '{}'
   local libraries core
   mapfile -t libraries < <(find -L "$TLORA_NVIDIA_ROOT" -name "libcublasLt.so.$(toolkit_major)" -o -name libcudnn.so.9)
+  libraries=("${libraries[@]/#/-Xlinker=}") # nvcc takes no files whose names end in a version
   [[ ${#libraries[@]} -eq 2 ]] || libraries=(-lcublasLt -lcudnn)
   nvcc -shared "-arch=sm_$1" "$objects"/cuda-*.o "${libraries[@]}" -o "$made/tlora_cuda.so"
   mapfile -t core < <(find "$objects" -name '*.o' ! -name 'cuda-*' ! -name run_plan.cpp.o ! -name replay.cpp.o)

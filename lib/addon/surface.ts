@@ -152,6 +152,8 @@ export interface EngineOptions {
   device?: string;
   /** Products of float32 matrices may round their factors to TF32. */
   tf32?: boolean;
+  /** On a CUDA device: taken beside the workspace, for what cuDNN's gradient of attention keeps. Default 0. */
+  attentionBytes?: number;
   /**
    * On a CUDA device: for so many milliseconds of the host, in all, the algorithms of the libraries are tried against each other when a shape is
    * first met, and the fastest is taken. Default 0: the first of the libraries' own order is taken, always.

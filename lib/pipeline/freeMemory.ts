@@ -22,11 +22,12 @@ function freeOn(device: ComputeDevice): number {
 
 /**
  * @param hint what to do, given the free memory as a text
+ * @returns what is free before
  * @throws OutOfMemoryError when more is needed than is free on the device, before anything is allocated
  */
-export function expectMemory(device: ComputeDevice, neededBytes: number, hint: (free: string) => string): void {
+export function expectMemory(device: ComputeDevice, neededBytes: number, hint: (free: string) => string): number {
   const free = freeOn(device);
-  if (neededBytes <= free) return;
+  if (neededBytes <= free) return free;
   const text = formatBytes(free);
   const where = device.info.kind === 'cpu' ? '' : ` on cuda:${device.info.index}`;
   throw new OutOfMemoryError(`memory: this run needs ${formatBytes(neededBytes)}${where}, ${text} are free`, {

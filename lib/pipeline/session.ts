@@ -30,10 +30,11 @@ export interface Session {
 /** The most that a run's engine spends on trying algorithms. */
 const TRIAL_MS = 20_000;
 
-function engineOptions({ info, threads, precision, deterministic }: ComputeDevice): EngineOptions {
+function engineOptions({ info, threads, precision, deterministic, target }: ComputeDevice): EngineOptions {
   if (info.kind === 'cpu') return { threads };
   const trialMs = deterministic ? 0 : TRIAL_MS;
-  return { threads, device: `cuda:${info.index}`, tf32: precision === 'tf32', trialMs };
+  const attentionBytes = typeof target === 'number' ? 0 : (target.attentionBytes ?? 0);
+  return { threads, device: `cuda:${info.index}`, tf32: precision === 'tf32', trialMs, attentionBytes };
 }
 
 /**

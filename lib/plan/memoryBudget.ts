@@ -40,7 +40,8 @@ export function memoryForecast(plan: Plan, heldBytes = 0): MemoryForecast {
   const weightBytes = sum([...plan.weights.values()].map((weight) => storedWeightBytes(weight, plan.target)));
   const stateBytes = sum(plan.stateBytes.values()) + heldBytes;
   const { target } = plan;
-  const workspaceBytes = typeof target === 'number' ? target * WORKSPACE_BYTES : target.workspaceBytes;
+  const workspaceBytes =
+    typeof target === 'number' ? target * WORKSPACE_BYTES : target.workspaceBytes + (target.attentionBytes ?? 0);
   const { ioBytes, arenaBytes } = plan;
   const totalBytes = weightBytes + stateBytes + ioBytes + arenaBytes + workspaceBytes;
   return { weightBytes, stateBytes, ioBytes, arenaBytes, workspaceBytes, totalBytes };

@@ -5,6 +5,8 @@ export interface CudaTarget {
   readonly threads: number;
   /** What the device and its libraries keep for work within a kernel. */
   readonly workspaceBytes: number;
+  /** More of it, for what the gradient of attention keeps; none where it is not said. */
+  readonly attentionBytes?: number;
 }
 
 /** What a plan is made for: the CPU with so many threads, or a CUDA device. */

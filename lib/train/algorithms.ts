@@ -12,23 +12,31 @@ import type { RunControl } from './trainingRun.js';
 export interface Algorithms {
   readonly encode: string;
   readonly train: string;
+  /** Memory that the engine of the training took for attention: algorithms that need it are chosen for it. */
+  readonly attentionBytes: number;
 }
+
+/** Those of a new run. */
+export const NO_ALGORITHMS: Algorithms = { encode: '', train: '', attentionBytes: 0 };
 
 /** Those of the run in a folder. @throws FileFormatError */
 export function readAlgorithms({ algorithmsPath }: RunFolder): Algorithms {
-  if (!existsSync(algorithmsPath)) return { encode: '', train: '' };
-  const { encode, train } = readJsonObject(algorithmsPath);
+  if (!existsSync(algorithmsPath)) return NO_ALGORITHMS;
+  const { encode, train, attentionBytes } = readJsonObject(algorithmsPath);
   const text = (value: unknown): string => (value === undefined ? '' : JSON.stringify(value));
-  return { encode: text(encode), train: text(train) };
+  return { encode: text(encode), train: text(train), attentionBytes: Number(attentionBytes ?? 0) };
 }
 
 /** Writes them, where there are any. @throws FileWriteError */
-export async function writeAlgorithms({ algorithmsPath }: RunFolder, { encode, train }: Algorithms): Promise<void> {
+export async function writeAlgorithms(
+  { algorithmsPath }: RunFolder,
+  { encode, train, attentionBytes }: Algorithms,
+): Promise<void> {
   if (encode === '' && train === '') return;
   const parsed = (text: string): unknown => (text === '' ? undefined : JSON.parse(text));
   await writeFileAtomic(
     algorithmsPath,
-    `${JSON.stringify({ encode: parsed(encode), train: parsed(train) }, null, 2)}\n`,
+    `${JSON.stringify({ encode: parsed(encode), train: parsed(train), attentionBytes }, null, 2)}\n`,
   );
 }
 

@@ -14,6 +14,7 @@ import { liveNodes } from '../plan/lifetimes.js';
 import type { MemoryForecast } from '../plan/memoryBudget.js';
 import type { Plan } from '../plan/plan.js';
 import { setupAdapters } from './adapterSetup.js';
+import { attentionMemory, attentionShare } from './attentionMemory.js';
 import { trainingResolution } from './pictureLatents.js';
 import { type PlanTrainingOptions, resolvePlanOptions } from './planOptions.js';
 import { recordingOf } from './stepRecord.js';
@@ -51,6 +52,13 @@ export function stepSizes(
   return { batch, height: latent, width: latent, contextTokens, compute };
 }
 
+/** With the memory that a run takes for attention where there is room; here the device is taken to have it. */
+function withAttention(forecast: MemoryForecast, wanted: number, memory: number | undefined): MemoryForecast {
+  const { workspaceBytes, totalBytes: needed } = forecast;
+  const share = attentionShare(wanted, { needed, free: Number.POSITIVE_INFINITY, memory });
+  return { ...forecast, workspaceBytes: workspaceBytes + share, totalBytes: needed + share };
+}
+
 /** The adapters of the training step, for its graph. */
 export function adaptersOf(
   layout: AdapterLayout,
@@ -76,7 +84,8 @@ export function planTraining(given: PlanTrainingOptions): PlanReport {
   const record = recordingOf(device, batch * accumulate);
   const step = { unet: model.unet, sizes, adapters, draws: 'drawn' as const, accumulate, memory, record };
   const planned = planStep(step, device.target);
-  const { plan, graph, forecast, recomputed } = planned;
+  const { plan, graph, recomputed } = planned;
+  const forecast = withAttention(planned.forecast, device.info.kind === 'cpu' ? 0 : attentionMemory(graph), memory);
   const ops = (phase: Phase): number =>
     liveNodes(graph).filter((n) => n.phase === phase && n.op.kernel !== false).length;
   return {

@@ -16,9 +16,11 @@ import { expectMemory } from '../pipeline/freeMemory.js';
 import { type OpenModel, openModel } from '../pipeline/openModel.js';
 import type { Precision } from '../pipeline/precision.js';
 import type { Feeds, Session } from '../pipeline/session.js';
+import { formatBytes } from '../plan/byteSize.js';
 import { type NoiseSchedule, noiseSchedule } from '../schedulers/noiseSchedule.js';
 import { setupAdapters } from './adapterSetup.js';
-import { type Algorithms, readAlgorithms, useAlgorithms } from './algorithms.js';
+import { type Algorithms, NO_ALGORITHMS, readAlgorithms, useAlgorithms } from './algorithms.js';
+import { attentionMemory, attentionShare, withAttentionMemory } from './attentionMemory.js';
 import { type DrawnBatch, drawStep } from './draws.js';
 import { type Encoded, encodeInputs } from './encodeInputs.js';
 import type { DeviceInfo, MemoryInfo } from './events.js';
@@ -86,6 +88,10 @@ interface Outline {
   readonly noise: NoiseSchedule;
   readonly side: number;
   readonly device: ComputeDevice;
+  /** Of an earlier part of the run, if it goes on. */
+  readonly algorithms: Algorithms;
+  /** What the training's engine takes for attention. */
+  readonly attentionBytes: number;
   readonly settings: Record<string, unknown>;
   readonly saved: SavedState | undefined;
   readonly trainerOptions: TrainerOptions;
@@ -120,18 +126,42 @@ function outline(options: ResolvedTrainOptions, control: RunControl): Outline {
     samples: !!options.sample,
     watch: options.watch ? { pictures: options.watch.samples > 0 } : null,
   };
-  const planned = planRun(trainerOptions, phases);
-  expectMemory(
+  const small = planRun(trainerOptions, phases);
+  const free = expectMemory(
     device,
-    planned.neededBytes,
+    small.neededBytes,
     (free) =>
       `Close other programs, give --memory ${free} to recompute instead of keeping, or lower --resolution, --batch or --rank.`,
   );
+  const algorithms = options.resume ? readAlgorithms(runFolder(options.outputDir)) : NO_ALGORITHMS;
+  const attentionBytes = attentionOf({ options, control, device, planned: small, algorithms }, free);
+  const planned = { ...small, neededBytes: small.neededBytes + attentionBytes };
   control.emit({ type: 'forecast', memory: planned.neededBytes });
   const noise = noiseSchedule(model.scheduler);
   const ranks = { T: noise.trainTimesteps, maxRank: options.rank, minRank: options.minRank, alpha: options.alpha };
-  const known = { options, control, model, layout, ranks, noise, side, device };
+  const known = { options, control, model, layout, ranks, noise, side, device, algorithms, attentionBytes };
   return { ...known, settings, saved, trainerOptions, planned };
+}
+
+/** What the training may take for attention: in a run that goes on as much as before, as other algorithms give other bits. */
+function attentionOf(
+  {
+    options: { memory, resume, deterministic },
+    control,
+    device,
+    planned: { graph, neededBytes: needed },
+    algorithms,
+  }: Pick<Outline, 'options' | 'control' | 'device' | 'planned' | 'algorithms'>,
+  free: number,
+): number {
+  if (device.info.kind === 'cpu' || deterministic) return 0;
+  const wanted = resume ? algorithms.attentionBytes : attentionMemory(graph);
+  const share = attentionShare(wanted, { needed, free, memory });
+  if (resume && share < wanted) {
+    const message = `the steps from here on may differ in their last bits: ${formatBytes(wanted)} for attention are no longer free`;
+    control.emit({ type: 'warning', code: 'ALGORITHMS_CHANGED', message });
+  }
+  return share;
 }
 
 function warn(options: ResolvedTrainOptions, notices: readonly string[], control: RunControl): void {
@@ -168,11 +198,10 @@ export async function prepareRun(options: ResolvedTrainOptions, control: RunCont
   const known = outline(options, control);
   const photos = await loadPhotos(options.images, known.side);
   expectNoAbort(control);
-  const algorithms = options.resume ? readAlgorithms(runFolder(options.outputDir)) : { encode: '', train: '' };
-  const encoded = await encodeInputs({ ...known, photos, algorithms });
-  const runSession = openRunSession(known.device, control);
+  const encoded = await encodeInputs({ ...known, photos });
+  const runSession = openRunSession(withAttentionMemory(known.device, known.attentionBytes), control);
   try {
-    useAlgorithms(runSession.session, algorithms.train, control);
+    useAlgorithms(runSession.session, known.algorithms.train, control);
     return await startRun(known, encoded, runSession, photos);
   } catch (error) {
     runSession.close();
@@ -204,7 +233,11 @@ async function startRun(
     ...known,
     device: known.device.info,
     precision: known.device.precision,
-    algorithms: () => ({ encode: encoded.algorithms, train: session.engine.choices() }),
+    algorithms: () => ({
+      encode: encoded.algorithms,
+      train: session.engine.choices(),
+      attentionBytes: known.attentionBytes,
+    }),
     folder,
     session,
     trainer,

@@ -81,16 +81,17 @@ Napi::Function EngineObject::define(Napi::Env env) {
 
 namespace {
 
-// { threads, device?, tf32?, trialMs?, search? }: a device is cpu, cuda or cuda:N.
+// { threads, device?, tf32?, attentionBytes?, trialMs?, search? }: a device is cpu, cuda or cuda:N.
 std::shared_ptr<Engine> openEngine(const Napi::Object& options, int threads) {
   const Napi::Value wish = options.Get("device");
   const DeviceName device = parseDevice(wish.IsString() ? wish.As<Napi::String>().Utf8Value() : "cpu");
   std::string reason;
   const Backend* backend = device.cuda ? openCudaBackend(searchArgument(options.Get("search")), reason) : &cpuBackend();
-  const Napi::Value trialMs = options.Get("trialMs");
+  const Napi::Value trialMs = options.Get("trialMs"), attentionBytes = options.Get("attentionBytes");
   if (!backend) fail(kDevice, "device cuda: %s", reason.c_str());
   try {
     return std::make_shared<Engine>(*backend, threads, DeviceOptions{device.index, flag(options, "tf32"),
+                                                                           attentionBytes.IsUndefined() ? 0 : countArgument(attentionBytes, "attentionBytes"),
                                                                            trialMs.IsNumber() ? trialMs.As<Napi::Number>().DoubleValue() : 0});
   } catch (const std::system_error& error) {
     fail(kNative, "%d threads could not be started: %s", threads, error.what());

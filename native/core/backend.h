@@ -21,6 +21,7 @@ struct Host {
 struct DeviceOptions {
   int index = 0;      // below devices()
   bool tf32 = false;  // products of float32 matrices may round their factors to 10 bits of mantissa
+  size_t attentionBytes = 0;  // taken beside the workspace, for what cuDNN's gradient of attention keeps
   double trialMs = 0;  // how long algorithms may be tried against each other at the first use of their shapes, in all; 0: the first is taken
 };
 

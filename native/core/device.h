@@ -17,7 +17,7 @@ struct Device {
     if (!backend.describe(options.index, facts, reason)) fail(kDevice, "%s: %s", name.c_str(), reason.text);
     self = backend.open(host, options, reason);
     if (!self) fail(kDevice, "%s: %s", name.c_str(), reason.text);
-    meter.add(Use::workspace, facts.workspaceBytes);
+    meter.add(Use::workspace, facts.workspaceBytes + (backend.hostVisible ? 0 : options.attentionBytes));
   }
   // Gives back what the backend itself holds. All blocks must be gone; afterwards only close() and freeBytes() may be called.
   void close() {

@@ -1,10 +1,11 @@
 // tlora-run-plan FILE... [--device cpu|cuda|cuda:N] [--tf32] [--threads N] [--repeat N] [--seconds N] [--set INPUT=NUMBER] [--no-record]
-//                [--profile] [--check] [--guard] [--ops] [--fixed] [--json FILE]
+//                [--profile] [--check] [--guard] [--ops] [--fixed] [--attention MIB] [--json FILE]
 // Runs an encoded plan (npx tlora plan --emit FILE) without Node, for profilers, sanitizers and bare machines. CUDA needs tlora_cuda.so
 // beside this program, or TLORA_CUDA_LIBRARY; TLORA_NVIDIA_ROOT is heeded too.
 // Weights, state and inputs are made up from a fixed seed, but --set fills an input with one number (--set activeRank=64). The sums of
 // the results are printed, to compare two builds. --ops: the calls of equal ops and sizes, one behind the other in one recording and from memory.
 // --fixed: the first algorithm of the libraries' order for each shape; otherwise they are tried against each other, and the fastest is taken.
+// --attention: memory beside the workspace for what the gradient of attention keeps.
 // --seconds: no run is begun after them but those that warm up.
 // --json: appends one object a line: of a plan and of the algorithms chosen for it, or with --ops of every op and its sizes.
 #include <unistd.h>
@@ -39,6 +40,7 @@ struct Arguments {
   std::string json;  // where to append figures; empty: nowhere
   bool ops = false;
   bool fixed = false;
+  size_t attentionBytes = 0;
   int threads = 0;  // 0: as the plan says
   int repeat = 1;
   int seconds = 0;  // after which no run is begun any more, of those behind the warm-up; 0: without limit
@@ -51,7 +53,7 @@ struct Arguments {
 [[noreturn]] void usage() {
   fprintf(stderr,
           "usage: tlora-run-plan FILE... [--device cpu|cuda|cuda:N] [--tf32] [--threads N] [--repeat N] [--seconds N] [--set INPUT=NUMBER] "
-          "[--no-record] [--profile] [--check] [--guard] [--ops] [--fixed] [--json FILE]\n");
+          "[--no-record] [--profile] [--check] [--guard] [--ops] [--fixed] [--attention MIB] [--json FILE]\n");
   exit(2);
 }
 
@@ -83,6 +85,8 @@ Arguments parse(int argc, char** argv) {
       a.json = argv[++i];
     } else if (word == "--ops") {
       a.ops = true;
+    } else if (word == "--attention") {
+      a.attentionBytes = size_t(number()) << 20;
     } else if (word == "--fixed") {
       a.fixed = true;
     } else if (word == "--tf32") {
@@ -215,7 +219,7 @@ std::shared_ptr<Engine> openEngine(const Arguments& a, const Plan& plan) {
   const LibrarySearch search{ownFolder(), variable("TLORA_CUDA_LIBRARY"), variable("TLORA_NVIDIA_ROOT")};
   const Backend* backend = device.cuda ? openCudaBackend(search, reason) : &cpuBackend();
   if (!backend) fail(kDevice, "device %s: %s", a.device.c_str(), reason.c_str());
-  return std::make_shared<Engine>(*backend, a.threads ? a.threads : plan.threads, DeviceOptions{device.index, a.tf32, a.fixed ? 0 : kTrialMs});
+  return std::make_shared<Engine>(*backend, a.threads ? a.threads : plan.threads, DeviceOptions{device.index, a.tf32, a.attentionBytes, a.fixed ? 0 : kTrialMs});
 }
 
 double median(std::vector<double> values) {

@@ -55,6 +55,7 @@ struct Cuda {
     if (before) cudaEventDestroy(before);
     if (after) cudaEventDestroy(after);
     if (context.workspace) cudaFree(context.workspace);
+    if (context.attention) cudaFree(context.attention);
     if (context.stream) cudaStreamDestroy(context.stream);
   }
 };
@@ -130,6 +131,8 @@ void* open(const Host& host, const DeviceOptions& options, Reason& reason) {
     check(cudaStreamCreateWithFlags(&context.stream, cudaStreamNonBlocking), "making a stream");
     check(cudaMalloc(&context.workspace, kDeviceWorkspaceBytes), "the workspace");
     context.workspaceBytes = kDeviceWorkspaceBytes;
+    if (options.attentionBytes > 0) check(cudaMalloc(&context.attention, options.attentionBytes), "the memory for attention");
+    context.attentionBytes = options.attentionBytes;
     check(cudaEventCreateWithFlags(&cuda->before, 0), "making an event");
     check(cudaEventCreateWithFlags(&cuda->after, 0), "making an event");
     cuda->staging = std::make_unique<Staging>(context.stream);

@@ -19,6 +19,9 @@ struct Context {
   // Device memory for the length of one op, 256-byte aligned; the next op on the stream may overwrite it.
   void* workspace = nullptr;
   size_t workspaceBytes = 0;
+  // More for the gradient of attention alone, or nullptr.
+  void* attention = nullptr;
+  size_t attentionBytes = 0;
   int multiprocessors = 0;
   int capability = 0;      // 10 * major + minor: 90 for Hopper
   size_t sharedBytes = 0;  // the most shared memory that one block may ask for

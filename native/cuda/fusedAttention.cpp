@@ -20,13 +20,13 @@ constexpr size_t kCandidates = 2;
 
 // The plan of a shape, made at its first use; nullptr where no engine does it, or `own` is faster than `queue`.
 template <class Build>
-const DnnPlan* planOf(Context& context, const std::string& shape, Build build, const std::function<void(const DnnPlan&)>& queue,
+const DnnPlan* planOf(Context& context, const std::string& shape, int64_t room, Build build, const std::function<void(const DnnPlan&)>& queue,
                       const std::function<void()>& own) {
   Libraries& libraries = *context.libraries;
   const auto known = libraries.dnnPlans.find(shape);
   if (known != libraries.dnnPlans.end()) return known->second.get();
   std::unique_ptr<DnnPlan>& plan = libraries.dnnPlans[shape];
-  const DnnRules rules{.workspaceBytes = int64_t(workspaceFor(context)), .dispensable = true};
+  const DnnRules rules{.workspaceBytes = room, .dispensable = true};
   const Trying trying(context);
   const DnnTrials trials{kCandidates, queue, own, [&](const auto& ways) { return tryAll(*context.stopwatch, ways); }};
   try {
@@ -44,12 +44,20 @@ void run(const Context& context, const DnnPlan& plan, const std::string& shape, 
   }
 }
 
-// How much of a gradient is done at once: all of it, or some heads of one sample, so that dS fits the workspace. heads = 0: nothing fits, or
+// Where a gradient keeps dS: in the libraries' workspace, or in the memory for attention where there is more of that.
+struct Room {
+  void* memory;
+  int64_t bytes;
+  explicit Room(const Context& context) : memory(context.workspace), bytes(int64_t(workspaceFor(context))) {
+    if (int64_t(context.attentionBytes) > bytes) memory = context.attention, bytes = int64_t(context.attentionBytes);
+  }
+};
+
+// How much of a gradient is done at once: all of it, or some heads of one sample, so that dS fits its room. heads = 0: nothing fits, or
 // a piece would not begin on 16 bytes of lse, or has fewer tiles of 64 keys than the device has multiprocessors, and our own kernels, which do all heads at once, are left to it.
 struct Part {
   int64_t samples = 0, heads = 0;
-  Part(const Context& context, const FusedAttention& s) {
-    const int64_t room = int64_t(workspaceFor(context));
+  Part(const Context& context, int64_t room, const FusedAttention& s) {
     if (attentionGradientBytes(s, s.heads) <= room) {
       samples = s.n, heads = s.heads;
       return;
@@ -92,13 +100,14 @@ bool fusedAttention(Context& context, const FusedAttention& s, const void* q, co
   const auto queue = [&](const DnnPlan& plan) {
     run(context, plan, shape, {{kQ, q}, {kK, k}, {kV, v}, {kO, o}, {kStats, lse}, {kScale, &scale}});
   };
-  const DnnPlan* plan = planOf(context, shape, [&] { return attentionForwardGraph(s); }, queue, own);
+  const DnnPlan* plan = planOf(context, shape, int64_t(workspaceFor(context)), [&] { return attentionForwardGraph(s); }, queue, own);
   if (plan) queue(*plan);
   return plan != nullptr;
 }
 
 bool fusedAttentionVjp(Context& context, const FusedAttention& s, const FusedAttentionGradient& tensors, const std::function<void()>& own) {
-  const Part part(context, s);
+  const Room room(context);
+  const Part part(context, room.bytes, s);
   if (part.heads == 0 || !coverable(context, s)) return false;
   FusedAttentionGradient t = tensors;
   Places places(context);
@@ -112,12 +121,14 @@ bool fusedAttentionVjp(Context& context, const FusedAttention& s, const FusedAtt
   piece.n = part.samples;
   const std::string shape = textOf(s, "backward") + " by " + std::to_string(part.heads) + " heads" + (part.samples < s.n ? " of a sample" : "");
   const float scale = 1 / std::sqrt(float(s.d)), one = 1;
+  Context roomy = context;
+  roomy.workspace = room.memory;
   const auto queue = [&](const DnnPlan& plan) {
     for (int64_t sample = 0; sample < s.n; sample += part.samples) {
       for (int64_t head = 0; head < s.heads; head += part.heads) {
         const int64_t channel = head * s.d * element;
         const int64_t query = sample * s.tq * queryRow + channel, key = sample * s.tk * keyRow + channel, out = sample * s.tq * outRow + channel;
-        run(context, plan, shape,
+        run(roomy, plan, shape,
             {{kQ, moved(t.q, query)},
              {kK, moved(t.k, key)},
              {kV, moved(t.v, key)},
@@ -133,7 +144,7 @@ bool fusedAttentionVjp(Context& context, const FusedAttention& s, const FusedAtt
       }
     }
   };
-  const DnnPlan* plan = planOf(context, shape, [&] { return attentionGradientGraph(piece, part.heads); }, queue, own);
+  const DnnPlan* plan = planOf(context, shape, room.bytes, [&] { return attentionGradientGraph(piece, part.heads); }, queue, own);
   if (plan) queue(*plan);
   return plan != nullptr;
 }

@@ -34,7 +34,7 @@ struct FusedAttentionGradient {
   void *dq = nullptr, *dk = nullptr, *dv = nullptr;  // nullptr: not wanted
 };
 
-// false: as above, or dS fits the workspace for too few heads at once. Deterministic. Gradients that nobody wants go behind the libraries' workspace;
+// false: as above, or dS fits its memory for too few heads at once. Deterministic. Gradients that nobody wants go behind the libraries' workspace;
 // false where there is no room for them.
 bool fusedAttentionVjp(Context& context, const FusedAttention& shape, const FusedAttentionGradient& tensors, const std::function<void()>& own);
 

@@ -56,6 +56,21 @@ describe('devices', () => {
     other.dispose();
   });
 
+  test('take memory for attention beside their workspace, if asked for it', () => {
+    const { free } = engine.memory();
+    const attentionBytes = 10 << 20;
+    const other = loadAddon().createEngine({ threads: 1, device: 'cuda', attentionBytes });
+    expect(other.memory()).toMatchObject({
+      workspace: CUDA_WORKSPACE_BYTES + attentionBytes,
+      peak: CUDA_WORKSPACE_BYTES + attentionBytes,
+    });
+    expect(free - other.memory().free).toBe(CUDA_WORKSPACE_BYTES + attentionBytes);
+    other.dispose();
+    expect(engine.memory().free).toBe(free);
+    const tooMuch = { threads: 1, device: 'cuda', attentionBytes: 2 ** 40 };
+    expect(() => loadAddon().createEngine(tooMuch)).toThrow('the memory for attention');
+  });
+
   test('say what was needed and what was free when memory is short', () => {
     const free = engine.memory().free;
     expect(() => engine.createState('huge', 2 ** 31)).toThrow(

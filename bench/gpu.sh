@@ -201,7 +201,8 @@ sanitize() {
 
 # Rank 64, of which 48 components are active, the mean over a run's steps; settings with which an optimizer step is one. Values do not change the time.
 active=48
-plan_options=(--set "activeRank=$active" --device "${TLORA_GPU_DEVICE:-cuda}")
+# Memory for attention as a run of SDXL takes it (lib/train/attentionMemory.ts): 4096 tokens, 10 heads.
+plan_options=(--set "activeRank=$active" --attention 321 --device "${TLORA_GPU_DEVICE:-cuda}")
 
 # NAME, model, side and batch of the training steps.
 cases=("sdxl-1024-batch-1 sdxl 1024 1" "sd15-512-batch-1 sd15 512 1" "sdxl-1024-batch-4 sdxl 1024 4")

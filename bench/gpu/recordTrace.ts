@@ -35,11 +35,17 @@ function weightHead({ name, dtype, shape, layout, matrix, keep, as }: WeightForm
   return [byte(2), text(name), head, ...shape.map(u64)];
 }
 
-function fileBytes({ path, offset, dtype, shape }: WeightSource): Uint8Array {
+function fileBytes({ path, offset, dtype, shape, below = [] }: WeightSource): Uint8Array {
   const bytes = new Uint8Array(shape.reduce((a, b) => a * b, DTYPE_BYTES[dtype]));
-  const file = openSync(path, 'r');
-  readSync(file, bytes, 0, bytes.length, offset);
-  closeSync(file);
+  const rows = (shape[0] ?? 1) - below.reduce((sum, part) => sum + part.rows, 0);
+  let at = 0;
+  for (const part of [{ path, offset, rows }, ...below]) {
+    const length = (bytes.length / (shape[0] ?? 1)) * part.rows;
+    const file = openSync(part.path, 'r');
+    readSync(file, bytes, at, length, part.offset);
+    closeSync(file);
+    at += length;
+  }
   return bytes;
 }
 

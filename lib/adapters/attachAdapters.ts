@@ -123,7 +123,7 @@ function stackedFactors(path: string, x: Value, activeRank: Value, within: Branc
   const partOf = (p: string): string => options.partOf?.(p) ?? p;
   const part = partOf(path);
   const paths = layout.layers.map((layer) => layer.path).filter((p) => partOf(p) === part);
-  const factors = paths.map((p) => factorsOf(p, within, (q, kind) => slice('params', q, kind)));
+  const factors = paths.map((p) => [factorsOf(p, within, (q, kind) => slice('params', q, kind))]);
   const { equalRanks = false } = options;
   const { graph, dtype } = x;
   const formed = at(graph, part, graph.phase, () => lowRankFactors(factors, activeRank, { dtype, equalRanks }));

@@ -22,6 +22,15 @@ export interface WeightForm {
 export interface WeightSource extends WeightForm {
   path: string;
   offset: number;
+  /** Tensors of the same type whose rows, entries of the first size, follow; `shape` counts theirs, too. */
+  below?: readonly WeightRows[];
+}
+
+/** Rows that lie together in a file. */
+export interface WeightRows {
+  path: string;
+  offset: number;
+  rows: number;
 }
 
 /** Bytes held, by use, and the most that was ever held at once. */

@@ -10,12 +10,13 @@ export type Shape = readonly number[];
 /**
  * Where the bytes of a leaf live.
  * - `input`: written by the host before a run; persistent, one per program.
- * - `weight`: a frozen tensor of a checkpoint, bound by `name` to the engine's weight store.
+ * - `weight`: a frozen tensor of a checkpoint, bound by `name` to the engine's weight store; `rows`: several, named here, whose rows lie
+ *   below each other.
  * - `state`: a slice of a named flat buffer of the engine (parameters, gradients, moments), at `offset` elements.
  */
 export type Leaf =
   | { readonly kind: 'input'; readonly name: string }
-  | { readonly kind: 'weight'; readonly name: string }
+  | { readonly kind: 'weight'; readonly name: string; readonly rows?: readonly string[] }
   | { readonly kind: 'state'; readonly buffer: string; readonly offset: number };
 
 /** One tensor of the graph: the output of a node, or a leaf. Row-major; pictures are [n, h, w, c], token rows [n, t, c]. */
@@ -161,9 +162,12 @@ export function input(graph: Graph, name: string, shape: Shape, dtype: DType = '
   return addLeaf(graph, `input:${name}`, shape, dtype, name, { kind: 'input', name });
 }
 
-/** A frozen weight, by its name in the engine's weight store. Convolution weights are [out, kh, kw, in]. */
-export function weight(graph: Graph, name: string, shape: Shape, dtype: DType): Value {
-  return addLeaf(graph, `weight:${name}`, shape, dtype, name, { kind: 'weight', name });
+/**
+ * A frozen weight, by its name in the engine's weight store. Convolution weights are [out, kh, kw, in].
+ * @param rows names of the tensors, of equal shapes, whose rows it has below each other
+ */
+export function weight(graph: Graph, name: string, shape: Shape, dtype: DType, rows?: readonly string[]): Value {
+  return addLeaf(graph, `weight:${name}`, shape, dtype, name, { kind: 'weight', name, ...(rows && { rows }) });
 }
 
 /** A slice of the flat state buffer `buffer`, `offset` elements in. */

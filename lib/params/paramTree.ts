@@ -16,6 +16,11 @@ export interface ParamHooks {
   readonly compute?: DType | undefined;
   /** A linear layer's output with its adapter: x [..., in] the layer's input, base [..., out] the frozen product. */
   readonly adapter?: (path: string, x: Value, base: Value) => Value;
+  /**
+   * For linear layers that read the same x, and whose outputs lie side by side in one product: what puts the adapters of all of them
+   * onto it; null: they do not fit together. Absent, where there are adapters: none do.
+   */
+  readonly joinedAdapter?: (paths: readonly string[]) => ((x: Value, base: Value) => Value) | null;
   /** The frozen product of a linear layer, where it is an input of the graph and not computed; null: compute it. */
   readonly cachedBase?: (path: string) => Value | null;
   /** A tensor that is trained (a slice of a state buffer), for a key and the graph's shape; null: frozen. */
@@ -42,6 +47,13 @@ export interface ParamNode {
    * @throws FileFormatError if the file lacks it or has another shape or a type that is no float.
    */
   weight(name: string, shape: Shape, dtype?: 'f32' | 'compute'): Value;
+  /** Whether the file has a tensor of this name in each of several modules below this one, all of one type and shape. */
+  alike(modules: readonly string[], name: string): boolean;
+  /**
+   * Such tensors as one leaf, the rows of the second below those of the first and so on; `shape` is that of one.
+   * @throws FileFormatError as `weight` does, of each
+   */
+  joinedWeight(modules: readonly string[], name: string, shape: Shape, dtype?: 'f32' | 'compute'): Value;
   /** Marks a tensor as known to the model although this graph does not read it. */
   markUsed(name: string): void;
 }
@@ -107,11 +119,40 @@ function paramNode(file: Checkpoint, path: string): ParamNode {
     child: (name) => paramNode(file, below(name)),
     fileShape: (name) => file.tensors.get(below(name))?.shape ?? null,
     weight: (name, shape, dtype) => leafOf(file, below(name), shape, dtype ?? null),
+    alike: (modules, name) => {
+      const infos = modules.map((module) => file.tensors.get(below(`${module}.${name}`)));
+      const [first] = infos;
+      return infos.every((info) => info && info.dtype === first!.dtype && info.shape.join() === first!.shape.join());
+    },
+    joinedWeight: (modules, name, shape, dtype) => {
+      const keys = modules.map((module) => below(`${module}.${name}`));
+      const joined = { name: below(`${modules.join('+')}.${name}`), keys };
+      return joinedLeaf(file, joined, shape, dtype ?? null);
+    },
     markUsed: (name) => void file.used.add(below(name)),
   };
 }
 
 function leafOf(file: Checkpoint, key: string, shape: Shape, dtype: 'f32' | 'compute' | null): Value {
+  const type = typeOf(file, key, shape, dtype);
+  const trained = file.hooks.trained?.(key, shape) ?? null;
+  return trained ?? weight(file.graph, `${file.component}/${key}`, shape, type);
+}
+
+function joinedLeaf(
+  file: Checkpoint,
+  { name, keys }: { name: string; keys: readonly string[] },
+  shape: Shape,
+  dtype: 'f32' | 'compute' | null,
+): Value {
+  const [type] = keys.map((key) => typeOf(file, key, shape, dtype));
+  const named = (key: string): string => `${file.component}/${key}`;
+  const [rows, ...sizes] = shape;
+  return weight(file.graph, named(name), [keys.length * rows!, ...sizes], type!, keys.map(named));
+}
+
+/** The type of the leaf of a tensor, which is checked and marked as used. */
+function typeOf(file: Checkpoint, key: string, shape: Shape, dtype: 'f32' | 'compute' | null): DType {
   const info = file.tensors.get(key);
   const expected = fileShapeOf(shape);
   if (!info) throw missingKey(file, key, expected);
@@ -121,11 +162,10 @@ function leafOf(file: Checkpoint, key: string, shape: Shape, dtype: 'f32' | 'com
   const stored = GRAPH_DTYPE[info.dtype];
   if (!stored) throw wrong(file, key, `type: expected F32, F16 or BF16, got ${info.dtype}`, info);
   file.used.add(key);
-  const trained = file.hooks.trained?.(key, shape) ?? null;
   const { compute } = file.hooks;
   const matrix = compute ?? (dtype === 'f32' ? 'f32' : stored);
   const vector = (dtype === 'compute' ? compute : undefined) ?? 'f32';
-  return trained ?? weight(file.graph, `${file.component}/${key}`, shape, shape.length === 1 ? vector : matrix);
+  return shape.length === 1 ? vector : matrix;
 }
 
 function fileNames(tensors: ReadonlyMap<string, TensorInfo>): string {

@@ -3,6 +3,7 @@ import type { Engine, EngineOptions, Program, TensorArray, WeightSource } from '
 import { FileFormatError } from '../errors.js';
 import type { DType, Graph } from '../graph/graph.js';
 import type { Component } from '../io/modelFolder.js';
+import type { TensorRef } from '../io/safetensorsHeader.js';
 import { encodePlan } from '../plan/encode.js';
 import { makePlan } from '../plan/makePlan.js';
 import type { Plan, PlannedTensor } from '../plan/plan.js';
@@ -56,19 +57,27 @@ export function openSession(device: number | ComputeDevice, warn: CacheWarning =
 
 const STORED: Readonly<Record<string, DType>> = { F32: 'f32', F16: 'f16', BF16: 'bf16' };
 
-function weightSource(name: string, planned: PlannedTensor, components: readonly Component[]): WeightSource {
+function tensorOf(name: string, components: readonly Component[]): TensorRef & { stored: DType } {
   const component = components.find((c) => name.startsWith(`${c.name}/`));
   const ref = component?.tensors.get(name.slice(component.name.length + 1));
-  const dtype = ref && STORED[ref.dtype];
-  if (!ref || !dtype)
-    throw new FileFormatError(`weight '${name}' is in none of ${components.map((c) => c.name).join(', ')}`);
+  const stored = ref && STORED[ref.dtype];
+  if (ref && stored) return { ...ref, stored };
+  throw new FileFormatError(`weight '${name}' is in none of ${components.map((c) => c.name).join(', ')}`);
+}
+
+function weightSource(name: string, planned: PlannedTensor, components: readonly Component[]): WeightSource {
   const { matrix, value } = planned;
+  const names = value.leaf?.kind === 'weight' ? (value.leaf.rows ?? [name]) : [name];
+  const [ref, ...below] = names.map((one) => tensorOf(one, components)) as [ReturnType<typeof tensorOf>];
+  const dtype = ref.stored;
+  const [rows = 1, ...sizes] = ref.shape;
   return {
     name,
     path: ref.path,
     offset: ref.offset,
     dtype,
-    shape: ref.shape,
+    shape: ref.shape.length === 0 ? [] : [rows * names.length, ...sizes],
+    ...(below.length > 0 && { below: below.map(({ path, offset }) => ({ path, offset, rows })) }),
     ...(ref.shape.length === 4 ? { layout: 'oihw' as const } : {}),
     matrix,
     keep: !matrix && value.dtype !== 'f32',

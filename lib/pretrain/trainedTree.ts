@@ -1,4 +1,5 @@
 // Parameter trees without a checkpoint: the model's own code says which tensors there are, and all of them are trained.
+import { ShapeError } from '../errors.js';
 import { createGraph, type Graph, input, type Shape, state, type Value } from '../graph/graph.js';
 import { type FlatLayout, flatLayout } from '../params/flatLayout.js';
 import type { ParamNode } from '../params/paramTree.js';
@@ -16,6 +17,10 @@ function takingNode(graph: Graph, component: string, take: Take, path = ''): Par
     child: (name) => takingNode(graph, component, take, below(name)),
     fileShape: () => null,
     weight: (name, shape) => take(`${component}/${below(name)}`, shape),
+    alike: () => false,
+    joinedWeight: (modules, name) => {
+      throw new ShapeError(`${below(name)} of ${modules.join(', ')}: expected frozen tensors, got trained ones`);
+    },
     markUsed: () => {},
   };
 }

@@ -55,12 +55,27 @@ WeightSource weightSource(const Napi::Object& o) {
   return s;
 }
 
-WeightSource fileSource(const Napi::Object& o) {
-  WeightSource s = weightSource(o);
+std::string pathArgument(const Napi::Object& o) {
   const Napi::Value path = o.Get("path");
   if (!path.IsString()) throw Napi::TypeError::New(o.Env(), "weight path: expected a string");
-  s.path = path.As<Napi::String>().Utf8Value();
+  return path.As<Napi::String>().Utf8Value();
+}
+
+WeightSource fileSource(const Napi::Object& o) {
+  WeightSource s = weightSource(o);
+  s.path = pathArgument(o);
   s.offset = countArgument(o.Get("offset"), "weight offset");
+  const Napi::Value below = o.Get("below");
+  if (below.IsUndefined()) return s;
+  if (!below.IsArray()) throw Napi::TypeError::New(o.Env(), "weight below: expected an array");
+  const auto parts = below.As<Napi::Array>();
+  for (uint32_t i = 0; i < parts.Length(); i++) {
+    const Napi::Value part = parts.Get(i);
+    if (!part.IsObject()) throw Napi::TypeError::New(o.Env(), "weight below: expected objects");
+    const auto rows = part.As<Napi::Object>();
+    s.below.push_back({pathArgument(rows), countArgument(rows.Get("offset"), "weight offset"),
+                       static_cast<int64_t>(countArgument(rows.Get("rows"), "weight rows"))});
+  }
   return s;
 }
 

@@ -60,25 +60,31 @@ struct Sizes {
 
  private:
   std::optional<int64_t> term(const std::string& text, size_t& i) const {
-    int64_t factor = 1;
-    const bool rounded = text[i] == '^';
-    if (rounded) i++;
-    const size_t begin = i;
-    while (i < text.size() && isdigit(static_cast<unsigned char>(text[i]))) i++;
-    if (i > begin) factor = std::stoll(text.substr(begin, i - begin));
-    if (i == text.size() || text[i] == '+' || text[i] == '-') return factor;
-    std::optional<int64_t> known;
-    if (text[i] == '@') {
-      const int which = text[++i] - '0';
-      const double attr = which < call.attrs ? call.attr[which] : -1;
-      known = attr >= 0 && attr <= 0x1p47 && attr == std::floor(attr) ? static_cast<int64_t>(attr) : -(int64_t{1} << 47);
-    } else {
-      known = letters[text[i] - 'a'];
+    int64_t product = 1;
+    while (i < text.size() && text[i] != '+' && text[i] != '-') {
+      const bool rounded = text[i] == '^';
+      if (rounded) i++;
+      const std::optional<int64_t> one = factor(text, i);
+      if (!one) return std::nullopt;
+      if (__builtin_mul_overflow(product, rounded ? (*one + 7) / 8 * 8 : *one, &product)) return kNoSize;
     }
-    i++;
-    if (!known) return std::nullopt;
-    return factor * (rounded ? (*known + 7) / 8 * 8 : *known);
+    return product;
   }
+
+  std::optional<int64_t> factor(const std::string& text, size_t& i) const {
+    if (text[i] == '@') {
+      const int which = text[i + 1] - '0';
+      i += 2;
+      const double attr = which < call.attrs ? call.attr[which] : -1;
+      return attr >= 0 && attr <= 0x1p47 && attr == std::floor(attr) ? static_cast<int64_t>(attr) : kNoSize;
+    }
+    if (!isdigit(static_cast<unsigned char>(text[i]))) return letters[text[i++] - 'a'];
+    int64_t number = 0;
+    while (i < text.size() && isdigit(static_cast<unsigned char>(text[i]))) number = 10 * number + (text[i++] - '0');
+    return number;
+  }
+
+  static constexpr int64_t kNoSize = -(int64_t{1} << 47);
 };
 
 bool isLetter(const std::string& token) { return token.size() == 1 && token[0] >= 'a' && token[0] <= 'z'; }

@@ -87,6 +87,55 @@ std::string windowMisfit(const Conv2dShape& s) {
   return fit ? "" : "sizes of y are not those of x, window, stride and padding";
 }
 
+bool isMatrix(const Tensor& t, int64_t rows, int64_t columns) { return t.rank == 2 && t.dims[0] == rows && t.dims[1] == columns; }
+
+// Layers of lowRankFactors and its gradient in groups: the tensors of a group stand at its first layer. `has`: whether a layer is a first
+// one; `fits`: whether one fits its group of a size.
+template <class Has, class Fits>
+std::string groupMisfit(int64_t layers, const Has& has, const Fits& fits) {
+  for (int64_t first = 0, end = 0; first < layers; first = end) {
+    for (end = first + 1; end < layers && !has(end);) end++;
+    for (int64_t i = first; i < end; i++) {
+      if (!has(first) || !fits(i, first, end - first)) return "layer " + std::to_string(i) + " does not fit those it is stacked with";
+    }
+  }
+  return "";
+}
+
+int64_t stackedRank(int64_t r) { return (r + 7) / 8 * 8; }
+
+std::string factorsMisfit(const Call& call) {
+  const auto of = [&](int64_t layer) { return call.in + 1 + 6 * layer; };  // up, down, lambda, up0, down0, lambda0
+  const auto has = [&](int64_t layer) { return call.out[2 * layer].present() && call.out[2 * layer + 1].present(); };
+  return groupMisfit((call.inputs - 1) / 6, has, [&](int64_t i, int64_t first, int64_t count) {
+    const Tensor *own = of(i), &up = of(first)[0], &a = call.out[2 * first], &b = call.out[2 * first + 1];
+    const bool start = of(first)[3].present();
+    const int64_t out = up.dims[0], r = up.dims[1], in = of(first)[1].dims[1], columns = (start ? 2 : 1) * stackedRank(r);
+    for (int k = 3; k < 6; k++) {
+      if (own[k].present() != start) return false;
+    }
+    return isMatrix(own[0], out, r) && isMatrix(own[1], r, in) && a.rank == 3 && a.dims[1] == count * columns && a.dims[2] == in &&
+           a.dims[0] == call.out[0].dims[0] && a.dtype == call.out[0].dtype && b.dtype == a.dtype && isMatrix(b, count * out, columns);
+  });
+}
+
+std::string factorsVjpMisfit(const Call& call) {
+  const auto of = [&](int64_t layer) { return call.in + 1 + 4 * layer; };  // down, lambda, dA, dB
+  const Tensor* any = nullptr;                                            // some dA: all have its number of copies
+  return groupMisfit((call.inputs - 1) / 4, [&](int64_t layer) { return of(layer)[2].present() || of(layer)[3].present(); },
+                     [&](int64_t i, int64_t first, int64_t count) {
+                       const Tensor *out = call.out + 3 * i, &down = of(first)[0], &dA = of(first)[2], &dB = of(first)[3];
+                       const int64_t r = down.dims[0], in = down.dims[1], rows = stackedRank(r);
+                       if (!isMatrix(of(i)[0], r, in) || (out[0].present() && !dB.present())) return false;
+                       if ((out[1].present() || out[2].present()) && !dA.present()) return false;
+                       if (dB.present() && (dB.rank != 2 || dB.dims[0] % count != 0 || dB.dims[1] != r)) return false;
+                       if (out[0].present() && !isMatrix(out[0], dB.dims[0] / count, r)) return false;
+                       if (!dA.present()) return true;
+                       if (!any) any = &dA;
+                       return dA.rank == 3 && dA.dims[0] == any->dims[0] && dA.dims[2] == in && (dA.dims[1] == count * rows || dA.dims[1] == count * 2 * rows);
+                     });
+}
+
 }  // namespace
 
 std::string misfit(const std::string& op, const Call& call, bool cpu) {
@@ -98,6 +147,8 @@ std::string misfit(const std::string& op, const Call& call, bool cpu) {
     if (why.empty()) why = listMisfit("input", inputs.all(times), call.in, call.inputs, cpu);
     if (why.empty()) why = listMisfit("output", outputs.all(times), call.out, call.outputs, cpu);
     if (why.empty()) why = shapeMisfit(s.sizes, call);
+    if (why.empty() && op == "lowRankFactors") why = factorsMisfit(call);
+    if (why.empty() && op == "lowRankFactorsVjp") why = factorsVjpMisfit(call);
     if (why.empty() && op == "conv2d") why = windowMisfit(conv2dShape(call));
     if (why.empty() && op == "conv2dVjp") why = windowMisfit(conv2dVjpShape(call));
     return why;

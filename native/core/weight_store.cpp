@@ -27,6 +27,19 @@ int64_t sizeOf(const WeightSource& s) {
   return n;
 }
 
+// Where all rows of a weight lie, in their order.
+std::vector<WeightRows> rowsOf(const WeightSource& s) {
+  std::vector<WeightRows> all{{s.path, s.offset, s.shape.empty() ? 1 : s.shape[0]}};
+  for (const WeightRows& more : s.below) {
+    if (more.rows < 1 || more.rows >= all[0].rows) {
+      fail(kFileFormat, "weight %s: %lld rows below others do not fit its shape", s.name.c_str(), (long long)more.rows);
+    }
+    all[0].rows -= more.rows;
+    all.push_back(more);
+  }
+  return all;
+}
+
 size_t sourceBytes(const WeightSource& s) { return static_cast<size_t>(sizeOf(s)) * dtypeBytes(s.dtype); }
 
 MatrixShape matrixShape(const WeightSource& s) {
@@ -108,6 +121,16 @@ class Staging {
   const Room& room_;
   void* host_;
 };
+
+void expectInFile(const WeightSource& s, const WeightRows& rows, size_t bytes, const MappedFile& file) {
+  if (rows.offset > file.bytes() || bytes > file.bytes() - rows.offset) {
+    fail(kFileFormat, "%s: weight %s: %zu bytes at %llu, but the file has only %zu", rows.path.c_str(), s.name.c_str(), bytes,
+         (unsigned long long)rows.offset, file.bytes());
+  }
+  if (rows.offset % dtypeBytes(s.dtype) != 0) {
+    fail(kFileFormat, "%s: weight %s: offset %llu is not aligned", rows.path.c_str(), s.name.c_str(), (unsigned long long)rows.offset);
+  }
+}
 
 constexpr size_t kSlabBytes = size_t{256} << 20;  // at most, but for a weight that is larger
 
@@ -195,21 +218,26 @@ void WeightStore::load(const std::vector<WeightSource>& sources, const std::atom
     ~Forget() { rooms.clear(); }
   } forget{reserved_};  // of weights that were not reached
   std::unordered_map<std::string, std::unique_ptr<MappedFile>> files;
-  for (size_t i = 0; i < sources.size(); i++) {
-    const WeightSource& s = sources[i];
-    std::unique_ptr<MappedFile>& file = files[s.path];
-    if (!file) file = std::make_unique<MappedFile>(s.path);
+  const auto mapped = [&](const std::string& path) -> const MappedFile& {
+    std::unique_ptr<MappedFile>& file = files[path];
+    if (!file) file = std::make_unique<MappedFile>(path);
+    return *file;
+  };
+  for (const WeightSource& s : sources) {
+    const std::vector<WeightRows> parts = rowsOf(s);
     const size_t bytes = sourceBytes(s);
-    if (s.offset > file->bytes() || bytes > file->bytes() - s.offset) {
-      fail(kFileFormat, "%s: weight %s: %zu bytes at %llu, but the file has only %zu", s.path.c_str(), s.name.c_str(), bytes,
-           (unsigned long long)s.offset, file->bytes());
+    std::vector<char> joined;
+    if (parts.size() > 1) joined.reserve(bytes);
+    for (const WeightRows& part : parts) {
+      const MappedFile& file = mapped(part.path);
+      const size_t partBytes = parts.size() == 1 ? bytes : bytes / size_t(s.shape[0]) * size_t(part.rows);
+      expectInFile(s, part, partBytes, file);
+      const char* data = file.data() + part.offset;
+      file.prefetch(part.offset, partBytes);
+      if (parts.size() > 1) joined.insert(joined.end(), data, data + partBytes);
+      if (&part == &parts.back() && !cancelled) take(s, parts.size() > 1 ? joined.data() : data);
+      file.release(part.offset, partBytes);
     }
-    if (s.offset % dtypeBytes(s.dtype) != 0) {
-      fail(kFileFormat, "%s: weight %s: offset %llu is not aligned", s.path.c_str(), s.name.c_str(), (unsigned long long)s.offset);
-    }
-    file->prefetch(s.offset, bytes);
-    if (!cancelled) take(s, file->data() + s.offset);
-    file->release(s.offset, bytes);
     if (cancelled) {
       weights_.erase(s.name);  // perhaps packed only in part
       throw Error(kCancelled, "loading weights was cancelled");

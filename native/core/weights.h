@@ -10,13 +10,21 @@
 
 namespace tlora {
 
-// One tensor of a checkpoint and how to keep it.
+// Rows that lie together in a file.
+struct WeightRows {
+  std::string path;
+  uint64_t offset = 0;  // first byte of their elements
+  int64_t rows = 0;
+};
+
+// One tensor of a checkpoint, or several of one type below each other, and how to keep it.
 struct WeightSource {
   std::string name;
   std::string path;     // file; empty for a tensor that is given in memory
   uint64_t offset = 0;  // first byte of its elements in the file
   DType dtype = DType::f32;
-  std::vector<int64_t> shape;  // as it lies in the source
+  std::vector<int64_t> shape;     // as it lies in the source, with the rows of `below`
+  std::vector<WeightRows> below;  // tensors of the same type whose rows (entries of the first size) follow
   bool oihw = false;           // a convolution weight [o, i, kh, kw], kept as [o, kh, kw, i]
   bool matrix = false;         // packed for GEMM (tensor.h); else plain
   bool keep = false;           // plain, but in its stored type instead of float32

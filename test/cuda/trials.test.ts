@@ -128,7 +128,7 @@ describe('choices', () => {
 function branch(): Graph {
   const graph = createGraph();
   const base = scale(input(graph, 'base', [1, 6, 8]), 2);
-  const factors = { a: input(graph, 'a', [1, 16, 4]), b: input(graph, 'b', [8, 16]), rank: 16 };
+  const factors = { a: input(graph, 'a', [1, 16, 4]), b: input(graph, 'b', [8, 16]), rank: 16, layers: 1 };
   const y = lowRankBranch(base, input(graph, 'x', [1, 6, 4]), factors, { scale: 0.5 });
   result(graph, 'y', scale(y, 1));
   return graph;

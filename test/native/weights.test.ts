@@ -240,3 +240,73 @@ test('a packed weight is converted too', async () => {
   ).get(graph.results.get('y')!)!;
   expect(relativeError(await runOn(graph, x, data), expected)).toBeLessThan(1e-6);
 });
+
+for (const as of [undefined, 'bf16'] as const) {
+  test(`rows of several tensors are one weight${as ? ', converted' : ''}`, async () => {
+    const graph = createGraph();
+    const x = input(graph, 'x', [2, 5]);
+    const w = weight(graph, 'w', [29, 5], as ?? 'f16');
+    const b = weight(graph, 'b', [29], 'f32');
+    result(graph, 'y', linear(x, w, b));
+    const parts = [7, 18, 4].map((rows, i) => ({
+      name: `w${i}`,
+      dtype: 'f16' as const,
+      shape: [rows, 5],
+      values: normal(5 * rows),
+    }));
+    const biases = [7, 18, 4].map((rows, i) => ({
+      name: `b${i}`,
+      dtype: 'f32' as const,
+      shape: [rows],
+      values: normal(rows),
+    }));
+    const sources = writeWeights([biases[1]!, biases[2]!, biases[0]!, parts[2]!, parts[0]!, parts[1]!]);
+    const joined = (name: string, tensors: { name: string; shape: number[] }[]): WeightSource => {
+      const [first, ...below] = tensors.map(({ name }) => sources.find((source) => source.name === name)!);
+      const [, ...sizes] = first!.shape;
+      return {
+        ...first!,
+        name,
+        shape: [29, ...sizes],
+        below: below.map(({ path, offset, shape }) => ({ path, offset, rows: shape[0]! })),
+      };
+    };
+    const matrix = { ...joined('w', parts), matrix: true, ...(as && { as }) };
+    await engine.loadWeights([matrix, joined('b', biases)]);
+    expect(engine.memory().weights).toBe(2 * 32 * 5 + 4 * 29);
+    expect(engine.loading()).toEqual({ done: 29 * (2 * 5 + 4), total: 29 * (2 * 5 + 4) });
+    const stored = fromHalf(
+      toHalf(
+        parts.flatMap(({ values }) => [...values]),
+        'f16',
+      ),
+      'f16',
+    );
+    const values = as ? fromHalf(toHalf(stored, as), as) : stored;
+    const data = normal(10);
+    const leaves = new Map([
+      [x, data],
+      [w, Float64Array.from(values)],
+      [b, Float64Array.from(Float32Array.from(biases.flatMap(({ values }) => [...values])))],
+    ]);
+    const expected = interpret(graph, leaves).get(graph.results.get('y')!)!;
+    expect(relativeError(await runOn(graph, x, data), expected)).toBeLessThan(1e-6);
+  });
+}
+
+test('rows that do not fit are refused', async () => {
+  const [a, b] = writeWeights([
+    { name: 'a', dtype: 'f32', shape: [2, 3], values: Array(6).fill(1) },
+    { name: 'b', dtype: 'f32', shape: [2, 3], values: Array(6).fill(2) },
+  ]);
+  const below = (rows: number, offset = b!.offset) => [{ path: b!.path, offset, rows }];
+  await expect(engine.loadWeights([{ ...a!, below: below(2) }])).rejects.toThrow(
+    'weight a: 2 rows below others do not fit its shape',
+  );
+  await expect(engine.loadWeights([{ ...a!, shape: [4, 3], below: below(2, b!.offset + 4) }])).rejects.toThrow(
+    'weight a: 24 bytes at 36, but the file has only 56',
+  );
+  await expect(engine.loadWeights([{ ...a!, shape: [4, 3], below: below(2, b!.offset - 2) }])).rejects.toThrow(
+    'weight a: offset 30 is not aligned',
+  );
+});

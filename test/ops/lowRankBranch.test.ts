@@ -1,8 +1,12 @@
 import { describe, expect, it } from 'vitest';
-import { createGraph, elements, input, type Value, within } from '../../lib/graph/graph.js';
+import { createGraph, elements, input, type Value, weight, within } from '../../lib/graph/graph.js';
+import { add } from '../../lib/ops/add.js';
+import { concat } from '../../lib/ops/concat.js';
+import { linear } from '../../lib/ops/linear.js';
 import { type LowRankFactors, lowRank } from '../../lib/ops/lowRank.js';
 import { lowRankBranch } from '../../lib/ops/lowRankBranch.js';
 import { lowRankFactors } from '../../lib/ops/lowRankFactors.js';
+import { scale } from '../../lib/ops/scale.js';
 import { grad } from '../../lib/transform/grad.js';
 import { checkGradients } from '../support/gradientCheck.js';
 import { interpret } from '../support/interpreter.js';
@@ -30,12 +34,48 @@ const whole: Form = ({ base, x, activeRank, ...factors }) =>
 const stacked =
   (equalRanks: boolean): Form =>
   ({ base, x, activeRank, ...factors }) => {
-    const [made] = lowRankFactors([factors as unknown as LowRankFactors], activeRank!, { dtype: x!.dtype, equalRanks });
+    const layer = factors as unknown as LowRankFactors;
+    const [made] = lowRankFactors([[layer]], activeRank!, { dtype: x!.dtype, equalRanks });
     return lowRankBranch(base!, x!, made!, { scale: 0.7 });
   };
 
+/** Layers that read one x: names of each one's values end in its number. */
+const LAYERS = ['1', '2', '3'];
+
+const groupShapes = (sizes: Sizes): Record<string, number[]> => {
+  const { x, ...each } = shapesOf(sizes);
+  const named = LAYERS.flatMap((l) =>
+    Object.entries(each).map(([name, shape]): [string, number[]] => [name + l, shape]),
+  );
+  return { x: x!, ...Object.fromEntries(named) };
+};
+
+const factorsOf = (values: Record<string, Value>, l: string): LowRankFactors => {
+  const { base, ...factors } = Object.fromEntries(
+    Object.entries(values).flatMap(([name, value]) => (name.endsWith(l) ? [[name.slice(0, -1), value]] : [])),
+  );
+  return factors as unknown as LowRankFactors;
+};
+
+const joined = (values: readonly Value[]): Value => values.reduce((all, value) => concat(all, value));
+
+const each: Form = (values) =>
+  joined(
+    LAYERS.map((l) => {
+      return lowRank(values[`base${l}`]!, values.x!, factorsOf(values, l), values.activeRank!, { scale: 0.7 });
+    }),
+  );
+
+const together =
+  (equalRanks: boolean): Form =>
+  (values) => {
+    const group = LAYERS.map((l) => factorsOf(values, l));
+    const [made] = lowRankFactors([group], values.activeRank!, { dtype: 'f32', equalRanks });
+    return lowRankBranch(joined(LAYERS.map((l) => values[`base${l}`]!)), values.x!, made!, { scale: 0.7 });
+  };
+
 /** y and the gradients of what is trained, in float64. */
-function evaluate(form: Form, sizes: Sizes): Map<string, number[]> {
+function evaluate(form: Form, sizes: Sizes, shapes = shapesOf(sizes)): Map<string, number[]> {
   const random = pseudoRandom(3);
   const graph = createGraph();
   const leaves = new Map<Value, Float64Array>();
@@ -48,11 +88,11 @@ function evaluate(form: Form, sizes: Sizes): Map<string, number[]> {
     );
     return value;
   };
-  for (const [name, shape] of Object.entries(shapesOf(sizes))) values[name] = make(name, shape);
+  for (const [name, shape] of Object.entries(shapes)) values[name] = make(name, shape);
   const activeRank = input(graph, 'activeRank', [sizes.ranks.length], 'i32');
   leaves.set(activeRank, Float64Array.from(sizes.ranks));
   const y = form({ ...values, activeRank });
-  const trained = Object.keys(values).filter((name) => !name.endsWith('0'));
+  const trained = Object.keys(values).filter((name) => !/0\d?$/.test(name));
   const gradients = grad(
     y,
     make('dy', y.shape),
@@ -64,21 +104,54 @@ function evaluate(form: Form, sizes: Sizes): Map<string, number[]> {
 }
 
 describe('lowRankBranch', () => {
-  it.each<Sizes>([
-    { t: 2, width: 4, out: 3, r: 3, ranks: [2], form: 'start' },
-    { t: 3, width: 5, out: 7, r: 9, ranks: [2, 0, 99], form: 'start' },
-    { t: 2, width: 6, out: 5, r: 8, ranks: [5, 5], form: 'start', equalRanks: true },
-    { t: 2, width: 4, out: 3, r: 2, ranks: [1, 2], form: 'diagonal' },
-    { t: 4, width: 3, out: 6, r: 10, ranks: [9], form: 'plain' },
-  ])('is lowRank, forward and backward: %j', (sizes) => {
-    const expected = evaluate(whole, sizes);
-    const got = evaluate(stacked(sizes.equalRanks ?? false), sizes);
+  const same = (got: Map<string, number[]>, expected: Map<string, number[]>): void => {
     expect([...got.keys()]).toEqual([...expected.keys()]);
     for (const [name, values] of expected) {
       got.get(name)!.forEach((value, i) => {
         expect(value, `${name}[${i}]`).toBeCloseTo(values[i]!, 10);
       });
     }
+  };
+
+  const all: Sizes[] = [
+    { t: 2, width: 4, out: 3, r: 3, ranks: [2], form: 'start' },
+    { t: 3, width: 5, out: 7, r: 9, ranks: [2, 0, 99], form: 'start' },
+    { t: 2, width: 6, out: 5, r: 8, ranks: [5, 5], form: 'start', equalRanks: true },
+    { t: 2, width: 4, out: 3, r: 2, ranks: [1, 2], form: 'diagonal' },
+    { t: 4, width: 3, out: 6, r: 10, ranks: [9], form: 'plain' },
+  ];
+
+  it.each(all)('is lowRank, forward and backward: %j', (sizes) =>
+    same(evaluate(stacked(sizes.equalRanks ?? false), sizes), evaluate(whole, sizes)),
+  );
+
+  it.each(all)('is lowRank of each of three layers that read the same x: %j', (sizes) => {
+    const shapes = groupShapes(sizes);
+    same(evaluate(together(sizes.equalRanks ?? false), sizes, shapes), evaluate(each, sizes, shapes));
+  });
+
+  it('adds the gradient that comes through a frozen base to its own, so that no sum is left', () => {
+    const graph = createGraph();
+    const [x, w, dy] = [input(graph, 'x', [2, 3, 4]), weight(graph, 'w', [5, 4], 'f32'), input(graph, 'dy', [2, 3, 5])];
+    const factors = { up: input(graph, 'up', [5, 2]), down: input(graph, 'down', [2, 4]) };
+    const activeRank = input(graph, 'activeRank', [2], 'i32');
+    const random = pseudoRandom(4);
+    const leaves = new Map(
+      [x, w, dy, factors.up, factors.down].map((leaf): [Value, Float64Array] => {
+        return [leaf, Float64Array.from({ length: elements(leaf.shape) }, () => random.normal())];
+      }),
+    );
+    leaves.set(activeRank, Float64Array.of(1, 2));
+    const gradientOf = (y: Value): Value => grad(y, dy, [x])[0]!;
+    const branch = (base: Value): Value => stacked(false)({ base, x, activeRank, ...factors });
+    const dx = gradientOf(branch(linear(x, w, null)));
+    expect(graph.nodes.map(({ op }) => op.name).slice(-2)).toEqual(['linearVjp', 'lowRankBranchVjp']);
+    const summed = gradientOf(branch(add(linear(x, w, null), scale(dy, 0))));
+    expect(graph.nodes.at(-1)!.op.name).toBe('add');
+    const values = interpret(graph, leaves);
+    values.get(dx)!.forEach((value, i) => {
+      expect(value).toBeCloseTo(values.get(summed)![i]!, 10);
+    });
   });
 
   it('has right gradients with a frozen start and a rank per sample', () => {
@@ -117,7 +190,7 @@ describe('lowRankBranch', () => {
     ]);
     expect(gradient!.inputs[3]).toBe(branch!.outputs[1]);
     expect(gradient!.outputs.map((value) => value?.name ?? null)).toEqual([null, 'dA', 'dB']);
-    expect(last!.outputs.map((value) => value?.name ?? null)).toEqual(['dDown', null]);
+    expect(last!.outputs.map((value) => value?.name ?? null)).toEqual([null, 'dDown', null]);
   });
 
   it('names what does not fit', () => {
@@ -125,7 +198,7 @@ describe('lowRankBranch', () => {
     const [base, x] = [input(graph, 'base', [3, 2, 5]), input(graph, 'x', [3, 2, 4])];
     const factors = (n: number, dtype: 'f32' | 'bf16' = 'f32') =>
       lowRankFactors(
-        [{ up: input(graph, 'up', [5, 2]), down: input(graph, 'down', [2, 4]) }],
+        [[{ up: input(graph, 'up', [5, 2]), down: input(graph, 'down', [2, 4]) }]],
         input(graph, `ranks of ${n}`, [n], 'i32'),
         { dtype },
       )[0]!;

@@ -43,6 +43,37 @@ describe('paramTree', () => {
     expect(biasIn('bf16')).toBe('f32');
   });
 
+  describe('with tensors of one shape', () => {
+    const of = (dtypes: readonly string[]): ParamTree => {
+      const entries = dtypes.flatMap((dtype, i): [string, TensorInfo][] => [
+        [`attn.l${i}.weight`, { dtype, shape: [3, 4], path }],
+        [`attn.l${i}.bias`, { dtype: 'F32', shape: [3], path }],
+      ]);
+      return paramTree(createGraph(), 'unet', new Map(entries), { compute: 'bf16' });
+    };
+    const names = ['l0', 'l1'];
+
+    it('joins their rows in one leaf, and uses all of their keys', () => {
+      const t = of(['F16', 'F16']);
+      const p = t.child('attn');
+      expect([p.alike(names, 'weight'), p.alike(names, 'bias'), p.alike(names, 'gain')]).toEqual([true, true, false]);
+      const w = p.joinedWeight(names, 'weight', [3, 4]);
+      expect(w).toMatchObject({ shape: [6, 4], dtype: 'bf16', name: 'unet/attn.l0+l1.weight' });
+      expect(w.leaf).toMatchObject({ kind: 'weight', rows: ['unet/attn.l0.weight', 'unet/attn.l1.weight'] });
+      expect(t.unusedKeys()).toEqual(['attn.l0.bias', 'attn.l1.bias']);
+      expect(p.joinedWeight(names, 'bias', [3], 'compute')).toMatchObject({ shape: [6], dtype: 'bf16' });
+      t.expectAllUsed();
+      expect(p.joinedWeight(names, 'weight', [3, 4])).toBe(w);
+    });
+
+    it('says where types differ, and names a key of another shape', () => {
+      expect(of(['F16', 'F32']).child('attn').alike(names, 'weight')).toBe(false);
+      expect(() => of(['F16', 'F16']).child('attn').joinedWeight(names, 'weight', [3, 5])).toThrow(
+        "[unet] tensor 'attn.l0.weight': shape: expected [3, 5], got [3, 4] (in unet/model.safetensors)",
+      );
+    });
+  });
+
   it('gives the same leaf for the same key', () => {
     const p = tree().child('norm');
     expect(p.weight('weight', [8])).toBe(p.weight('weight', [8]));

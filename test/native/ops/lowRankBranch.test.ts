@@ -1,18 +1,20 @@
 import { describe, expect, it } from 'vitest';
 import { createGraph, elements, input, result, type Value } from '../../../lib/graph/graph.js';
+import { linear } from '../../../lib/ops/linear.js';
 import type { LowRankFactors } from '../../../lib/ops/lowRank.js';
 import { lowRankBranch } from '../../../lib/ops/lowRankBranch.js';
 import { lowRankFactors } from '../../../lib/ops/lowRankFactors.js';
 import { grad } from '../../../lib/transform/grad.js';
-import { relativeError } from '../../support/checkKernel.js';
+import { checkKernel, relativeError } from '../../support/checkKernel.js';
 import { roundTo } from '../../support/halfFloat.js';
 import { testLowRank } from '../../support/lowRankKernel.js';
+import { type FactorSizes, startShapes, trainedShapes } from '../../support/lowRankShapes.js';
 import { branchMeanings } from '../../support/meaning/lowRankBranch.js';
 import { onCuda, runNative } from '../../support/nativeRun.js';
 import { pseudoRandom } from '../../support/pseudoRandom.js';
 
 function join(base: Value, x: Value, factors: LowRankFactors, activeRank: Value, scale: number, equalRanks = false) {
-  const [stacked] = lowRankFactors([factors], activeRank, { dtype: x.dtype, equalRanks });
+  const [stacked] = lowRankFactors([[factors]], activeRank, { dtype: x.dtype, equalRanks });
   return lowRankBranch(base, x, stacked!, { scale });
 }
 
@@ -43,8 +45,56 @@ async function run(equalRanks: boolean): Promise<Map<string, Float32Array>> {
   return runNative(graph, leaves);
 }
 
+interface GroupSizes extends FactorSizes {
+  t: number;
+  layers: number;
+  ranks: readonly number[];
+  equalRanks?: boolean;
+}
+
+/** y and all gradients of layers that read the same x, whose base is one frozen product of it. */
+function checkGroup({ t, width, out, r, form, layers, ranks, equalRanks = false }: GroupSizes): Promise<void> {
+  const n = ranks.length;
+  const named = (shapes: Record<string, number[]>): [string, number[]][] =>
+    Array.from({ length: layers }, (_, l) => l).flatMap((l) =>
+      Object.entries(shapes).map(([name, shape]): [string, number[]] => [`${name} of ${l}`, shape]),
+    );
+  const trained = named(trainedShapes({ width, out, r, form }));
+  const random = pseudoRandom(8);
+  const start = named(startShapes({ width, out, r, form })).map(([name, shape]) => {
+    return [
+      name,
+      { shape, values: Array.from({ length: elements(shape) }, () => Math.fround(random.normal())) },
+    ] as const;
+  });
+  return checkKernel({
+    inputs: { x: [n, t, width], w: [layers * out, width], ...Object.fromEntries(trained) },
+    weights: { w: 'f32' },
+    float32: trained.map(([name]) => name),
+    rounded: (compute) => branchMeanings((data) => roundTo(data, compute)),
+    fixed: { activeRank: { shape: [n], values: ranks, dtype: 'i32' }, ...Object.fromEntries(start) },
+    build: ({ x, w, activeRank, ...values }) => {
+      const group = Array.from({ length: layers }, (_, l): LowRankFactors => {
+        const value = (name: string): Value | null => values[`${name} of ${l}`] ?? null;
+        const frozen = { up0: value('up0'), down0: value('down0'), lambda0: value('lambda0') };
+        return { up: value('up')!, down: value('down')!, lambda: value('lambda'), ...frozen };
+      });
+      const [stacked] = lowRankFactors([group], activeRank!, { dtype: x!.dtype, equalRanks });
+      return lowRankBranch(linear(x!, w!, null), x!, stacked!, { scale: 0.7 });
+    },
+  });
+}
+
 describe.runIf(onCuda)('lowRankBranch', () => {
   testLowRank(join, (compute) => branchMeanings((data) => roundTo(data, compute)));
+
+  it.each<GroupSizes>([
+    { t: 5, width: 7, out: 3, r: 4, form: 'start', layers: 3, ranks: [2] },
+    { t: 19, width: 33, out: 17, r: 5, form: 'start', layers: 3, ranks: [0, 1, 5] },
+    { t: 20, width: 40, out: 24, r: 16, form: 'diagonal', layers: 2, ranks: [4, 16] },
+    { t: 9, width: 24, out: 40, r: 12, form: 'plain', layers: 4, ranks: [12, 3] },
+    { t: 77, width: 64, out: 64, r: 33, form: 'start', layers: 3, ranks: [17, 17], equalRanks: true },
+  ])('agrees with its meaning for several layers over one product: %j', checkGroup);
 
   it('gives with one copy for all samples what it gives with one for each', async () => {
     const [one, each] = [await run(true), await run(false)];

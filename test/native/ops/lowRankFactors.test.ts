@@ -1,7 +1,8 @@
 import { describe, expect, it } from 'vitest';
 import { loadAddon } from '../../../lib/addon/load.js';
-import { createGraph, input, result, type Value } from '../../../lib/graph/graph.js';
-import { lowRankFactors, lowRankFactorsVjp } from '../../../lib/ops/lowRankFactors.js';
+import { createGraph, input, result, state, type Value } from '../../../lib/graph/graph.js';
+import type { LowRankFactors } from '../../../lib/ops/lowRank.js';
+import { lowRankFactors, lowRankFactorsVjp, type ScaledGroup } from '../../../lib/ops/lowRankFactors.js';
 import { encodePlan } from '../../../lib/plan/encode.js';
 import { makePlan } from '../../../lib/plan/makePlan.js';
 import { checkKernel } from '../../support/checkKernel.js';
@@ -29,6 +30,22 @@ const many: Layer[] = Array.from({ length: 35 }, (_, i) => ({
   form: 'start',
 }));
 
+/** Layers that read the same input, between others that do not. */
+const grouped: Layer[][] = [
+  [mixed[1]!],
+  [mixed[2]!, mixed[2]!, mixed[2]!],
+  [mixed[3]!, mixed[3]!],
+  Array.from({ length: 18 }, () => mixed[1]!), // across launches
+  [mixed[4]!],
+];
+const alone = (layers: readonly Layer[]): Layer[][] => layers.map((layer) => [layer]);
+
+/** The layers of each group by their numbers. */
+function numbered(groups: readonly (readonly Layer[])[]): { layer: Layer; i: number }[][] {
+  let i = 0;
+  return groups.map((group) => group.map((layer) => ({ layer, i: i++ })));
+}
+
 const shapesOf = ({ width, out, r, form }: Layer): Record<string, number[]> => ({
   up: [out, r],
   down: [r, width],
@@ -49,24 +66,27 @@ const ranked = (ranks: readonly number[]) => ({
 
 describe.runIf(onCuda)('lowRankFactors', () => {
   it.each([
-    { name: 'of one sample', layers: mixed, ranks: [5], equalRanks: false },
-    { name: 'of samples with ranks of their own', layers: mixed, ranks: [2, 0, 99], equalRanks: false },
-    { name: 'of samples of one rank', layers: mixed, ranks: [3, 3], equalRanks: true },
-    { name: 'of many layers', layers: many, ranks: [4, 7], equalRanks: false },
-  ])('agrees with its meaning: $name', ({ layers, ranks, equalRanks }) => {
-    const inputs = inputsOf(layers);
+    { name: 'of one sample', groups: alone(mixed), ranks: [5], equalRanks: false },
+    { name: 'of samples with ranks of their own', groups: alone(mixed), ranks: [2, 0, 99], equalRanks: false },
+    { name: 'of samples of one rank', groups: alone(mixed), ranks: [3, 3], equalRanks: true },
+    { name: 'of many layers', groups: alone(many), ranks: [4, 7], equalRanks: false },
+    { name: 'of groups', groups: grouped, ranks: [2, 0, 99], equalRanks: false },
+    { name: 'of groups, of one rank', groups: grouped, ranks: [3, 3], equalRanks: true },
+  ])('agrees with its meaning: $name', ({ groups, ranks, equalRanks }) => {
+    const inputs = inputsOf(groups.flat());
     return checkKernel({
       inputs: { like: [1], ...inputs },
       float32: Object.keys(inputs),
       fixed: ranked(ranks),
       backward: false,
       build: ({ like, activeRank, ...values }) => {
-        const factors = layers.map((_, i) => {
+        const factors = (i: number): LowRankFactors => {
           const value = (name: string): Value | null => values[`${name} of ${i}`] ?? null;
           const start = { up0: value('up0'), down0: value('down0'), lambda0: value('lambda0') };
           return { up: value('up')!, down: value('down')!, lambda: value('lambda'), ...start };
-        });
-        const stacked = lowRankFactors(factors, activeRank!, { dtype: like!.dtype, equalRanks });
+        };
+        const all = numbered(groups).map((group) => group.map(({ i }) => factors(i)));
+        const stacked = lowRankFactors(all, activeRank!, { dtype: like!.dtype, equalRanks });
         return stacked.flatMap(({ a, b }) => [a, b]);
       },
     });
@@ -80,7 +100,7 @@ describe.runIf(onCuda)('a plan with lowRankFactors', () => {
   ])('is refused for %s', (_name, { inputs, outputs }, message) => {
     const graph = createGraph();
     const layer = { up: input(graph, 'up', [3, 2]), down: input(graph, 'down', [2, 4]) };
-    const made = lowRankFactors([layer, layer], input(graph, 'activeRank', [1], 'i32'), { dtype: 'f32' });
+    const made = lowRankFactors([[layer], [layer]], input(graph, 'activeRank', [1], 'i32'), { dtype: 'f32' });
     for (const [i, { a }] of made.entries()) result(graph, `${i}`, a);
     const plan = makePlan(graph, testTarget(1));
     const call = plan.calls[0]!;
@@ -96,26 +116,39 @@ describe.runIf(onCuda)('a plan with lowRankFactors', () => {
 
 describe.runIf(onCuda)('lowRankFactorsVjp', () => {
   it.each([
-    { name: 'one sample', layers: mixed, ranks: [3] },
-    { name: 'ranks of their own', layers: mixed, ranks: [2, 0, 99] },
-    { name: 'many layers', layers: many, ranks: [4, 7] },
-  ])('agrees with its meaning: $name', ({ layers, ranks }) => {
-    const inputs = inputsOf(layers, ({ r, width }) => ({ g: [ranks.length, r, width] }));
+    { name: 'one sample', groups: alone(mixed), ranks: [3] },
+    { name: 'ranks of their own', groups: alone(mixed), ranks: [2, 0, 99] },
+    { name: 'many layers', groups: alone(many), ranks: [4, 7] },
+    { name: 'groups', groups: grouped, ranks: [2, 0, 99] },
+  ])('agrees with its meaning: $name', ({ groups, ranks }) => {
+    const gradients = groups.flatMap((group, i): [string, number[]][] => {
+      const { r, width, out, form } = group[0]!;
+      const rows = group.length * (form === 'start' ? 2 : 1) * 8 * Math.ceil(r / 8);
+      return [
+        [`dA of ${i}`, [ranks.length, rows, width]],
+        [`dB of ${i}`, [group.length * out, r]],
+      ];
+    });
     return checkKernel({
-      inputs,
+      inputs: { ...inputsOf(groups.flat()), ...Object.fromEntries(gradients) },
       half: false,
       fixed: ranked(ranks),
       build: ({ activeRank, ...values }) => {
-        const node = lowRankFactorsVjp(
-          activeRank!,
-          layers.map((_, i) => ({
-            down: values[`down of ${i}`]!,
-            lambda: values[`lambda of ${i}`] ?? null,
-            g: values[`g of ${i}`]!,
-            wanted: { down: i % 4 !== 2, lambda: i % 4 !== 3 },
-          })),
-        );
-        return node.outputs.filter((value) => value !== null);
+        const all = numbered(groups).map((group, g): ScaledGroup => {
+          const ups = group.length > 1;
+          const downs = !ups || g !== 2;
+          return {
+            layers: group.map(({ i }) => ({
+              up: values[`up of ${i}`]!,
+              down: values[`down of ${i}`]!,
+              lambda: values[`lambda of ${i}`] ?? null,
+              wanted: { up: ups && i % 5 !== 4, down: downs && i % 4 !== 2, lambda: downs && i % 4 !== 3 },
+            })),
+            dA: downs ? values[`dA of ${g}`]! : null,
+            dB: ups ? values[`dB of ${g}`]! : null,
+          };
+        });
+        return lowRankFactorsVjp(activeRank!, all).outputs.filter((value) => value !== null);
       },
     });
   });
@@ -124,10 +157,11 @@ describe.runIf(onCuda)('lowRankFactorsVjp', () => {
     const graph = createGraph();
     const down = input(graph, 'down', [3, 2]);
     const lambda = input(graph, 'lambda', [3]);
-    const g = input(graph, 'g', [2, 3, 2]);
+    const dA = input(graph, 'dA', [2, 8, 2]);
     const activeRank = input(graph, 'activeRank', [2], 'i32');
-    const wanted = { down: true, lambda: true };
-    const [dDown, dLambda] = lowRankFactorsVjp(activeRank, [{ down, lambda, g, wanted }]).outputs;
+    const up = state(graph, 'params', 0, [4, 3], 'up');
+    const layer = { up, down, lambda, wanted: { up: false, down: true, lambda: true } };
+    const [, dDown, dLambda] = lowRankFactorsVjp(activeRank, [{ layers: [layer], dA, dB: null }]).outputs;
     result(graph, 'dDown', dDown!);
     result(graph, 'dLambda', dLambda!);
     const nan = Number.NaN;
@@ -136,7 +170,7 @@ describe.runIf(onCuda)('lowRankFactorsVjp', () => {
       new Map([
         [down, Float64Array.of(1, 2, 3, 4, 5, 6)],
         [lambda, Float64Array.of(2, 3, 4)],
-        [g, Float64Array.of(1, 2, 3, 4, nan, nan, 5, 6, nan, Infinity, nan, nan)],
+        [dA, Float64Array.of(1, 2, 3, 4, ...Array(12).fill(nan), 5, 6, nan, Infinity, ...Array(12).fill(nan))],
         [activeRank, Float64Array.of(2, 1)],
       ]),
     );

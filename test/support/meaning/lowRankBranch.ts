@@ -12,36 +12,43 @@ function sums(rows: number, columns: number, k: number, term: (row: number, colu
   });
 }
 
-/** Sizes, and element c, k of the copy of a that a token row reads. */
-function sizesOf(x: Tensor64, a: Tensor64, b: Tensor64) {
+/** Sizes (out and stack of one layer, columns of H), and element c, k of the copy of a that a token row reads. */
+function sizesOf(x: Tensor64, a: Tensor64, b: Tensor64, layers: number) {
   const [n, t, width] = x.shape as [number, number, number];
-  const [copies, stack] = a.shape as [number, number];
-  const [out, blocks] = b.shape as [number, number];
+  const [copies, columns] = a.shape as [number, number];
+  const [outs, stack] = b.shape as [number, number];
   const copyOf = (row: number): number => (copies === 1 ? 0 : Math.floor(row / t));
-  const at = (row: number, c: number, k: number): number => a.data[(copyOf(row) * stack + c) * width + k]!;
-  return { rows: n * t, width, copies, stack, out, blocks, copyOf, at };
+  const at = (row: number, c: number, k: number): number => a.data[(copyOf(row) * columns + c) * width + k]!;
+  return { rows: n * t, width, copies, columns, stack, outs, out: outs / layers, copyOf, at };
 }
 
 /** The ops with their inner products, H and E, rounded. */
 export function branchMeanings(round: Round): Record<string, Meaning> {
-  const lowRankBranch: Meaning = ([base, x, a, b], { scale }) => {
-    const { rows, width, stack, out, blocks, at } = sizesOf(x!, a!, b!);
-    const h = round(sums(rows, stack, width, (row, c, k) => x!.data[row * width + k]! * at(row, c, k)));
-    const y = sums(rows, out, stack, (row, o, c) => scale! * h[row * stack + c]! * b!.data[o * blocks + c]!);
+  const lowRankBranch: Meaning = ([base, x, a, b], { scale, layers }) => {
+    const { rows, width, columns, stack, outs, out, at } = sizesOf(x!, a!, b!, layers!);
+    const h = round(sums(rows, columns, width, (row, c, k) => x!.data[row * width + k]! * at(row, c, k)));
+    const y = sums(rows, outs, stack, (row, o, c) => {
+      return scale! * h[row * columns + Math.floor(o / out) * stack + c]! * b!.data[o * stack + c]!;
+    });
     return [y.map((value, i) => value + base!.data[i]!), h];
   };
-  const lowRankBranchVjp: Meaning = ([x, a, b, h, dy], { scale, rank }, outputs) => {
-    const { rows, width, copies, stack, out, blocks, copyOf, at } = sizesOf(x!, a!, b!);
+  const lowRankBranchVjp: Meaning = ([x, a, b, h, dy, through], { scale, rank, layers }, outputs) => {
+    const { rows, width, copies, columns, stack, outs, out, copyOf, at } = sizesOf(x!, a!, b!, layers!);
     const r = rank!;
-    const trained = blocks > stack ? stack : 0;
     const e = round(
-      sums(rows, blocks, out, (row, c, o) => scale! * dy!.data[row * out + o]! * b!.data[o * blocks + c]!),
+      sums(rows, columns, out, (row, c, i) => {
+        const o = Math.floor(c / stack) * out + i;
+        return scale! * dy!.data[row * outs + o]! * b!.data[o * stack + (c % stack)]!;
+      }),
     );
-    const dx = sums(rows, width, stack, (row, k, c) => e[row * blocks + c]! * at(row, c, k));
-    const dA = sums(copies * r, width, rows, (i, k, row) =>
-      copyOf(row) === Math.floor(i / r) ? e[row * blocks + trained + (i % r)]! * x!.data[row * width + k]! : 0,
+    const own = sums(rows, width, columns, (row, k, c) => e[row * columns + c]! * at(row, c, k));
+    const dx = own.map((value, i) => value + (through?.data[i] ?? 0));
+    const dA = sums(copies * columns, width, rows, (c, k, row) =>
+      copyOf(row) === Math.floor(c / columns) ? e[row * columns + (c % columns)]! * x!.data[row * width + k]! : 0,
     );
-    const dB = sums(out, r, rows, (o, j, row) => scale! * dy!.data[row * out + o]! * h!.data[row * stack + j]!);
+    const dB = sums(outs, r, rows, (o, j, row) => {
+      return scale! * dy!.data[row * outs + o]! * h!.data[row * columns + Math.floor(o / out) * stack + j]!;
+    });
     return [dx, dA, dB].map((gradient, i) => (outputs[i] ? gradient : null));
   };
   return { lowRankBranch, lowRankBranchVjp };

@@ -12,6 +12,11 @@ import type { AdaptedLayer } from './adapterSpec.js';
 export interface AttachedAdapters {
   /** A linear layer's output with its adapter; layers outside the layout keep their output. */
   readonly hook: (path: string, x: Value, base: Value) => Value;
+  /**
+   * The same for layers whose outputs lie side by side in one product of x; null where the form of the branches cannot take them as one,
+   * or only some of them have adapters, or adapters of other shapes.
+   */
+  readonly joinedHook: (paths: readonly string[]) => ((x: Value, base: Value) => Value) | null;
   /** The trained values met so far, slices of the state buffer `params`, each once. */
   readonly leaves: () => readonly Value[];
   /** Paths of the adapted layers met so far. */
@@ -29,6 +34,8 @@ export interface BranchForm {
    * the first of them runs, so that recomputing a part forms them again; layers outside any part have their own.
    */
   readonly partOf?: (path: string) => string | undefined;
+  /** With `partOf`: the layers, itself among them, that a layer is computed with as one product, where they all have adapters. */
+  readonly joinOf?: (path: string) => readonly string[] | undefined;
   /**
    * Adds changes to the weights, where that takes fewer operations: in float32 on the CPU only. Shorter types would lose small changes,
    * and other devices have no need. Samples with ranks of their own keep their branches.
@@ -66,15 +73,23 @@ export function attachAdapters(graph: Graph, layout: AdapterLayout, options: Att
     leaves.set(value.name, value);
     return value;
   };
-  const stacks = new Map<string, StackedFactors>();
+  const within: Branch = { layout, layers, options, slice, trained, stacks: new Map() };
   const hook = (path: string, x: Value, base: Value): Value => {
     const layer = layers.get(path);
     if (!layer) return base;
     met.add(path);
-    return branch(layer, x, base, { layout, options, slice, trained, stacks });
+    return branch([path], x, base, within);
+  };
+  const joinedHook = (paths: readonly string[]): ((x: Value, base: Value) => Value) | null => {
+    if (!paths.some((path) => layers.has(path))) return (_x, base) => base;
+    if (joined(paths[0]!, within)?.join() !== paths.join()) return null;
+    return (x, base) => {
+      for (const path of paths) met.add(path);
+      return branch(paths, x, base, within);
+    };
   };
   const { total } = layout.flat;
-  const attached = { hook, leaves: () => [...leaves.values()], paths: () => [...met], total };
+  const attached = { hook, joinedHook, leaves: () => [...leaves.values()], paths: () => [...met], total };
   return options.retract
     ? { ...attached, afterUpdate: (target, judged) => appendRetract(target, layout, judged) }
     : attached;
@@ -84,10 +99,12 @@ type Slice = (path: string, kind: ValueKind) => Value;
 
 interface Branch {
   layout: AdapterLayout;
+  /** Those of the layout, by path. */
+  layers: ReadonlyMap<string, AdaptedLayer>;
   options: AttachOptions;
   slice: (buffer: string, path: string, kind: ValueKind) => Value;
   trained: Slice;
-  /** Stacked factors formed so far, by path. */
+  /** Stacked factors formed so far, by the paths of their layers. */
   stacks: Map<string, StackedFactors>;
 }
 
@@ -104,33 +121,56 @@ function factorsOf(path: string, { layout, slice }: Branch, trained: Slice): Low
   };
 }
 
-function branch({ path }: AdaptedLayer, x: Value, base: Value, within: Branch): Value {
+/** The branch of one layer, or of several that are one product. */
+function branch(paths: readonly string[], x: Value, base: Value, within: Branch): Value {
   const { options, trained } = within;
-  const factors = factorsOf(path, within, trained);
+  const [factors] = paths.map((path) => factorsOf(path, within, trained));
   const activeRank = input(x.graph, 'activeRank', [x.shape[0]!], 'i32');
   const scale = options.strength ?? 1;
-  if (options.partOf) return lowRankBranch(base, x, stackedFactors(path, x, activeRank, within), { scale });
-  if (!merges(x, base, options)) return lowRank(base, x, factors, activeRank, { scale });
+  if (options.partOf) return lowRankBranch(base, x, stackedFactors(paths, x, activeRank, within), { scale });
+  if (!merges(x, base, options)) return lowRank(base, x, factors!, activeRank, { scale });
   const [, w, b] = base.node!.inputs;
-  return mergedLinear(x, w!, b ?? null, factors, activeRank, { scale });
+  return mergedLinear(x, w!, b ?? null, factors!, activeRank, { scale });
 }
 
-/** The factors of a layer, formed with those of its whole part of the network unless they are there. */
-function stackedFactors(path: string, x: Value, activeRank: Value, within: Branch): StackedFactors {
-  const { layout, options, slice, stacks } = within;
-  const known = stacks.get(path);
+/** The layers that a layer's factors are stacked with, itself among them; undefined: none. */
+function joined(path: string, { layers, options }: Branch): readonly string[] | undefined {
+  const paths = options.partOf ? options.joinOf?.(path) : undefined;
+  const shapes = new Set(
+    paths?.map((p) => {
+      const layer = layers.get(p);
+      return layer && `${layer.in} ${layer.out} ${layer.rank}`;
+    }),
+  );
+  return shapes.size === 1 && !shapes.has(undefined) ? paths : undefined;
+}
+
+/** The layers of a part of the network in the groups that are stacked, each once. */
+function groupsOf(part: string, within: Branch): (readonly string[])[] {
+  const { layers, options } = within;
+  const paths = [...layers.keys()].filter((path) => (options.partOf?.(path) ?? path) === part);
+  const groups = paths.map((path) => joined(path, within) ?? [path]);
+  return [...new Map(groups.map((group) => [group.join(), group])).values()];
+}
+
+/**
+ * The factors of a layer, or of several that are one product, formed with those of their whole part of the network unless they are there.
+ * Layers that are computed in other groups than expected have factors of their own.
+ */
+function stackedFactors(paths: readonly string[], x: Value, activeRank: Value, within: Branch): StackedFactors {
+  const { options, slice, stacks } = within;
+  const key = paths.join();
+  const known = stacks.get(key);
   if (known) return known;
-  const partOf = (p: string): string => options.partOf?.(p) ?? p;
-  const part = partOf(path);
-  const paths = layout.layers.map((layer) => layer.path).filter((p) => partOf(p) === part);
-  const factors = paths.map((p) => [factorsOf(p, within, (q, kind) => slice('params', q, kind))]);
+  const part = options.partOf?.(paths[0]!) ?? paths[0]!;
+  const expected = groupsOf(part, within);
+  const groups = expected.some((group) => group.join() === key) ? expected : [paths];
+  const factors = groups.map((group) => group.map((p) => factorsOf(p, within, (q, kind) => slice('params', q, kind))));
   const { equalRanks = false } = options;
   const { graph, dtype } = x;
   const formed = at(graph, part, graph.phase, () => lowRankFactors(factors, activeRank, { dtype, equalRanks }));
-  paths.forEach((p, i) => {
-    stacks.set(p, formed[i]!);
-  });
-  return stacks.get(path)!;
+  for (const [i, group] of groups.entries()) stacks.set(group.join(), formed[i]!);
+  return stacks.get(key)!;
 }
 
 /**

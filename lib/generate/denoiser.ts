@@ -29,8 +29,9 @@ export function predictionGraph(unet: Component, sizes: PredictionSizes): Graph 
   const { batch, height, width, compute, adapter } = sizes;
   const sample = input(graph, 'sample', [batch, height, width, inChannels], compute);
   const options = { strength: adapter?.strength ?? 1, ...branchForm(sizes), equalRanks: true };
-  const hook = adapter && attachAdapters(graph, adapter.layout, options).hook;
-  const { prediction } = traceUnet(graph, unet, sizes, sample, { cached: true, ...(hook && { adapter: hook }) });
+  const attached = adapter && attachAdapters(graph, adapter.layout, options);
+  const hooks = attached && { adapter: attached.hook, joinedAdapter: attached.joinedHook };
+  const { prediction } = traceUnet(graph, unet, sizes, sample, { cached: true, ...hooks });
   result(graph, 'prediction', prediction);
   return graph;
 }

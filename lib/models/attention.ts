@@ -2,8 +2,9 @@
 import type { Value } from '../graph/graph.js';
 import { attention } from '../ops/attention.js';
 import { geglu } from '../ops/geglu.js';
+import { selfAttention } from '../ops/selfAttention.js';
 import type { ParamNode } from '../params/paramTree.js';
-import { inside, layerNormLayer, linearLayer, module, residual } from './layers.js';
+import { inside, joinedLinearLayers, layerNormLayer, linearLayer, module, residual } from './layers.js';
 
 export interface AttentionBlockOptions {
   heads: number;
@@ -12,7 +13,7 @@ export interface AttentionBlockOptions {
 }
 
 /**
- * Attention: to_out.0(softmax(q kᵀ / √d) v).
+ * Attention: to_out.0(softmax(q kᵀ / √d) v). In self-attention on a CUDA device q, k and v are one product where they can be.
  * @param x [n, t, c]
  * @param context [n, s, e] for cross-attention, x itself for self-attention
  * @returns [n, t, c]
@@ -21,12 +22,31 @@ export function attentionBlock(p: ParamNode, x: Value, context: Value, options: 
   const out = x.shape.at(-1)!;
   const { heads, bias = false } = options;
   return module(p, () => {
-    const q = linearLayer(p.child('to_q'), x, { out, bias });
-    const k = linearLayer(p.child('to_k'), context, { out, bias });
-    const v = linearLayer(p.child('to_v'), context, { out, bias });
-    const o = inside(p, () => attention(q, k, v, { heads }));
+    const qkv = context === x ? joinedLinearLayers(p, QKV, x, { out, bias }) : null;
+    const o = qkv ? inside(p, () => selfAttention(qkv, { heads })) : separate(p, x, context, { out, heads, bias });
     return linearLayer(p.child('to_out.0'), o, { out });
   });
+}
+
+function separate(
+  p: ParamNode,
+  x: Value,
+  context: Value,
+  { out, heads, bias }: { out: number; heads: number; bias: boolean },
+): Value {
+  const q = linearLayer(p.child('to_q'), x, { out, bias });
+  const k = linearLayer(p.child('to_k'), context, { out, bias });
+  const v = linearLayer(p.child('to_v'), context, { out, bias });
+  return inside(p, () => attention(q, k, v, { heads }));
+}
+
+const QKV = ['to_q', 'to_k', 'to_v'];
+const SELF_ATTENTION = /^(?:.*\.)?attn1(?=\.to_[qkv]$)/;
+
+/** Of the path of a linear layer that a transformer block's self-attention reads x with, those of all three; of others undefined. */
+export function selfAttentionInputs(path: string): string[] | undefined {
+  const module = SELF_ATTENTION.exec(path)?.[0];
+  return module === undefined ? undefined : QKV.map((name) => `${module}.${name}`);
 }
 
 /** FeedForward with GEGLU: net.2(a · gelu(b)), [a, b] = net.0.proj x, inner width 4c. */

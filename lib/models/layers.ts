@@ -5,6 +5,7 @@ import { conv2d } from '../ops/conv2d.js';
 import { groupNorm } from '../ops/groupNorm.js';
 import { layerNorm } from '../ops/layerNorm.js';
 import { linear } from '../ops/linear.js';
+import { slice } from '../ops/slice.js';
 import type { ParamNode } from '../params/paramTree.js';
 
 /** Runs `body` with the module's path as provenance. */
@@ -42,6 +43,35 @@ export function linearLayer(p: ParamNode, x: Value, { out, bias: biased = true }
     const product = base ?? linear(x, p.weight('weight', [out, x.shape.at(-1)!]), biased ? bias(p, out) : null);
     return p.hooks.adapter?.(p.path, x, product) ?? product;
   });
+}
+
+/**
+ * Several nn.Linear of one module that read the same x, as one product with one branch: their outputs side by side, [..., layers · out].
+ * null: they have to be separate. They are on the CPU, which gains nothing, where they are trained or differ, or adapters do.
+ * @param names of the layers below `p`
+ */
+export function joinedLinearLayers(
+  p: ParamNode,
+  names: readonly string[],
+  x: Value,
+  { out, bias: biased = true }: LinearLayer,
+): Value | null {
+  const { compute, trained, cachedBase, adapter, joinedAdapter, onOutput } = p.hooks;
+  const paths = names.map((name) => p.child(name).path);
+  const tensors = biased ? ['weight', 'bias'] : ['weight'];
+  if (!compute || trained || paths.some((path) => cachedBase?.(path))) return null;
+  if (!tensors.every((name) => p.alike(names, name))) return null;
+  const adapt = adapter ? (joinedAdapter?.(paths) ?? null) : (_x: Value, base: Value): Value => base;
+  return (
+    adapt &&
+    inside(p, () => {
+      const w = p.joinedWeight(names, 'weight', [out, x.shape.at(-1)!]);
+      const y = adapt(x, linear(x, w, biased ? p.joinedWeight(names, 'bias', [out], 'compute') : null));
+      if (onOutput)
+        for (const [i, path] of paths.entries()) onOutput(path, slice(y, { start: i * out, end: (i + 1) * out }));
+      return y;
+    })
+  );
 }
 
 export interface ConvLayer {

@@ -1,6 +1,7 @@
 import type { BranchForm } from '../adapters/attachAdapters.js';
 import { createGraph, type Graph, input, result, type Value } from '../graph/graph.js';
 import type { Component } from '../io/modelFolder.js';
+import { selfAttentionInputs } from '../models/attention.js';
 import { linearLayer } from '../models/layers.js';
 import { unet2dCondition } from '../models/unet2dCondition.js';
 import { readUnetConfig, type UnetConfig } from '../models/unetConfig.js';
@@ -33,7 +34,7 @@ export function computesOnCpu({ compute }: Pick<UnetSizes, 'compute'>): boolean 
 
 /** How adapters' branches are computed in a graph of these sizes. */
 export function branchForm(sizes: Pick<UnetSizes, 'compute'>): BranchForm {
-  return computesOnCpu(sizes) ? { merge: true } : { partOf: blockOf };
+  return computesOnCpu(sizes) ? { merge: true } : { partOf: blockOf, joinOf: selfAttentionInputs };
 }
 
 const CROSS_ATTENTION_INPUT = /\.attn2\.to_[kv]$/;

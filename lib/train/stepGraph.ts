@@ -23,6 +23,8 @@ import { grad } from '../transform/grad.js';
 export interface TrainedAdapters {
   /** Given to every linear layer of the model. */
   readonly hook: NonNullable<ParamHooks['adapter']>;
+  /** Given to layers that are computed as one product. */
+  readonly joinedHook: NonNullable<ParamHooks['joinedAdapter']>;
   /** The trained values that the graph has met, as slices of the state buffer `params`. */
   readonly leaves: () => readonly Value[];
   /** Elements of the flat buffers `params`, `grads`, `m` and `v`. */
@@ -118,7 +120,8 @@ function appendLoss(graph: Graph, options: StepGraphOptions, adapters: TrainedAd
   const noisy = mixPerSample(latents, noise, perSample('signal'), perSample('noiseWeight'));
   const target = mixPerSample(latents, noise, perSample('targetSignal'), perSample('targetNoise'));
   const sample = cast(noisy, sizes.compute ?? 'f32');
-  const { prediction } = traceUnet(graph, unet, sizes, sample, { cached: true, adapter: adapters.hook });
+  const { hook: adapter, joinedHook: joinedAdapter } = adapters;
+  const { prediction } = traceUnet(graph, unet, sizes, sample, { cached: true, adapter, joinedAdapter });
   const losses = mse(cast(prediction, 'f32'), target);
   result(graph, 'loss', losses.loss);
   result(graph, 'perSample', losses.perSample);

@@ -77,9 +77,15 @@ function weights(graph: Graph, component: Component): Map<Value, Float64Array> {
   const found = new Map<Value, Float64Array>();
   for (const value of graph.leaves.values()) {
     if (value.leaf?.kind !== 'weight') continue;
-    const ref = component.tensors.get(value.name.slice(component.name.length + 1))!;
-    const data = readTensorFloat32(ref);
-    found.set(value, ref.shape.length === 4 ? channelsLast(ref.shape, data) : Float64Array.from(data));
+    const rows = (value.leaf.rows ?? [value.name]).map((name) => {
+      const ref = component.tensors.get(name.slice(component.name.length + 1))!;
+      const data = readTensorFloat32(ref);
+      return ref.shape.length === 4 ? channelsLast(ref.shape, data) : data;
+    });
+    found.set(
+      value,
+      rows.length === 1 ? Float64Array.from(rows[0]!) : Float64Array.from(rows.flatMap((row) => [...row])),
+    );
   }
   return found;
 }

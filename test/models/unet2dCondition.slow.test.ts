@@ -32,17 +32,22 @@ describe('unet2dCondition against the reference', () => {
     return { out, values: run.run() };
   }
 
-  it('gives the prediction and the output of every module', () => {
-    const watched = new Map<string, Value>();
-    const { out, values } = predict('', { onOutput: (path, value) => void watched.set(path, value) });
-    expect(relativeError(out, values.get(out)!, first(reference.get('out')!))).toBeLessThan(1e-5);
-    const modules = [...reference.keys()].filter((key) => key.startsWith('act.'));
-    expect(modules).toHaveLength(54);
-    for (const key of modules) {
-      const value = watched.get(key.slice('act.'.length))!;
-      expect(relativeError(value, values.get(value)!, first(reference.get(key)!)), key).toBeLessThan(1e-5);
-    }
-  });
+  it.each<{ name: string; compute?: 'f32' }>([{ name: 'the CPU' }, { name: 'a CUDA device', compute: 'f32' }])(
+    'gives the prediction and the output of every module, as for $name',
+    ({ compute }) => {
+      const watched = new Map<string, Value>();
+      const { out, values } = predict('', { compute, onOutput: (path, value) => void watched.set(path, value) });
+      const joined = [...out.graph.leaves.values()].filter(({ leaf }) => leaf?.kind === 'weight' && leaf.rows);
+      expect(joined).toHaveLength(compute ? 11 : 0);
+      expect(relativeError(out, values.get(out)!, first(reference.get('out')!))).toBeLessThan(1e-5);
+      const modules = [...reference.keys()].filter((key) => key.startsWith('act.'));
+      expect(modules).toHaveLength(54);
+      for (const key of modules) {
+        const value = watched.get(key.slice('act.'.length))!;
+        expect(relativeError(value, values.get(value)!, first(reference.get(key)!)), key).toBeLessThan(1e-5);
+      }
+    },
+  );
 
   it('takes latents whose sides do not divide by 4', () => {
     const { out, values } = predict('odd.');

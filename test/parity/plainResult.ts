@@ -8,10 +8,12 @@ import { interpret } from '../support/interpreter.js';
 
 function leafValues(leaf: Value, component: Component, feeds: Feeds): Float64Array {
   if (leaf.leaf?.kind !== 'weight') return Float64Array.from(feeds[leaf.name]!);
-  const ref = component.tensors.get(leaf.name.slice(component.name.length + 1))!;
-  const values = readTensorFloat32(ref);
-  const [o, i, h, w] = ref.shape as [number, number, number, number];
-  return Float64Array.from(ref.shape.length === 4 ? toChannelsLast(values, [o, i, h, w]) : values);
+  const values = (leaf.leaf.rows ?? [leaf.name]).map((name) => {
+    const ref = component.tensors.get(name.slice(component.name.length + 1))!;
+    const [o, i, h, w] = ref.shape as [number, number, number, number];
+    return ref.shape.length === 4 ? toChannelsLast(readTensorFloat32(ref), [o, i, h, w]) : readTensorFloat32(ref);
+  });
+  return Float64Array.from(values.flatMap((rows) => [...rows]));
 }
 
 /** A result of a graph as float64 gives it that rounds each value to its type: leaves, and what every op makes. */

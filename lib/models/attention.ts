@@ -1,6 +1,7 @@
 // diffusers models/attention.py and attention_processor.py
 import type { Value } from '../graph/graph.js';
 import { attention } from '../ops/attention.js';
+import { crossAttention } from '../ops/crossAttention.js';
 import { geglu } from '../ops/geglu.js';
 import { selfAttention } from '../ops/selfAttention.js';
 import type { ParamNode } from '../params/paramTree.js';
@@ -13,7 +14,8 @@ export interface AttentionBlockOptions {
 }
 
 /**
- * Attention: to_out.0(softmax(q kᵀ / √d) v). In self-attention on a CUDA device q, k and v are one product where they can be.
+ * Attention: to_out.0(softmax(q kᵀ / √d) v). On a CUDA device what reads the same is one product where it
+ * can be: q, k and v of self-attention, k and v of cross-attention.
  * @param x [n, t, c]
  * @param context [n, s, e] for cross-attention, x itself for self-attention
  * @returns [n, t, c]
@@ -23,30 +25,34 @@ export function attentionBlock(p: ParamNode, x: Value, context: Value, options: 
   const { heads, bias = false } = options;
   return module(p, () => {
     const qkv = context === x ? joinedLinearLayers(p, QKV, x, { out, bias }) : null;
-    const o = qkv ? inside(p, () => selfAttention(qkv, { heads })) : separate(p, x, context, { out, heads, bias });
+    const o = qkv ? inside(p, () => selfAttention(qkv, { heads })) : attend(p, x, context, { out, heads, bias });
     return linearLayer(p.child('to_out.0'), o, { out });
   });
 }
 
-function separate(
+function attend(
   p: ParamNode,
   x: Value,
   context: Value,
   { out, heads, bias }: { out: number; heads: number; bias: boolean },
 ): Value {
   const q = linearLayer(p.child('to_q'), x, { out, bias });
+  const kv = context === x ? null : joinedLinearLayers(p, KV, context, { out, bias });
+  if (kv) return inside(p, () => crossAttention(q, kv, { heads }));
   const k = linearLayer(p.child('to_k'), context, { out, bias });
   const v = linearLayer(p.child('to_v'), context, { out, bias });
   return inside(p, () => attention(q, k, v, { heads }));
 }
 
 const QKV = ['to_q', 'to_k', 'to_v'];
-const SELF_ATTENTION = /^(?:.*\.)?attn1(?=\.to_[qkv]$)/;
+/** What cross-attention reads the text states with. */
+export const KV: readonly string[] = ['to_k', 'to_v'];
+const JOINED = /^((?:.*\.)?attn(?:1(?=\.to_[qkv]$)|2(?=\.to_[kv]$)))/;
 
-/** Of the path of a linear layer that a transformer block's self-attention reads x with, those of all three; of others undefined. */
-export function selfAttentionInputs(path: string): string[] | undefined {
-  const module = SELF_ATTENTION.exec(path)?.[0];
-  return module === undefined ? undefined : QKV.map((name) => `${module}.${name}`);
+/** Of the path of a linear layer of a transformer block's attention, those of all that are one product with it; of others undefined. */
+export function joinedInputs(path: string): string[] | undefined {
+  const module = JOINED.exec(path)?.[1];
+  return module === undefined ? undefined : (module.endsWith('1') ? QKV : KV).map((name) => `${module}.${name}`);
 }
 
 /** FeedForward with GEGLU: net.2(a · gelu(b)), [a, b] = net.0.proj x, inner width 4c. */

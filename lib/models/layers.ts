@@ -56,22 +56,25 @@ export function joinedLinearLayers(
   x: Value,
   { out, bias: biased = true }: LinearLayer,
 ): Value | null {
-  const { compute, trained, cachedBase, adapter, joinedAdapter, onOutput } = p.hooks;
+  const { compute, trained, cachedBase, cachedJoinedBase, adapter, joinedAdapter, onOutput } = p.hooks;
   const paths = names.map((name) => p.child(name).path);
   const tensors = biased ? ['weight', 'bias'] : ['weight'];
-  if (!compute || trained || paths.some((path) => cachedBase?.(path))) return null;
-  if (!tensors.every((name) => p.alike(names, name))) return null;
+  if (!compute || trained || !tensors.every((name) => p.alike(names, name))) return null;
   const adapt = adapter ? (joinedAdapter?.(paths) ?? null) : (_x: Value, base: Value): Value => base;
-  return (
-    adapt &&
-    inside(p, () => {
-      const w = p.joinedWeight(names, 'weight', [out, x.shape.at(-1)!]);
-      const y = adapt(x, linear(x, w, biased ? p.joinedWeight(names, 'bias', [out], 'compute') : null));
-      if (onOutput)
-        for (const [i, path] of paths.entries()) onOutput(path, slice(y, { start: i * out, end: (i + 1) * out }));
-      return y;
-    })
-  );
+  if (!adapt) return null;
+  const cached = cachedJoinedBase?.(paths) ?? null;
+  if (!cached && paths.some((path) => cachedBase?.(path))) return null;
+  if (cached) for (const name of names) for (const tensor of tensors) p.markUsed(`${name}.${tensor}`);
+  const product = (): Value => {
+    const w = p.joinedWeight(names, 'weight', [out, x.shape.at(-1)!]);
+    return linear(x, w, biased ? p.joinedWeight(names, 'bias', [out], 'compute') : null);
+  };
+  return inside(p, () => {
+    const y = adapt(x, cached ?? product());
+    if (onOutput)
+      for (const [i, path] of paths.entries()) onOutput(path, slice(y, { start: i * out, end: (i + 1) * out }));
+    return y;
+  });
 }
 
 export interface ConvLayer {

@@ -9,6 +9,7 @@ import { castOp } from './cast.js';
 import { complementFrameOp } from './complementFrame.js';
 import { concatOp } from './concat.js';
 import { conv2dOp, conv2dVjpOp } from './conv2d.js';
+import { crossAttentionOp, crossAttentionVjpOp } from './crossAttention.js';
 import { embeddingOp, embeddingVjpOp } from './embedding.js';
 import { expOp, expVjpOp } from './exp.js';
 import { gatherRowsOp, gatherRowsVjpOp } from './gatherRows.js';
@@ -57,6 +58,7 @@ export * from './cast.js';
 export * from './complementFrame.js';
 export * from './concat.js';
 export * from './conv2d.js';
+export * from './crossAttention.js';
 export * from './embedding.js';
 export * from './exp.js';
 export * from './gatherRows.js';
@@ -108,6 +110,8 @@ export const ops: readonly Op[] = [
   concatOp,
   conv2dOp,
   conv2dVjpOp,
+  crossAttentionOp,
+  crossAttentionVjpOp,
   embeddingOp,
   embeddingVjpOp,
   expOp,

@@ -23,6 +23,8 @@ export interface ParamHooks {
   readonly joinedAdapter?: (paths: readonly string[]) => ((x: Value, base: Value) => Value) | null;
   /** The frozen product of a linear layer, where it is an input of the graph and not computed; null: compute it. */
   readonly cachedBase?: (path: string) => Value | null;
+  /** The same of layers whose products lie side by side. */
+  readonly cachedJoinedBase?: (paths: readonly string[]) => Value | null;
   /** A tensor that is trained (a slice of a state buffer), for a key and the graph's shape; null: frozen. */
   readonly trained?: (key: string, shape: Shape) => Value | null;
   /** Sees the output of every module, under the module's path. A module that runs twice is reported twice. */

@@ -1,10 +1,11 @@
 import type { BranchForm } from '../adapters/attachAdapters.js';
 import { createGraph, type Graph, input, result, type Value } from '../graph/graph.js';
 import type { Component } from '../io/modelFolder.js';
-import { selfAttentionInputs } from '../models/attention.js';
-import { linearLayer } from '../models/layers.js';
+import { joinedInputs, KV } from '../models/attention.js';
+import { joinedLinearLayers, linearLayer } from '../models/layers.js';
 import { unet2dCondition } from '../models/unet2dCondition.js';
 import { readUnetConfig, type UnetConfig } from '../models/unetConfig.js';
+import { slice } from '../ops/slice.js';
 import { type ParamHooks, type ParamTree, paramTree } from '../params/paramTree.js';
 import { blockOf } from '../transform/remat.js';
 import type { ComputeType } from './precision.js';
@@ -34,36 +35,61 @@ export function computesOnCpu({ compute }: Pick<UnetSizes, 'compute'>): boolean 
 
 /** How adapters' branches are computed in a graph of these sizes. */
 export function branchForm(sizes: Pick<UnetSizes, 'compute'>): BranchForm {
-  return computesOnCpu(sizes) ? { merge: true } : { partOf: blockOf, joinOf: selfAttentionInputs };
+  return computesOnCpu(sizes) ? { merge: true } : { partOf: blockOf, joinOf: joinedInputs };
 }
 
-const CROSS_ATTENTION_INPUT = /\.attn2\.to_[kv]$/;
+const CROSS_ATTENTION = /^(.*\.attn2)\.to_[kv]$/;
 
-/** Module paths of all to_k and to_v that read the text states, in network order. */
-export function crossAttentionInputs(unet: Component): string[] {
-  return [...unet.tensors.keys()]
-    .filter((key) => key.endsWith('.weight'))
-    .map((key) => key.slice(0, -'.weight'.length))
-    .filter((path) => CROSS_ATTENTION_INPUT.test(path));
+/** The modules whose to_k and to_v read the text states, in network order. */
+function crossAttentions(unet: Component): string[] {
+  const paths = [...unet.tensors.keys()].map((key) => CROSS_ATTENTION.exec(key.replace(/\.weight$/, ''))?.[1]);
+  return [...new Set(paths.filter((path) => path !== undefined))];
 }
 
 function features(unet: Component, path: string): number {
   return unet.tensors.get(`${path}.weight`)!.shape[0]!;
 }
 
+/** The name of what holds to_k's and to_v's base products of a module side by side. */
+const joinedName = (module: string): string => `cached/${module}.${KV.join('+')}`;
+
+/** Whether a module has its base products side by side: on a CUDA device, where to_k and to_v are alike. */
+function areJoined(tree: ParamTree, module: string): boolean {
+  const p = tree.child(module);
+  const biased = KV.some((name) => p.fileShape(`${name}.bias`) !== null);
+  return tree.hooks.compute !== undefined && p.alike(KV, 'weight') && (!biased || p.alike(KV, 'bias'));
+}
+
 /**
- * The inputs that hold the base products of cross-attention's to_k and to_v, by module path: they depend on the prompt alone and
- * are computed once, by `crossAttentionGraph`.
+ * The inputs that hold the base products of cross-attention's to_k and to_v: they depend on the prompt alone and are computed once, by
+ * `crossAttentionGraph`.
  */
-export function cachedProduct(graph: Graph, unet: Component, sizes: UnetSizes, path: string): Value | null {
-  if (!CROSS_ATTENTION_INPUT.test(path)) return null;
-  const shape = [sizes.batch, sizes.contextTokens, features(unet, path)];
-  return input(graph, `cached/${path}`, shape, sizes.compute ?? 'f32');
+function cachedProducts(
+  graph: Graph,
+  unet: Component,
+  { batch, contextTokens, compute }: UnetSizes,
+  treeOf: () => ParamTree,
+): Required<Pick<ParamHooks, 'cachedBase' | 'cachedJoinedBase'>> {
+  const held = (name: string, channels: number): Value =>
+    input(graph, name, [batch, contextTokens, channels], compute ?? 'f32');
+  const joined = (path: string): Value | null => {
+    const module = CROSS_ATTENTION.exec(path)?.[1];
+    if (module === undefined || !areJoined(treeOf(), module)) return null;
+    return held(joinedName(module), KV.length * features(unet, path));
+  };
+  const cachedBase = (path: string): Value | null => {
+    if (!CROSS_ATTENTION.test(path)) return null;
+    const both = joined(path);
+    const out = features(unet, path);
+    const start = KV.findIndex((name) => path.endsWith(name)) * out;
+    return both ? slice(both, { start, end: start + out }) : held(`cached/${path}`, out);
+  };
+  return { cachedBase, cachedJoinedBase: (paths) => joined(paths[0]!) };
 }
 
 /**
  * Appends the UNet to a graph. Inputs: `timesteps` [n], `encoderHiddenStates` [n, s, e], for SDXL `textEmbeds` [n, p] and `timeIds`
- * [n, 6], and with `cached` also `cached/<path>`.
+ * [n, 6], and with `cached` also those of `crossAttentionGraph`.
  * @param sample [n, h, w, c]
  */
 export function traceUnet(
@@ -76,8 +102,8 @@ export function traceUnet(
   const config = readUnetConfig(unet.config);
   const { batch: n, contextTokens, compute } = sizes;
   const dtype = compute ?? 'f32';
-  const cachedBase = cached ? (path: string) => cachedProduct(graph, unet, sizes, path) : undefined;
-  const tree = paramTree(graph, 'unet', unet.tensors, { ...hooks, compute, ...(cachedBase ? { cachedBase } : {}) });
+  const held = cached ? cachedProducts(graph, unet, sizes, () => tree) : {};
+  const tree: ParamTree = paramTree(graph, 'unet', unet.tensors, { ...hooks, compute, ...held });
   const timesteps = input(graph, 'timesteps', [n]);
   const encoderHiddenStates = input(graph, 'encoderHiddenStates', [n, contextTokens, config.crossAttentionDim], dtype);
   const { textTime } = config;
@@ -92,17 +118,23 @@ export function traceUnet(
 
 /**
  * The graph that computes the base products of cross-attention for `n` rows of text states.
- * Input `encoderHiddenStates` [n, s, e]; results `cached/<path>` [n, s, out].
+ * Input `encoderHiddenStates` [n, s, e]; results by the names of the UNet's inputs: `cached/<path>` [n, s, out] of each layer, or of two
+ * side by side.
  */
 export function crossAttentionGraph(unet: Component, n: number, contextTokens: number, compute?: ComputeType): Graph {
   const graph = createGraph();
   const config = readUnetConfig(unet.config);
   const tree = paramTree(graph, 'unet', unet.tensors, { compute });
   const states = input(graph, 'encoderHiddenStates', [n, contextTokens, config.crossAttentionDim], compute);
-  for (const path of crossAttentionInputs(unet)) {
-    const p = tree.child(path);
-    const bias = unet.tensors.has(`${path}.bias`);
-    result(graph, `cached/${path}`, linearLayer(p, states, { out: features(unet, path), bias }));
+  for (const module of crossAttentions(unet)) {
+    const p = tree.child(module);
+    const of = (name: string): { out: number; bias: boolean } => {
+      const path = `${module}.${name}`;
+      return { out: features(unet, path), bias: unet.tensors.has(`${path}.bias`) };
+    };
+    const both = areJoined(tree, module) ? joinedLinearLayers(p, KV, states, of(KV[0]!)) : null;
+    if (both) result(graph, joinedName(module), both);
+    else for (const name of KV) result(graph, `cached/${module}.${name}`, linearLayer(p.child(name), states, of(name)));
   }
   return graph;
 }

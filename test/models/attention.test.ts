@@ -2,7 +2,7 @@ import { describe, expect, it } from 'vitest';
 import { adapterLayout } from '../../lib/adapters/adapterLayout.js';
 import { type AttachedAdapters, attachAdapters } from '../../lib/adapters/attachAdapters.js';
 import { createGraph, type DType, elements, type Graph, input, result, type Value } from '../../lib/graph/graph.js';
-import { basicTransformerBlock, selfAttentionInputs } from '../../lib/models/attention.js';
+import { basicTransformerBlock, joinedInputs } from '../../lib/models/attention.js';
 import { type ParamHooks, type ParamTree, paramTree, type TensorInfo } from '../../lib/params/paramTree.js';
 import { grad } from '../../lib/transform/grad.js';
 import { blockOf, remat } from '../../lib/transform/remat.js';
@@ -65,7 +65,7 @@ function build({ compute, rank = () => 3, orthogonal = true, ranks = [2], joinOf
     const r = name.endsWith('weight') && name.startsWith('attn') ? rank(path) : 0;
     return r > 0 ? [{ path, in: width!, out: out!, rank: r }] : [];
   });
-  const form = compute ? { partOf: blockOf, joinOf: joinOf ?? selfAttentionInputs } : {};
+  const form = compute ? { partOf: blockOf, joinOf: joinOf ?? joinedInputs } : {};
   const attached = attachAdapters(graph, adapterLayout(layers, orthogonal), form);
   const tree = paramTree(graph, 'unet', tensorsOf(stored), {
     ...{ compute, adapter: attached.hook, joinedAdapter: attached.joinedHook },
@@ -106,13 +106,14 @@ function evaluate(form: Form, again = false): Map<string, Float64Array> {
 const opNames = ({ graph }: Built): string[] => graph.nodes.map(({ op }) => op.name);
 const count = (names: readonly string[], name: string): number => names.filter((one) => one === name).length;
 
-describe('self-attention on a CUDA device', () => {
+describe('attention on a CUDA device', () => {
   it.each<[string, Form]>([
     ['adapters with a start', {}],
     ['samples with ranks of their own', { ranks: [3, 0, 1] }],
     ['plain adapters', { orthogonal: false, ranks: [1, 2] }],
     ['no adapters', { rank: () => 0 }],
     ['adapters of some of the three alone', { rank: (path) => (path === QKV[1] ? 0 : 3) }],
+    ['adapters of keys of the text alone', { rank: (path) => (path.endsWith('attn2.to_k') ? 3 : 0) }],
     ['adapters of different ranks', { rank: (path) => (path === QKV[1] ? 2 : 3) }],
     ['adapters that are not to be joined', { joinOf: () => undefined }],
   ])('gives what separate layers give, and their gradients: %s', (_name, form) => {
@@ -131,8 +132,10 @@ describe('self-attention on a CUDA device', () => {
   it('is one product of the rows of all three, with one branch', () => {
     const built = build({ compute: 'bf16' });
     const names = opNames(built);
-    expect([count(names, 'selfAttention'), count(names, 'attention')]).toEqual([1, 1]);
-    expect([count(names, 'linear'), count(names, 'lowRankBranch'), count(names, 'lowRankFactors')]).toEqual([8, 6, 1]);
+    expect([count(names, 'selfAttention'), count(names, 'crossAttention'), count(names, 'attention')]).toEqual([
+      1, 1, 0,
+    ]);
+    expect([count(names, 'linear'), count(names, 'lowRankBranch'), count(names, 'lowRankFactors')]).toEqual([7, 5, 1]);
     const w = built.graph.nodes.find(({ op }) => op.name === 'linear')!.inputs[1]!;
     expect(w).toMatchObject({ shape: [3 * C, C], dtype: 'bf16', name: `unet/${BLOCK}.attn1.to_q+to_k+to_v.weight` });
     expect(w.leaf).toMatchObject({ rows: QKV.map((path) => `unet/${path}.weight`) });
@@ -153,14 +156,16 @@ describe('self-attention on a CUDA device', () => {
   });
 
   it('stays separate for the CPU, where the file’s types differ, and where tensors are trained', () => {
-    const separate = (form: Form): void => {
-      const names = opNames(build({ rank: () => 0, ...form }));
-      expect([count(names, 'selfAttention'), count(names, 'attention')]).toEqual([0, 2]);
+    const apart = (form: Form): string[] => {
+      const { graph } = build({ rank: () => 0, ...form });
+      return graph.nodes.flatMap(({ op, path }) => (op.name === 'attention' ? [path.slice(BLOCK.length + 1)] : []));
     };
-    separate({});
-    separate({ compute: 'bf16', stored: { 'attn1.to_k.weight': 'F32' } });
-    separate({ compute: 'bf16', hooks: { trained: () => null } });
-    separate({ compute: 'bf16', rank: () => 3, hooks: { joinedAdapter: () => null } });
+    expect(apart({})).toEqual(['attn1', 'attn2']);
+    expect(apart({ compute: 'bf16' })).toEqual([]);
+    expect(apart({ compute: 'bf16', stored: { 'attn1.to_k.weight': 'F32' } })).toEqual(['attn1']);
+    expect(apart({ compute: 'bf16', stored: { 'attn2.to_k.weight': 'F32' } })).toEqual(['attn2']);
+    expect(apart({ compute: 'bf16', hooks: { trained: () => null } })).toEqual(['attn1', 'attn2']);
+    expect(apart({ compute: 'bf16', rank: () => 3, hooks: { joinedAdapter: () => null } })).toEqual(['attn1', 'attn2']);
   });
 
   it('names the key that is missing or wrong', () => {
@@ -179,10 +184,11 @@ describe('self-attention on a CUDA device', () => {
   });
 });
 
-describe('selfAttentionInputs', () => {
-  it('names what reads x in self-attention, and nothing else', () => {
-    expect(selfAttentionInputs(QKV[1]!)).toEqual(QKV);
-    for (const name of ['attn1.to_out.0', 'attn2.to_k', 'attn11.to_q', 'attn1.to_q.weight'])
-      expect(selfAttentionInputs(`${BLOCK}.${name}`), name).toBeUndefined();
+describe('joinedInputs', () => {
+  it('names what reads x in self-attention and the text in cross-attention, and nothing else', () => {
+    expect(joinedInputs(QKV[1]!)).toEqual(QKV);
+    expect(joinedInputs(`${BLOCK}.attn2.to_v`)).toEqual(['to_k', 'to_v'].map((name) => `${BLOCK}.attn2.${name}`));
+    for (const name of ['attn1.to_out.0', 'attn2.to_q', 'attn2.to_out.0', 'attn11.to_q', 'attn1.to_q.weight'])
+      expect(joinedInputs(`${BLOCK}.${name}`), name).toBeUndefined();
   });
 });

@@ -68,7 +68,8 @@ for (const compute of ['bf16', 'f16'] as const) {
         'linear',
         'groupNorm',
         'silu',
-        'attention',
+        'selfAttention',
+        'crossAttention',
         'lowRankFactors',
         'lowRankBranch',
         'geglu',
@@ -105,13 +106,13 @@ for (const compute of ['bf16', 'f16'] as const) {
       const named = (name: string): Node[] => step.nodes.filter(({ op }) => op.name === name);
       const gradients = named('lowRankBranchVjp');
       const blocks = new Set(layout.layers.map(({ path }) => blockOf(path))).size;
-      expect(gradients.length).toBe(layout.layers.length - 2 * blocks); // one for q, k and v of self-attention
+      expect(gradients.length).toBe(layout.layers.length - 3 * blocks); // q, k and v are one, and k and v of the text
       const masters = [
         ...gradients.flatMap(({ outputs }) => outputs.slice(1)),
         ...named('lowRankFactors').flatMap(({ inputs }) => inputs.slice(1)),
         ...named('lowRankFactorsVjp').flatMap(({ outputs }) => outputs.filter((value) => value !== null)),
       ];
-      expect(masters.length).toBe(2 * gradients.length + (6 + 2) * layout.layers.length + 3 * blocks);
+      expect(masters.length).toBe(2 * gradients.length + (6 + 2) * layout.layers.length + 5 * blocks);
       expect(new Set(masters.map((v) => v?.dtype))).toEqual(new Set(['f32']));
     });
 

@@ -54,7 +54,9 @@ struct Report {
       const auto again = makePlan(target, build(), rules, shape, &choices);
       const bool same = again && again->workspaceBytes == plan->workspaceBytes;
       wrong += !same;
-      printf("sm_%d %s: %s, workspace %lld%s\n", capability / 10, shape.c_str(), choices.find(shape)->c_str(), (long long)plan->workspaceBytes,
+      std::string kept;
+      choices.settle(shape, [&](const std::string& algorithm) { kept = algorithm; }, [] { return Choice{"nothing", ""}; });
+      printf("sm_%d %s: %s, workspace %lld%s\n", capability / 10, shape.c_str(), kept.c_str(), (long long)plan->workspaceBytes,
              same ? "" : ", but the kept choice gives another plan");
     } catch (const std::exception& error) {
       wrong++;

@@ -177,7 +177,7 @@ replayed() {
 # by tlora's own kernels, too.
 parity() {
   local left=$((ends - SECONDS - 15))
-  replayed $((left * 55 / 100)) ops ops.trace --each 90 --last attention,selfAttention,conv2d
+  replayed $((left * 55 / 100)) ops ops.trace --each 90 --last attention,selfAttention,crossAttention,conv2d
   TLORA_ATTENTION=own replayed $((left * 15 / 100)) own-attention ops.trace --each 90 --filter ttention
   replayed "$left" parity parity.trace --each 90 --bounds 1e-4,3e-3,2e-2 --states 9e-3
   table compared
@@ -193,10 +193,10 @@ sanitize() {
   fi
   for tool in memcheck racecheck; do
     under=(compute-sanitizer --tool "$tool" --error-exitcode 9 --report-api-errors no --print-limit 20 "${own[@]}")
-    TLORA_ATTENTION=own replayed $((left * 35 / 100)) "$tool" ops.trace --each 120 --last attention,selfAttention,conv2d
+    TLORA_ATTENTION=own replayed $((left * 35 / 100)) "$tool" ops.trace --each 120 --last attention,selfAttention,crossAttention,conv2d
   done
   under=(compute-sanitizer --tool memcheck --error-exitcode 9 --report-api-errors no --print-limit 20)
-  replayed "$left" memcheck-all ops.trace --each 120 --last attention,selfAttention,conv2d
+  replayed "$left" memcheck-all ops.trace --each 120 --last attention,selfAttention,crossAttention,conv2d
   under=()
   table compared
 }

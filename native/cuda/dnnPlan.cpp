@@ -21,7 +21,7 @@ struct EngineChoice {
 
   std::string text() const {
     std::string text = "engine " + std::to_string(engine);
-    for (const auto& [knob, value] : knobs) text += " " + std::to_string(int(knob)) + "=" + std::to_string(value);
+    for (const auto& [knob, value] : knobs) text.append(" ").append(std::to_string(int(knob))).append("=").append(std::to_string(value));
     return text;
   }
   static std::optional<EngineChoice> read(const std::string& text) {

@@ -37,8 +37,12 @@ describe('unet2dCondition against the reference', () => {
     ({ compute }) => {
       const watched = new Map<string, Value>();
       const { out, values } = predict('', { compute, onOutput: (path, value) => void watched.set(path, value) });
-      const joined = [...out.graph.leaves.values()].filter(({ leaf }) => leaf?.kind === 'weight' && leaf.rows);
-      expect(joined).toHaveLength(compute ? 11 : 0);
+      const joined = [...out.graph.leaves.values()].flatMap(({ leaf }) =>
+        leaf?.kind === 'weight' && leaf.rows ? [leaf.rows.length] : [],
+      );
+      const all = [...unet.tensors.keys()].filter((key) => /\.(attn1\.to_[qkv]|attn2\.to_[kv])\.weight$/.test(key));
+      expect(joined.reduce((sum, rows) => sum + rows, 0)).toBe(compute ? all.length : 0);
+      expect(new Set(joined)).toEqual(new Set(compute ? [3, 2] : []));
       expect(relativeError(out, values.get(out)!, first(reference.get('out')!))).toBeLessThan(1e-5);
       const modules = [...reference.keys()].filter((key) => key.startsWith('act.'));
       expect(modules).toHaveLength(54);

@@ -47,7 +47,8 @@ export function linearLayer(p: ParamNode, x: Value, { out, bias: biased = true }
 
 /**
  * Several nn.Linear of one module that read the same x, as one product with one branch: their outputs side by side, [..., layers · out].
- * null: they have to be separate. They are on the CPU, which gains nothing, where they are trained or differ, or adapters do.
+ * null: they have to be separate. They are on the CPU, which gains nothing, where they are trained or differ, or adapters do, and in graphs
+ * for any device.
  * @param names of the layers below `p`
  */
 export function joinedLinearLayers(
@@ -56,10 +57,10 @@ export function joinedLinearLayers(
   x: Value,
   { out, bias: biased = true }: LinearLayer,
 ): Value | null {
-  const { compute, trained, cachedBase, cachedJoinedBase, adapter, joinedAdapter, onOutput } = p.hooks;
+  const { compute, anyDevice, trained, cachedBase, cachedJoinedBase, adapter, joinedAdapter, onOutput } = p.hooks;
   const paths = names.map((name) => p.child(name).path);
   const tensors = biased ? ['weight', 'bias'] : ['weight'];
-  if (!compute || trained || !tensors.every((name) => p.alike(names, name))) return null;
+  if (!compute || anyDevice || trained || !tensors.every((name) => p.alike(names, name))) return null;
   const adapt = adapter ? (joinedAdapter?.(paths) ?? null) : (_x: Value, base: Value): Value => base;
   if (!adapt) return null;
   const cached = cachedJoinedBase?.(paths) ?? null;

@@ -14,6 +14,8 @@ export interface TensorInfo {
 export interface ParamHooks {
   /** Type of activations, matrices and biases of products, as CUDA computes; absent: f32, and matrices in their stored type. */
   readonly compute?: DType | undefined;
+  /** With `compute`: the graph is for any device, so it has only ops that all of them have. */
+  readonly anyDevice?: boolean;
   /** A linear layer's output with its adapter: x [..., in] the layer's input, base [..., out] the frozen product. */
   readonly adapter?: (path: string, x: Value, base: Value) => Value;
   /**

@@ -74,7 +74,7 @@ export function repeated(x: Value, times: number): Value {
 }
 
 /** Frozen weights are widened, so that every device multiplies float32 with float32. */
-const FROZEN = { compute: 'f32' } as const;
+const FROZEN = { compute: 'f32', anyDevice: true } as const;
 
 /** Scaled latents of pictures, of the frozen autoencoder. Inputs `image` [n, side, side, 3], `latentKey` [n, 4]. */
 export function frozenLatents(graph: Graph, vae: Component, { pictures, side }: UnetStepSizes): Value {

@@ -155,7 +155,7 @@ describe('attention on a CUDA device', () => {
     ]);
   });
 
-  it('stays separate for the CPU, where the file’s types differ, and where tensors are trained', () => {
+  it('stays separate for the CPU and for any device, where the file’s types differ, and where tensors are trained', () => {
     const apart = (form: Form): string[] => {
       const { graph } = build({ rank: () => 0, ...form });
       return graph.nodes.flatMap(({ op, path }) => (op.name === 'attention' ? [path.slice(BLOCK.length + 1)] : []));
@@ -164,6 +164,7 @@ describe('attention on a CUDA device', () => {
     expect(apart({ compute: 'bf16' })).toEqual([]);
     expect(apart({ compute: 'bf16', stored: { 'attn1.to_k.weight': 'F32' } })).toEqual(['attn1']);
     expect(apart({ compute: 'bf16', stored: { 'attn2.to_k.weight': 'F32' } })).toEqual(['attn2']);
+    expect(apart({ compute: 'bf16', hooks: { anyDevice: true } })).toEqual(['attn1', 'attn2']);
     expect(apart({ compute: 'bf16', hooks: { trained: () => null } })).toEqual(['attn1', 'attn2']);
     expect(apart({ compute: 'bf16', rank: () => 3, hooks: { joinedAdapter: () => null } })).toEqual(['attn1', 'attn2']);
   });

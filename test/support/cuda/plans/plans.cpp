@@ -95,6 +95,11 @@ FusedAttention packed(DType dtype, int64_t n, int64_t heads, int64_t t, int64_t 
   return {dtype, n, heads, t, t, d, false, 3 * heads * d, 3 * heads * d};
 }
 
+// Keys and values in one tensor.
+FusedAttention crossed(DType dtype, int64_t n, int64_t heads, int64_t tq, int64_t tk, int64_t d) {
+  return {dtype, n, heads, tq, tk, d, false, heads * d, 2 * heads * d};
+}
+
 void report(Report& report, DType dtype) {
   // The networks' ends, a resnet of each level, both kinds of downsampling, the decoder's last resnet, odd sizes, an evaluator's patches.
   for (const Convolution& s : {square(dtype, 128, 4, 320, 3, 1, 1, 1), square(dtype, 128, 320, 4, 3, 1, 1, 1), square(dtype, 128, 320, 320, 3, 1, 1, 1),
@@ -107,7 +112,8 @@ void report(Report& report, DType dtype) {
   for (const FusedAttention& s : {FusedAttention{dtype, 1, 10, 4096, 4096, 64}, FusedAttention{dtype, 1, 20, 1024, 1024, 64},
                                   FusedAttention{dtype, 1, 20, 1024, 77, 64}, FusedAttention{dtype, 1, 8, 4096, 4096, 40},
                                   FusedAttention{dtype, 1, 8, 1024, 77, 80}, FusedAttention{dtype, 2, 8, 256, 256, 160},
-                                  packed(dtype, 1, 10, 4096, 64), packed(dtype, 4, 20, 1024, 64), packed(dtype, 1, 8, 4096, 40)}) {
+                                  packed(dtype, 1, 10, 4096, 64), packed(dtype, 4, 20, 1024, 64), packed(dtype, 1, 8, 4096, 40),
+                                  crossed(dtype, 1, 20, 1024, 77, 64), crossed(dtype, 2, 8, 4096, 77, 40)}) {
     report.attention(s);
   }
 }

@@ -1,6 +1,6 @@
 // The algorithms that a CUDA device's libraries choose: the same ones give the same bits, so a run keeps them and goes on with them.
 import { existsSync } from 'node:fs';
-import { DeviceError } from '../errors.js';
+import { DeviceError, FileFormatError } from '../errors.js';
 import { writeFileAtomic } from '../io/atomicFile.js';
 import { readJsonObject } from '../io/jsonFile.js';
 import type { CacheWarning } from '../pipeline/algorithmCache.js';
@@ -24,7 +24,14 @@ export function readAlgorithms({ algorithmsPath }: RunFolder): Algorithms {
   if (!existsSync(algorithmsPath)) return NO_ALGORITHMS;
   const { encode, train, attentionBytes } = readJsonObject(algorithmsPath);
   const text = (value: unknown): string => (value === undefined ? '' : JSON.stringify(value));
-  return { encode: text(encode), train: text(train), attentionBytes: Number(attentionBytes ?? 0) };
+  const bytes = attentionBytes ?? 0;
+  if (!Number.isSafeInteger(bytes) || (bytes as number) < 0) {
+    throw new FileFormatError(
+      `${algorithmsPath}: attentionBytes: expected a whole number, got ${JSON.stringify(bytes)}`,
+      { hint: 'The file is damaged. Without it the run goes on with algorithms that are chosen anew.' },
+    );
+  }
+  return { encode: text(encode), train: text(train), attentionBytes: bytes as number };
 }
 
 /** Writes them, where there are any. @throws FileWriteError */

@@ -23,7 +23,7 @@ interface Sizes {
 
 /** Of a gradient that cuDNN may cover: 16 bits, no mask, heads of a multiple of 8 up to 128 wide. */
 function sizesOf({ op, inputs, attrs }: Node): Sizes | undefined {
-  const both = { attentionVjp: [0, 1, 3], selfAttentionVjp: [1, 1, 1] }[op.name];
+  const both = { attentionVjp: [0, 1, 3], crossAttentionVjp: [0, 1, 2], selfAttentionVjp: [1, 1, 1] }[op.name];
   if (!both || attrs.causal) return undefined;
   const [q, k, o] = both.map((i) => inputs[i]!);
   const heads = attrs.heads!;

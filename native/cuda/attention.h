@@ -1,4 +1,4 @@
-// What the ops attention and selfAttention have in common: cuDNN's fused attention, and our own kernels for what it does not cover.
+// What the ops attention, selfAttention and crossAttention have in common: cuDNN's fused attention, and our own kernels for what it does not cover.
 #pragma once
 #include "fusedAttention.h"
 

@@ -1,6 +1,7 @@
 import { describe, expect, it } from 'vitest';
 import { createGraph, type Graph, input, result } from '../../lib/graph/graph.js';
 import { attention, attentionOp } from '../../lib/ops/attention.js';
+import { crossAttention, crossAttentionOp } from '../../lib/ops/crossAttention.js';
 import { attentionMemory, attentionShare } from '../../lib/train/attentionMemory.js';
 
 interface Shape {
@@ -35,6 +36,15 @@ describe('the memory that the gradients of attention are worth', () => {
     expect(attentionMemory(graphOf({ tq: 4096, heads: 10 }))).toBe(dS);
     expect(attentionMemory(graphOf({ tq: 4096, heads: 10, n: 4 }, { tq: 1024, heads: 20 }))).toBe(dS);
     expect(attentionMemory(graphOf({ tq: 4000, heads: 10 }))).toBe(dS);
+  });
+
+  it('counts keys and values in one tensor', () => {
+    const graph = createGraph();
+    const q = input(graph, 'q', [1, 4096, 640], 'bf16');
+    const o = crossAttention(q, input(graph, 'kv', [1, 2048, 1280], 'bf16'), { heads: 10 });
+    const dO = input(graph, 'dO', [1, 4096, 640], 'bf16');
+    result(graph, 'dq', crossAttentionOp.vjp!(o.node!, [dO], [true, true], [1, 1])[0]!);
+    expect(attentionMemory(graph)).toBe(10 * 4096 * 2048 * 2 + 4096);
   });
 
   it('is that of fewer heads where all take too much', () => {

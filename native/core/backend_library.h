@@ -14,8 +14,7 @@ struct LibrarySearch {
 };
 
 // The backend with at least one device, or nullptr and one line that says what is missing. The driver is asked for first, so that
-// a machine without one never loads NVIDIA's libraries; these are found beside nvidiaRoot, by the system, below CUDA_HOME or
-// CUDA_PATH, or in the packages of the python3 on PATH. A library stays open once it was opened.
+// a machine without one never loads NVIDIA's libraries (nvidia_libraries.h). A library stays open once it was opened.
 const Backend* openCudaBackend(const LibrarySearch& search, std::string& reason);
 
 struct DeviceName {

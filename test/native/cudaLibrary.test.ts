@@ -98,6 +98,82 @@ describe('the CUDA backend', () => {
   });
 });
 
+/** Stands in for cuDNN 9 and what it opens by itself; in a process of its own, as a library that was opened once stays. */
+describe('a cuDNN', () => {
+  const PARTS = ['graph', 'heuristic', 'engines_precompiled', 'engines_runtime_compiled'].map(
+    (part) => `libcudnn_${part}.so.9`,
+  );
+  const library = (): string => join(folder, 'needs.so');
+  const root = (): string => join(folder, 'nvidia');
+  const dnn = (name: string): string => join(root(), 'cudnn', 'lib', name);
+
+  /** Moves a library made here to where the wheels have it. */
+  function install(name: string, source: string, wheel = 'cudnn'): void {
+    const made = compile(name, source);
+    mkdirSync(join(root(), wheel, 'lib'), { recursive: true });
+    renameSync(made, join(root(), wheel, 'lib', name));
+  }
+
+  beforeEach(() => {
+    const front = 'extern "C" unsigned long cudnnGetVersion() { __builtin_trap(); }';
+    compile('libcudnn.so.9', front);
+    compile('needs.so', BACKEND, ['libcudnn.so.9']);
+    renameSync(join(folder, 'libcudnn.so.9'), join(folder, 'front'));
+    for (const part of PARTS) {
+      install(
+        part,
+        part === PARTS[0] ? 'extern "C" unsigned long cudnnGetCudartVersion() { return 98070; }' : 'int x;',
+      );
+    }
+    renameSync(join(folder, 'front'), dnn('libcudnn.so.9'));
+    install('libcublasLt.so.98', 'int x;', 'cublas');
+  });
+
+  function looked(): { readonly reason: string; readonly maps: string } {
+    const script = `process.dlopen(module, process.argv[1]);
+      const { reason } = module.exports.cuda({ library: process.argv[2], nvidiaRoot: process.argv[3] });
+      console.log(JSON.stringify({ reason, maps: require('node:fs').readFileSync('/proc/self/maps', 'utf8') }));`;
+    const words = ['-e', script, loadAddon().path, library(), root()];
+    const { stdout, stderr, status } = spawnSync(process.execPath, words, { encoding: 'utf8' });
+    expect(stderr + status).toBe('0');
+    return JSON.parse(stdout);
+  }
+
+  test('that is whole is opened', () => {
+    expect(looked().reason).toMatch(/was built for another version/);
+  });
+
+  test.each(PARTS)('without %s is refused before it ends the process', (part) => {
+    rmSync(dnn(part));
+    expect(looked().reason).toMatch(
+      new RegExp(
+        `^the CUDA backend is there, but a part of cuDNN cannot be opened: .*${part}.*; install cuDNN 9 anew$`,
+      ),
+    );
+  });
+
+  test('whose first part is another library is refused', () => {
+    install('libcudnn_graph.so.9', 'int x;');
+    expect(looked().reason).toMatch(/^the CUDA backend is there, but .*libcudnn_graph\.so\.9 is not that of cuDNN 9/);
+  });
+
+  test('made with another CUDA than the backend needs the cuBLASLt of that', () => {
+    rmSync(join(root(), 'cublas', 'lib', 'libcublasLt.so.98'));
+    expect(looked().reason).toBe(
+      'the CUDA backend is there, but cuDNN needs libcublasLt.so.98, which is missing: pip install nvidia-cublas, or install the CUDA 98 toolkit',
+    );
+  });
+
+  test("gets the compiler of its CUDA, with the compiler's second library", () => {
+    const version = 'extern "C" int nvrtcVersion(int* major, int* minor) { *major = 98, *minor = 7; return 0; }';
+    install('libnvrtc.so.98', version, 'cuda_nvrtc');
+    install('libnvrtc-builtins.so.98.7', 'int x;', 'cuda_nvrtc');
+    const { reason, maps } = looked();
+    expect(reason).toMatch(/was built for another version/);
+    expect(maps).toContain(join(root(), 'cuda_nvrtc', 'lib', 'libnvrtc-builtins.so.98.7'));
+  });
+});
+
 describe('an engine', () => {
   test('on CUDA is never one on the CPU instead', () => {
     process.env.TLORA_CUDA_LIBRARY = join(folder, 'none.so');

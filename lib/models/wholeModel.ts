@@ -38,8 +38,9 @@ function traceUnet(tensors: Tensors, config: UnetConfig, hooks: ParamHooks): Par
   const graph = createGraph();
   const tree = paramTree(graph, 'unet', tensors, hooks);
   const { textTime } = config;
+  const side = 2 ** (config.down.length - 1); // without padding, a side of 1 could not be halved
   unet2dCondition(tree, config, {
-    sample: input(graph, 'sample', [1, 1, 1, config.inChannels]),
+    sample: input(graph, 'sample', [1, side, side, config.inChannels]),
     timesteps: input(graph, 'timesteps', [1]),
     encoderHiddenStates: input(graph, 'encoderHiddenStates', [1, 1, config.crossAttentionDim]),
     ...(textTime && {

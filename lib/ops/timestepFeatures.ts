@@ -11,7 +11,8 @@ export interface TimestepFeaturesOptions {
 
 /**
  * Sinusoids of t [n] (f32 or i32) as [n, dim] f32: sin and cos of t · 10000^(−i / (dim/2 − freqShift)), i < ⌊dim/2⌋; the last column
- * of an odd dim is 0. Angles in float64. diffusers: get_timestep_embedding.
+ * of an odd dim is 0. Exponents, frequencies and angles are rounded to float32, as in diffusers' get_timestep_embedding: models were trained
+ * with angles that are off by up to 2^-24 of themselves, 1e-4 and more for large times and picture sizes. Sines and cosines in float64.
  */
 export const timestepFeaturesOp: Op = { name: 'timestepFeatures', attrs: ['dim', 'flipSinToCos', 'freqShift'] };
 

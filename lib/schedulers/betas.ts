@@ -38,12 +38,28 @@ function readBetas(config: SchedulerConfig, kind: BetaSchedule, n: number): Floa
   return linspaceF32(Math.sqrt(start), Math.sqrt(end), n).map((root) => f32(root * root));
 }
 
-/** Shifts and scales sqrt(alphasCumprod) so that the first stays and the last is 0 (arXiv 2305.08891, algorithm 1). */
-function rescaleToZeroTerminalSnr(alphasCumprod: Float64Array): Float64Array {
-  const roots = alphasCumprod.map(Math.sqrt);
-  const first = roots[0]!;
-  const last = roots.at(-1)!;
-  return roots.map((root) => f32((((root - last) * first) / (first - last)) ** 2));
+/** Running product of 1 − β, kept in float64, each entry rounded to float32. */
+function runningProduct(betas: Float64Array): Float64Array {
+  let product = 1;
+  return betas.map((beta) => {
+    product *= f32(1 - beta);
+    return f32(product);
+  });
+}
+
+/**
+ * Betas for which sqrt(alphasCumprod) is shifted and scaled so that the first stays and the last is 0 (arXiv 2305.08891, algorithm 1). Each
+ * operation is rounded to float32: small betas lose digits in 1 − α, and models were trained with what is left of them.
+ */
+function zeroTerminalSnrBetas(betas: Float64Array): Float64Array {
+  const roots = runningProduct(betas).map((product) => f32(Math.sqrt(product)));
+  const [first, last] = [roots[0]!, roots.at(-1)!];
+  const stretch = f32(first / f32(first - last));
+  const products = roots.map((root) => {
+    const shifted = f32(f32(root - last) * stretch);
+    return f32(shifted * shifted);
+  });
+  return products.map((product, t) => f32(1 - (t === 0 ? product : f32(product / products[t - 1]!))));
 }
 
 /**
@@ -57,10 +73,6 @@ export function alphasCumprodTable(
 ): { betaSchedule: BetaSchedule; alphasCumprod: Float64Array } {
   const kinds = ['linear', 'scaled_linear', 'squaredcos_cap_v2'] as const;
   const betaSchedule: BetaSchedule = readOneOf(config, 'beta_schedule', 'linear', kinds);
-  let product = 1;
-  const alphasCumprod = readBetas(config, betaSchedule, n).map((beta) => {
-    product *= f32(1 - beta);
-    return f32(product);
-  });
-  return { betaSchedule, alphasCumprod: zeroTerminalSnr ? rescaleToZeroTerminalSnr(alphasCumprod) : alphasCumprod };
+  const betas = readBetas(config, betaSchedule, n);
+  return { betaSchedule, alphasCumprod: runningProduct(zeroTerminalSnr ? zeroTerminalSnrBetas(betas) : betas) };
 }

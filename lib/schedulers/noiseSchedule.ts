@@ -19,7 +19,7 @@ export interface NoiseSchedule {
   readonly predictionType: PredictionType;
   /** T values, decreasing; x_t = sqrt(alphasCumprod[t])·x_0 + sqrt(1 − alphasCumprod[t])·ε. */
   readonly alphasCumprod: Float64Array;
-  /** T values sqrt((1 − a)/a), a = max(alphasCumprod[t], 2⁻²⁴): noise level of x_t / sqrt(a). */
+  /** T values sqrt((1 − a)/a), a = alphasCumprod[t], 2⁻²⁴ where that is 0: noise level of x_t / sqrt(a). */
   readonly sigmas: Float64Array;
   readonly betaSchedule: BetaSchedule;
   readonly timestepSpacing: TimestepSpacing;
@@ -61,10 +61,10 @@ function spacingOfClass(config: SchedulerConfig): TimestepSpacing {
   return spacing;
 }
 
-/** The floor keeps the first noise level finite when the terminal signal-to-noise ratio is zero (diffusers' value). */
+/** The value instead of 0 keeps the first noise level finite when the terminal signal-to-noise ratio is zero (diffusers' value). */
 function sigmasOf(alphasCumprod: Float64Array): Float64Array {
   return alphasCumprod.map((value) => {
-    const a = Math.max(value, 2 ** -24);
+    const a = value === 0 ? 2 ** -24 : value;
     return Math.sqrt((1 - a) / a);
   });
 }

@@ -141,6 +141,8 @@ void attentionVjp(const Call& call, Context& context) {
                           call.in[3].f32(), call.in[4].f32(), call.in[5].f32(), call.out[0].f32(), call.out[1].f32(),
                           call.out[2].f32(), static_cast<float*>(call.scratch)};
   context.pool.run(pairs, [&](int64_t pair, int) { backward.prepare(pair / h.heads, pair % h.heads); });
+  Backward sums = backward;
+  if (h.tk == 1) sums.dq = sums.dk = nullptr;  // its probability is 1 whatever it is: these gradients stay exactly 0
 
   const int64_t keyBlocks = (h.tk + keyBlock - 1) / keyBlock, queryTiles = (h.tq + queryTile - 1) / queryTile;
   const int64_t groups =
@@ -155,7 +157,7 @@ void attentionVjp(const Call& call, Context& context) {
       const int64_t from = border(partner, queryTiles, queryTile, h.tq), to = border(partner + 1, queryTiles, queryTile, h.tq);
       const int64_t end = border(group + 1, keyBlocks, keyBlock, h.tk);
       for (int64_t j = border(group, keyBlocks, keyBlock, h.tk); j < end; j += keyBlock)
-        backward.block(context.workspace(thread), sample, head, j, std::min(keyBlock, end - j), from, to);
+        sums.block(context.workspace(thread), sample, head, j, std::min(keyBlock, end - j), from, to);
     });
   }
 }

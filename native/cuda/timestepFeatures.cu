@@ -1,5 +1,6 @@
 // y [n, dim]: sin and cos of t 10000^(-i / (half - freqShift)), half = floor(dim / 2), cosines first if flipSinToCos; the last column
-// of an odd dim is 0. Angles, sines and cosines in float64. t float32 or int32. diffusers: get_timestep_embedding.
+// of an odd dim is 0. Exponents, frequencies and angles rounded to float32, sines and cosines in float64. t float32 or int32.
+// diffusers: get_timestep_embedding.
 #include "cuda/elements.h"
 
 namespace tlora::cuda {
@@ -12,10 +13,11 @@ __global__ void timestepFeaturesKernel(const void* t, bool integers, Target y, i
   if (k >= n * columns) return;
   const int64_t row = k / columns, i = k % columns;
   if (i == half) return storeFloat(y, row * dim + dim - 1, 0);
-  const double time = integers ? double(static_cast<const int32_t*>(t)[row]) : double(static_cast<const float*>(t)[row]);
-  const double angle = time * ::exp(-9.210340371976184 * double(i) / (double(half) - freqShift));  // log 10000
-  storeFloat(y, row * dim + (cosinesFirst ? half + i : i), float(sin(angle)));
-  storeFloat(y, row * dim + (cosinesFirst ? i : half + i), float(cos(angle)));
+  const float time = integers ? float(static_cast<const int32_t*>(t)[row]) : static_cast<const float*>(t)[row];
+  const float exponent = -9.210340371976184f * float(i) / float(double(half) - freqShift);  // log 10000
+  const float angle = time * float(::exp(double(exponent)));
+  storeFloat(y, row * dim + (cosinesFirst ? half + i : i), float(sin(double(angle))));
+  storeFloat(y, row * dim + (cosinesFirst ? i : half + i), float(cos(double(angle))));
 }
 
 }  // namespace

@@ -40,6 +40,11 @@ describe('checkUnet', () => {
     expect(unetAdaptedLinears(tensors, config)).toHaveLength(adapted);
   });
 
+  it('takes a UNet whose downsampling pads on one side only', () => {
+    const json = { ...SHAPES['tiny-sdxl']!.unet!, downsample_padding: 0 };
+    expect(checkUnet(header(unetTensors(json)), readUnetConfig(json))).toBe(1_308_228);
+  });
+
   it('names a key outside the model, and a missing one', () => {
     const json = SHAPES['tiny-sd15']!.unet!;
     const config = readUnetConfig(json);

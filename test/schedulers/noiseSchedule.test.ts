@@ -80,6 +80,31 @@ describe('noiseSchedule', () => {
     expect(zero.alphasCumprod.every((a, t) => t === 0 || a < zero.alphasCumprod[t - 1]!)).toBe(true);
   });
 
+  it('rescaled betas lose the digits that float32 takes from them, so that noise levels are those of training', () => {
+    // DDIM's table of diffusers 0.40, in which the first beta of 1e-4 has three digits left.
+    const { alphasCumprod } = noiseSchedule({
+      num_train_timesteps: 100,
+      beta_schedule: 'scaled_linear',
+      beta_start: 0.0001,
+      beta_end: 0.02,
+      prediction_type: 'v_prediction',
+      rescale_betas_zero_snr: true,
+    });
+    expect(alphasCumprod[0]).toBe(0.9999001026153564);
+    for (const [t, alpha] of [
+      [1, 0.9994779229164124],
+      [50, 0.6667050719261169],
+      [98, 0.0005410363082773983],
+    ] as const)
+      expect(alphasCumprod[t]! / alpha).toBeCloseTo(1, 4); // its square roots may be off by a bit
+  });
+
+  it('a cosine schedule ends at its own noise level, above that of a terminal signal of zero', () => {
+    // EulerDiscreteScheduler of diffusers 0.40: 20291.303.
+    const { sigmas } = noiseSchedule({ beta_schedule: 'squaredcos_cap_v2' });
+    expect(sigmas[999]! / 20291.303).toBeCloseTo(1, 7);
+  });
+
   it('accepts fields without effect, and null for the default', () => {
     const odd = {
       ...sdxl,

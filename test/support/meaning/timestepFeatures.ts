@@ -1,5 +1,7 @@
 import type { Meaning } from '../interpreter.js';
 
+const f32 = Math.fround;
+
 const timestepFeatures: Meaning = ([t], attrs) => {
   const { dim, flipSinToCos, freqShift } = attrs as { dim: number; flipSinToCos: number; freqShift: number };
   const half = Math.floor(dim / 2);
@@ -9,7 +11,8 @@ const timestepFeatures: Meaning = ([t], attrs) => {
       const column = place % dim;
       if (column >= 2 * half) return 0;
       const i = column % half;
-      const angle = t!.data[Math.floor(place / dim)]! * Math.exp((-Math.log(10000) * i) / (half - freqShift));
+      const exponent = f32(f32(f32(-Math.log(10000)) * i) / f32(half - freqShift));
+      const angle = f32(f32(t!.data[Math.floor(place / dim)]!) * f32(Math.exp(exponent)));
       return column < half === (flipSinToCos !== 0) ? Math.cos(angle) : Math.sin(angle);
     }),
   ];

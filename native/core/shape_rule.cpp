@@ -53,7 +53,8 @@ struct Sizes {
       }
       const std::optional<int64_t> one = term(expression, i);
       if (!one) return std::nullopt;
-      sum += sign * *one;
+      int64_t signedOne = 0;
+      if (__builtin_mul_overflow(sign, *one, &signedOne) || __builtin_add_overflow(sum, signedOne, &sum)) return kNoSize;
     }
     return sum;
   }
@@ -132,7 +133,7 @@ bool holds(const std::string& condition, const Sizes& sizes) {
   const std::optional<int64_t> a = sizes.value(condition.substr(0, at));
   const std::optional<int64_t> b = sizes.value(condition.substr(at + (at == least ? 2 : 1)));
   if (!a || !b) return true;
-  return at == least ? *a >= 0 && *a <= *b : *b > 0 && *a % *b == 0;
+  return at == least ? *a >= 0 && *a <= *b : *a >= 0 && *b > 0 && *a % *b == 0;
 }
 
 // Tensors of a list: those that come once, and those in brackets.

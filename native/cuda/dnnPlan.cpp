@@ -149,10 +149,11 @@ Descriptor configurationOf(const DnnTarget& target, const Descriptor& graph, con
   return configuration;
 }
 
-std::unique_ptr<DnnPlan> planOf(const DnnTarget& target, const Descriptor& configuration) {
+std::unique_ptr<DnnPlan> planOf(const DnnTarget& target, Descriptor configuration) {
   auto made = std::make_unique<DnnPlan>();
+  made->configuration = std::move(configuration);
   made->plan = Descriptor(CUDNN_BACKEND_EXECUTION_PLAN_DESCRIPTOR);
-  made->plan.set(CUDNN_ATTR_EXECUTION_PLAN_ENGINE_CONFIG, configuration);
+  made->plan.set(CUDNN_ATTR_EXECUTION_PLAN_ENGINE_CONFIG, made->configuration);
   if (target.handle) made->plan.set(CUDNN_ATTR_EXECUTION_PLAN_HANDLE, CUDNN_TYPE_HANDLE, 1, &target.handle);
   aim(target, made->plan, kPlanDevice);
   made->plan.finalize("execution plan");
@@ -171,14 +172,16 @@ std::vector<Candidate> search(const DnnTarget& target, const Descriptor& graph, 
   std::optional<DnnError> broken;
   std::vector<Candidate> found;
   for (const cudnnBackendHeurMode_t mode : {CUDNN_HEUR_MODE_A, CUDNN_HEUR_MODE_FALLBACK}) {
-    for (const Descriptor& configuration : found.empty() ? candidates(target, graph, mode) : std::vector<Descriptor>{}) {
+    std::vector<Descriptor> offered;
+    if (found.empty()) offered = candidates(target, graph, mode);
+    for (Descriptor& configuration : offered) {
       if (found.size() >= most) break;
       const Descriptor engine = engineOf(configuration);
       if (!allowed(engine, rules)) continue;
       try {
         const std::string choice = choiceOf(configuration, engine).text();
         if (std::any_of(found.begin(), found.end(), [&](const Candidate& other) { return other.choice == choice; })) continue;
-        auto plan = planOf(target, configuration);
+        auto plan = planOf(target, std::move(configuration));
         if (plan->workspaceBytes <= rules.workspaceBytes) found.push_back({std::move(plan), choice});
       } catch (const DnnError& error) {
         if (!notSupported(error.status)) broken = error;

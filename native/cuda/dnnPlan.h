@@ -83,7 +83,7 @@ struct DnnGraph {
 };
 
 struct DnnPlan {
-  Descriptor plan;
+  Descriptor configuration, plan;  // that the plan copies what it is made of is not documented
   int64_t workspaceBytes = 0;
 };
 

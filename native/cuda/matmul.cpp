@@ -92,7 +92,7 @@ std::vector<cublasLtMatmulHeuristicResult_t> candidates(const Checker& must, con
   prefer(CUBLASLT_MATMUL_PREF_MIN_ALIGNMENT_A_BYTES, uint32_t(align.b));
   prefer(CUBLASLT_MATMUL_PREF_MIN_ALIGNMENT_B_BYTES, uint32_t(align.a));
   prefer(CUBLASLT_MATMUL_PREF_MIN_ALIGNMENT_C_BYTES, uint32_t(align.residual));
-  prefer(CUBLASLT_MATMUL_PREF_MIN_ALIGNMENT_D_BYTES, uint32_t(align.c));
+  prefer(CUBLASLT_MATMUL_PREF_MIN_ALIGNMENT_D_BYTES, uint32_t(std::min(align.c, align.bias)));  // the bias has no preference of its own
   std::vector<cublasLtMatmulHeuristicResult_t> results(kCandidates);
   int count = 0;
   must(cublasLtMatmulAlgoGetHeuristic(context.libraries->blas, plan.description, plan.a, plan.b, plan.c, plan.c, preference.made,

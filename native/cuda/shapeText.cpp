@@ -21,7 +21,8 @@ MatmulAlignment::MatmulAlignment(const Matmul& p)
     : a(alignmentOf(p.a, p.aType, p.lda, p.strideA)),
       b(alignmentOf(p.b, p.bType, p.ldb, p.strideB)),
       c(alignmentOf(p.c, p.cType, p.ldc, p.strideC)),
-      residual(p.residual ? alignmentOf(p.residual, p.cType, p.ldc, p.strideC) : c) {}
+      residual(p.residual ? alignmentOf(p.residual, p.cType, p.ldc, p.strideC) : c),
+      bias(p.bias ? alignmentOf(p.bias, p.cType, 0, 0) : 16) {}
 
 std::string textOf(const Context& context, const Matmul& p) {
   const MatmulAlignment align(p);
@@ -31,7 +32,7 @@ std::string textOf(const Context& context, const Matmul& p) {
            (long long)p.n, (long long)p.k, (long long)p.lda, (long long)p.ldb, (long long)p.ldc, (long long)p.batch, (long long)p.strideA,
            (long long)p.strideB, (long long)p.strideC, align.a, align.b, align.c, align.residual, p.bias ? " +bias" : "",
            p.residual ? " +residual" : "", p.beta != 0 ? " +c" : "");
-  return text;
+  return align.bias < 16 ? text + (" bias on " + std::to_string(align.bias)) : text;
 }
 
 std::string textOf(const Context& context, const Convolution& s, const char* work) {

@@ -9,10 +9,10 @@
 
 namespace tlora::cuda {
 
-// Bytes on which every row of every product of an operand lies, 16 at most.
+// Bytes on which every row of every product of an operand lies, and the bias, 16 at most.
 struct MatmulAlignment {
   explicit MatmulAlignment(const Matmul& product);
-  int a, b, c, residual;
+  int a, b, c, residual, bias;
 };
 
 std::string textOf(const Context& context, const Matmul& product);

@@ -27,6 +27,10 @@ root=$(cd "$(dirname "${BASH_SOURCE[0]}")/.." && pwd)
 inputs=${TLORA_GPU_INPUTS:-$root/build/gpu-inputs}
 build=$root/build/gpu
 cd "$root"
+# A toolkit that is there, but not on PATH.
+for toolkit in ${CUDA_HOME:+"$CUDA_HOME"} ${CUDA_PATH:+"$CUDA_PATH"} /usr/local/cuda; do
+  if ! command -v nvcc >/dev/null && [[ -x $toolkit/bin/nvcc ]]; then export PATH=$PATH:$toolkit/bin; fi
+done
 
 # The folder nvidia/ of Python packages that holds cuDNN; several packages may have one each.
 nvidia_root() {
@@ -40,19 +44,32 @@ architecture() {
   if [[ -n ${TLORA_GPU_ARCH:-} ]]; then
     echo "$TLORA_GPU_ARCH"
   else
-    timeout 20 nvidia-smi --query-gpu=compute_cap --format=csv,noheader | head -n 1 | tr -d '. '
+    local found
+    found=$(timeout 20 nvidia-smi --query-gpu=compute_cap --format=csv,noheader | head -n 1 | tr -d '. ' || true)
+    if [[ ! $found =~ ^[0-9]+$ ]]; then
+      found=$(timeout 90 python3 -c 'import torch; print("%d%d" % torch.cuda.get_device_capability())' || true)
+    fi
+    echo "${found:-90}"
   fi
 }
 
+# False where CMake is too old, or has no program to call the compilers.
+configured() {
+  local generator=()
+  if [[ ! -f $build/CMakeCache.txt ]] && command -v ninja >/dev/null; then generator=(-G Ninja); fi
+  command -v cmake >/dev/null &&
+    cmake -S . -B "$build" "${generator[@]}" -DTLORA_CUDA=ON -DTLORA_NVIDIA_ROOT="$TLORA_NVIDIA_ROOT" -DTLORA_CUDA_ARCHS="$1-real"
+}
+
 build_with_cmake() {
-  cmake -S . -B "$build" -DTLORA_CUDA=ON -DTLORA_NVIDIA_ROOT="$TLORA_NVIDIA_ROOT" -DTLORA_CUDA_ARCHS="$1-real"
   cmake --build "$build" --target tlora_cuda tlora-run-plan tlora-replay -j "$(nproc)"
 }
 
-# Without CMake: the same sources, one line each.
+# Without CMake: the same sources, one line each. Wheels may be of another CUDA than the toolkit, whose headers come first.
 build_by_hand() {
   local objects=$build/o made=$build/Release flags=(-O3 -Inative) host=-fPIC,-fvisibility=hidden,-Wno-psabi,-ffp-contract=off
-  local cuda=(nvcc -std=c++20 "-arch=sm_$1" "-Xcompiler=$host" "-I$TLORA_NVIDIA_ROOT"/{cu13,cublas,cudnn}/include "${flags[@]}")
+  local cuda=(nvcc -std=c++20 "-arch=sm_$1" "-Xcompiler=$host" "${flags[@]}") folder
+  for folder in "cu$(toolkit_major)" cublas cudnn; do cuda+=(-isystem "$TLORA_NVIDIA_ROOT/$folder/include"); done
   local cpu=(g++ -std=gnu++20 "${host//,/ }" "${flags[@]}")
   mkdir -p "$objects" "$made"
   {
@@ -61,14 +78,19 @@ build_by_hand() {
       echo "${cpu[*]} -c $source -o $objects/$(basename "$source").o"
     done
   } | xargs -P "$(nproc)" -I{} sh -c '{}'
-  local libraries core
-  mapfile -t libraries < <(find -L "$TLORA_NVIDIA_ROOT" -name "libcublasLt.so.$(toolkit_major)" -o -name libcudnn.so.9)
-  libraries=("${libraries[@]/#/-Xlinker=}") # nvcc takes no files whose names end in a version
-  [[ ${#libraries[@]} -eq 2 ]] || libraries=(-lcublasLt -lcudnn)
+  local libraries=() core
+  libraries+=("$(library "libcublasLt.so.$(toolkit_major)" -lcublasLt)" "$(library libcudnn.so.9 -lcudnn)")
   nvcc -shared "-arch=sm_$1" "$objects"/cuda-*.o "${libraries[@]}" -o "$made/tlora_cuda.so"
   mapfile -t core < <(find "$objects" -name '*.o' ! -name 'cuda-*' ! -name run_plan.cpp.o ! -name replay.cpp.o)
   g++ "${core[@]}" "$objects/run_plan.cpp.o" -o "$made/tlora-run-plan" -ldl -lpthread
   g++ "${core[@]}" "$objects/replay.cpp.o" -o "$made/tlora-replay" -ldl -lpthread
+}
+
+# A library of the wheels as nvcc takes it (no files whose names end in a version), or else the option.
+library() {
+  local found=""
+  if [[ -n $TLORA_NVIDIA_ROOT ]]; then found=$(find -L "$TLORA_NVIDIA_ROOT" -name "$1" | sort | head -n 1 || true); fi
+  echo "${found:+-Xlinker=}${found:-$2}"
 }
 
 toolkit_major() {
@@ -85,19 +107,21 @@ build() {
   local begun=$SECONDS arch
   arch=$(architecture)
   echo "building for $arch"
-  if command -v cmake >/dev/null; then build_with_cmake "$arch"; else build_by_hand "$arch"; fi
+  if configured "$arch"; then build_with_cmake; else build_by_hand "$arch"; fi
   sources >"$build/Release/sources"
   echo "built in $((SECONDS - begun)) s for $arch"
 }
 
-# Whether the programs of a folder are of these sources and work with the device.
+# Whether the programs of a folder are of these sources and start on this machine. What fails later fails with others, too: it is for the stages to say.
 usable() {
   [[ -f $1/sources && $(<"$1/sources") == $(sources) ]] || return 1
-  local plan
+  local plan said
   plan=$(find "$inputs" -path '*-start/*.plan' | sort | head -n 1)
   [[ -n $plan ]] || return 0
   echo "trying the programs in $1"
-  timeout -k 5 120 "$1/tlora-run-plan" "$plan" --device "${TLORA_GPU_DEVICE:-cuda}" --no-record
+  said=$(timeout -k 5 120 "$1/tlora-run-plan" "$plan" --device "${TLORA_GPU_DEVICE:-cuda}" --no-record 2>&1) && return 0
+  echo "$said"
+  ! grep -qE 'GLIBC|shared object|cannot (execute|be opened)|[Nn]o such file| is missing|is older than|update the driver|has no code for' <<<"$said"
 }
 
 # Sets `programs`: TLORA_GPU_PROGRAMS, those built here before or made by prepare.mjs, or new ones.
@@ -186,6 +210,8 @@ parity() {
 # The kernels of the libraries are many and large: they come last, and are not looked at for races.
 sanitize() {
   local tool own=(--kernel-name kns=5tlora4cuda) left=$((ends - SECONDS - 15))
+  # Some toolkits have it beside their programs rather than among them.
+  if ! command -v compute-sanitizer; then PATH=$PATH:$(dirname "$(readlink -f "$(command -v nvcc || echo "$0")")")/../compute-sanitizer; fi
   if ! command -v compute-sanitizer; then
     echo "compute-sanitizer is not on PATH: FAILED"
     failures=$((failures + 1))

@@ -8,10 +8,10 @@ namespace {
 const char* nameOf(DType t) { return t == DType::bf16 ? "bf16" : t == DType::f16 ? "f16" : "f32"; }
 const char* modeOf(const Context& context, DType t) { return t == DType::f32 && context.tf32 ? "(tf32)" : ""; }
 
-// The alignment in bytes that all rows of all products of an operand have; algorithms ask for 16 at most.
+// The alignment in bytes that all rows of all products of an operand have.
 int alignmentOf(const void* data, DType type, int64_t row, int64_t stride) {
   const uint64_t bytes = dtypeBytes(type);
-  const uint64_t all = reinterpret_cast<uintptr_t>(data) | uint64_t(row) * bytes | uint64_t(stride) * bytes | 16;
+  const uint64_t all = reinterpret_cast<uintptr_t>(data) | uint64_t(row) * bytes | uint64_t(stride) * bytes | 64;
   return int(all & (~all + 1));
 }
 
@@ -22,17 +22,17 @@ MatmulAlignment::MatmulAlignment(const Matmul& p)
       b(alignmentOf(p.b, p.bType, p.ldb, p.strideB)),
       c(alignmentOf(p.c, p.cType, p.ldc, p.strideC)),
       residual(p.residual ? alignmentOf(p.residual, p.cType, p.ldc, p.strideC) : c),
-      bias(p.bias ? alignmentOf(p.bias, p.cType, 0, 0) : 16) {}
+      bias(p.bias ? alignmentOf(p.bias, p.cType, 0, 0) : c) {}
 
 std::string textOf(const Context& context, const Matmul& p) {
   const MatmulAlignment align(p);
   char text[400];
-  snprintf(text, sizeof text, "matmul %s%s>%s %c%c %lldx%lldx%lld ld %lld,%lld,%lld batch %lld,%lld,%lld,%lld align %d,%d,%d,%d%s%s%s",
+  snprintf(text, sizeof text, "matmul %s%s>%s %c%c %lldx%lldx%lld ld %lld,%lld,%lld batch %lld,%lld,%lld,%lld align %d,%d,%d,%d,%d%s%s%s",
            nameOf(p.aType), modeOf(context, p.aType), nameOf(p.cType), p.transposeA ? 't' : 'n', p.transposeB ? 't' : 'n', (long long)p.m,
            (long long)p.n, (long long)p.k, (long long)p.lda, (long long)p.ldb, (long long)p.ldc, (long long)p.batch, (long long)p.strideA,
-           (long long)p.strideB, (long long)p.strideC, align.a, align.b, align.c, align.residual, p.bias ? " +bias" : "",
+           (long long)p.strideB, (long long)p.strideC, align.a, align.b, align.c, align.residual, align.bias, p.bias ? " +bias" : "",
            p.residual ? " +residual" : "", p.beta != 0 ? " +c" : "");
-  return align.bias < 16 ? text + (" bias on " + std::to_string(align.bias)) : text;
+  return text;
 }
 
 std::string textOf(const Context& context, const Convolution& s, const char* work) {

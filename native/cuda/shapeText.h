@@ -9,10 +9,11 @@
 
 namespace tlora::cuda {
 
-// Bytes on which every row of every product of an operand lies, and the bias, 16 at most.
+// Bytes on which every row of every product of an operand lies, 64 at most: all that a plan promises. The bias begins on its own, and counts,
+// as algorithms are chosen by where it lies, too.
 struct MatmulAlignment {
   explicit MatmulAlignment(const Matmul& product);
-  int a, b, c, residual, bias;
+  int a, b, c, residual, bias;  // what is absent: as c
 };
 
 std::string textOf(const Context& context, const Matmul& product);

@@ -2,7 +2,7 @@
 import { expect, test } from 'vitest';
 import { loadAddon } from '../../lib/addon/load.js';
 import type { Engine } from '../../lib/addon/surface.js';
-import { createGraph, type Graph, input, result } from '../../lib/graph/graph.js';
+import { createGraph, type Graph, input, result, state } from '../../lib/graph/graph.js';
 import { attention } from '../../lib/ops/attention.js';
 import { conv2d } from '../../lib/ops/conv2d.js';
 import { linear } from '../../lib/ops/linear.js';
@@ -69,7 +69,22 @@ test('a run leaves a choice for every shape that it met', async () => {
   const shapes = Object.keys((JSON.parse(json) as ChoiceFile).choices);
   expect(shapes).toHaveLength(2);
   expect(shapes[0]).toMatch(/^conv2d forward f32 x 1x4x4x3 w 5x3x3 y 4x4 stride 1 pad 1,1,1,1$/);
-  expect(shapes[1]).toMatch(/^matmul f32>f32 nt 16x2x5 ld 5,5,2 batch 1,0,0,0 align /);
+  expect(shapes[1]).toBe('matmul f32>f32 nt 16x2x5 ld 5,5,2 batch 1,0,0,0 align 4,4,8,8,8');
+});
+
+test('a bias that begins elsewhere has a choice of its own', async () => {
+  await withEngine(async (engine) => {
+    engine.createState('biases', 19);
+    const graph = createGraph();
+    const [x, w] = [input(graph, 'x', [16, 32]), input(graph, 'w', [16, 32])];
+    for (const offset of [0, 3]) {
+      result(graph, `y${offset}`, linear(x, w, state(graph, 'biases', offset, [16], `bias${offset}`)));
+    }
+    await engine.load(encodePlan(makePlan(graph, { device: 'cuda', threads: 1, workspaceBytes: 0 }))).run();
+    const shape = 'matmul f32>f32 nt 16x16x32 ld 32,32,16 batch 1,0,0,0 align 64,64,64,64';
+    const { choices } = JSON.parse(engine.choices()) as ChoiceFile;
+    expect(Object.keys(choices).sort()).toEqual([`${shape},4 +bias`, `${shape},64 +bias`]);
+  });
 });
 
 test('attention of queries, keys and values in one tensor has choices of its own', async () => {

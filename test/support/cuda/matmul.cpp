@@ -1,4 +1,4 @@
-// The twin of native/cuda/matmul.cpp: the same products on the CPU, with float32 sums over k in order.
+// The twin of native/cuda/matmul.cpp: the same products on the CPU, with float32 sums over k in order, where cuBLASLt would take them.
 #include "cuda/matmul.h"
 
 #include "cuda/shapeText.h"
@@ -43,12 +43,20 @@ void multiply(const Matmul& p, void* to, int64_t index, bool tf32) {
   }
 }
 
+// Types that cuBLASLt documents, and rows and products that do not reach into each other.
+bool taken(const Matmul& p) {
+  const bool types = p.aType == p.bType && (p.cType == p.aType || p.cType == DType::f32);
+  const bool rows = p.lda >= (p.transposeA ? p.m : p.k) && p.ldb >= (p.transposeB ? p.k : p.n) && p.ldc >= p.n;
+  const bool batch = p.batch == 1 || p.strideC >= p.n;
+  return types && rows && batch && !(p.residual && p.beta != 0);
+}
+
 }  // namespace
 
 void matmul(Context& context, const Matmul& p) {
   if (p.m == 0 || p.n == 0 || p.batch == 0) return;
   const std::string shape = textOf(context, p);
-  if (p.aType != p.bType || (p.residual && p.beta != 0) || (p.cType != p.aType && p.cType != DType::f32)) {
+  if (!taken(p)) {
     fail(kDevice, "operands that cuBLASLt does not take (%s)", shape.c_str());
   }
   const bool tf32 = context.tf32;

@@ -1,6 +1,6 @@
 // Runs the tests of native/cuda without a device: builds tlora_cuda_emulated.so and the emulator's own planted kernels, then side by side
 //   1. test/cuda and every op's tests, with each access of a kernel checked for races and bounds;
-//   2. whole tiny runs, then all of the reference's numbers in test/fixtures, unchecked.
+//   2. whole tiny runs, then all of the reference's numbers in test/fixtures, in float32 and in bfloat16, unchecked.
 // --build: only builds. Other arguments name test files: 1. alone, with these.
 import { spawn, spawnSync } from 'node:child_process';
 import { availableParallelism } from 'node:os';
@@ -57,7 +57,9 @@ function checked(files) {
 
 async function unchecked() {
   await beside([...vitest, 'test/end-to-end/trainCuda.test.ts', 'test/end-to-end/trainBatches.test.ts'], device);
-  await beside(['--import', 'tsx', 'scripts/parity.ts', 'test/fixtures', '--device', 'cuda'], device);
+  const parity = ['--import', 'tsx', 'scripts/parity.ts', 'test/fixtures', '--device', 'cuda', '--precision'];
+  await beside([...parity, 'fp32'], device);
+  await beside([...parity, 'bf16', '--filter', 'sd15'], device);
 }
 
 if (!flags.includes('--build')) {

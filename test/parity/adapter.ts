@@ -48,8 +48,13 @@ async function predict(
   return (await runOnce(session, predictionGraph(unet, { ...sizes, adapter }), [unet], feeds)).get('prediction')!;
 }
 
+/** What the loss is multiplied by for its gradients, in float16 alone: the scale that a run begins with. */
+function lossScale({ session }: Pipeline): number {
+  return session.compute === 'f16' ? 2 ** 16 : 1;
+}
+
 /** The training step's inputs for which x_t is `sample` and the loss is that against `target`. */
-function lossFeeds({ sample, timestep, conditions }: Pass, target: Float32Array): Feeds {
+function lossFeeds({ sample, timestep, conditions }: Pass, target: Float32Array, scale: number): Feeds {
   const one = Float32Array.of(1);
   const zero = Float32Array.of(0);
   return {
@@ -59,7 +64,7 @@ function lossFeeds({ sample, timestep, conditions }: Pass, target: Float32Array)
     noiseWeight: zero,
     targetSignal: zero,
     targetNoise: one,
-    lossSeed: one,
+    lossSeed: Float32Array.of(scale),
     timesteps: Float32Array.of(timestep),
     ...conditions.feeds,
   };
@@ -73,7 +78,7 @@ function ranksOf(reference: Reference): number[] {
 
 /** Gradients of one rank: each tensor, all together, and exact zeros behind the mask. */
 async function checkGradients(
-  { session }: Pipeline,
+  pipeline: Pipeline,
   reference: Reference,
   layout: AdapterLayout,
   rank: number,
@@ -81,10 +86,11 @@ async function checkGradients(
 ): Promise<void> {
   const keys = keysBelow(reference, `r${rank}.grad.`);
   if (keys.length === 0) return;
-  const ours = await valuesByKey(session, layout, 'grads');
+  const ours = await valuesByKey(pipeline.session, layout, 'grads');
+  const scale = lossScale(pipeline);
   const compared = keys.map((key) => ({
     name: key,
-    ours: ours.get(key) ?? [],
+    ours: (ours.get(key) ?? new Float32Array()).map((v) => v / scale),
     theirs: reference.floats(`r${rank}.grad.${key}`),
   }));
   checks.each(`r${rank} gradients, each`, compared, BOUNDS.gradient);
@@ -113,7 +119,7 @@ export async function checkAdapter(pipeline: Pipeline, reference: Reference, che
   const graph = stepGraph({ ...options, draws: 'given', until: 'gradients' });
   const program = await loadProgram(session, graph, [model.unet]);
   try {
-    writeAll(program, lossFeeds(pass, reference.channelsLast('target')));
+    writeAll(program, lossFeeds(pass, reference.channelsLast('target'), lossScale(pipeline)));
     for (const rank of ranksOf(reference)) {
       const out = `r${rank}.out`;
       const ours = await predict(pipeline, pass, layout, rank);
@@ -121,7 +127,7 @@ export async function checkAdapter(pipeline: Pipeline, reference: Reference, che
       program.write('activeRank', Int32Array.of(rank));
       await program.run();
       const loss = [{ name: 'loss', ours: readResult(program, 'loss'), theirs: reference.floats(`r${rank}.loss`) }];
-      checks.each(`r${rank}.loss`, loss, BOUNDS.loss);
+      checks.each(`r${rank}.loss`, loss, BOUNDS.loss, `${out} (1)`);
       await checkGradients(pipeline, reference, layout, rank, checks);
     }
   } finally {

@@ -18,8 +18,11 @@ export interface Checks {
   atLeast(what: string, p: number, least: number): void;
   /** Something that must be so. */
   holds(what: string, condition: boolean, note?: string): void;
-  /** Each tensor against its reference; one line, for the worst. */
-  each(what: string, tensors: Iterable<Compared>, bound: number): void;
+  /**
+   * Each tensor against its reference; one line, for the worst.
+   * @param like an earlier check whose rounding these values share: a single number may have less of it by luck (plainRounding.ts)
+   */
+  each(what: string, tensors: Iterable<Compared>, bound: number, like?: string): void;
 }
 
 /** One tensor: its name, what tlora computed, what the reference did. */
@@ -27,6 +30,8 @@ export interface Compared {
   readonly name: string;
   readonly ours: ArrayLike<number>;
   readonly theirs: ArrayLike<number>;
+  /** Where both began: the error is then relative to how far the reference went from there. */
+  readonly from?: ArrayLike<number>;
 }
 
 /** Squares of ‖ours − theirs‖ and ‖theirs‖. */
@@ -58,20 +63,41 @@ export function relativeError(ours: ArrayLike<number>, theirs: ArrayLike<number>
   return ratio(squares(ours, theirs));
 }
 
-/** @param factor on all bounds of errors */
-export function checksOf(source: string, report: (check: Check) => void, factor = 1): Checks {
+function errorOf({ ours, theirs, from }: Compared): number {
+  const { difference, size } = squares(ours, theirs);
+  return ratio({ difference, size: from ? squares(from, theirs).difference : size });
+}
+
+/** The bound that holds in the place of one for float32 on the CPU. */
+export type BoundOf = (bound: number, what: string, like?: string) => number;
+
+/** How errors are judged. */
+export interface Judging {
+  readonly boundOf: BoundOf;
+  /** Of several tensors, the error of the worst, or the root of the mean square of all. */
+  readonly several: 'worst' | 'mean';
+}
+
+/** As float32 on the CPU is. */
+export const STRICT: Judging = { boundOf: (bound) => bound, several: 'worst' };
+
+export function checksOf(source: string, report: (check: Check) => void, judging: Judging = STRICT): Checks {
+  const { boundOf, several } = judging;
   const judge = (what: string, error: number, bound: number, note?: string): void =>
     report({ source, what, error, bound, passed: error <= bound, ...(note === undefined ? {} : { note }) });
-  const bounded: Checks['bounded'] = (what, error, bound, note) => judge(what, error, bound * factor, note);
+  const bounded: Checks['bounded'] = (what, error, bound, note) => judge(what, error, boundOf(bound, what), note);
   return {
     bounded,
     atLeast: (what, p, least) => report({ source, what, error: p, bound: least, passed: p > least, note: 'p-value' }),
     holds: (what, condition, note) => bounded(what, condition ? 0 : Number.POSITIVE_INFINITY, 0, note),
-    each: (what, tensors, bound) => {
-      const errors = [...tensors].map(({ name, ours, theirs }) => ({ name, error: relativeError(ours, theirs) }));
+    each: (what, tensors, bound, like) => {
+      const errors = [...tensors].map((tensor) => ({ name: tensor.name, error: errorOf(tensor) }));
       if (errors.length === 0) return bounded(what, Number.POSITIVE_INFINITY, bound, 'no tensors to compare');
       const worst = errors.reduce((a, b) => (b.error <= a.error ? a : b));
-      bounded(`${what} (${errors.length})`, worst.error, bound, `worst: ${worst.name}`);
+      const meanSquare = errors.reduce((sum, { error }) => sum + error ** 2, 0) / errors.length;
+      const all = `${what} (${errors.length})`;
+      const error = several === 'worst' ? worst.error : Math.sqrt(meanSquare);
+      judge(all, error, boundOf(bound, all, like), `worst: ${worst.name}`);
     },
   };
 }

@@ -1,9 +1,10 @@
 import { basename } from 'node:path';
 import type { ComputeDevice } from '../../lib/pipeline/device.js';
-import { type Check, checksOf } from './checks.js';
+import { type BoundOf, type Check, checksOf, type Judging, STRICT } from './checks.js';
 import { discover, type FoundPipeline, resultsIn, type Skipped } from './discover.js';
 import { kindOf } from './kinds.js';
 import { openPipeline, type Pipeline } from './pipeline.js';
+import { besidePlain, plainErrors } from './plainRounding.js';
 import { checkSingularValues } from './singularValues.js';
 
 export interface ParityOptions {
@@ -45,21 +46,25 @@ async function runResult(pipeline: Pipeline, name: string, options: ParityOption
   const check = kindOf(name);
   if (!check) return options.onSkip({ path: source, reason: 'of no known kind' });
   const { device } = options;
-  if (isHalf(device) && name !== 'unet.safetensors') {
-    const reason = `in ${device!.precision} only the predictions of the UNet are compared`;
-    return options.onSkip({ path: source, reason });
-  }
-  await guarded(source, options, () => check(pipeline, checksOf(source, options.onCheck, boundsFactor(device))));
+  await guarded(source, options, async () => {
+    const judging = isHalf(device)
+      ? besidePlain(await plainErrors(pipeline, device, check), onCuda)
+      : judgingOn(device);
+    await check(pipeline, checksOf(source, options.onCheck, judging));
+  });
 }
 
-function isHalf(device: ComputeDevice | undefined): boolean {
+function isHalf(device: ComputeDevice | undefined): device is ComputeDevice {
   return device?.compute === 'bf16' || device?.compute === 'f16';
 }
 
-/** Other libraries add in another order: float32 on CUDA has three times the CPU's bounds. TF32 rounds factors to 2^-11 where float32 has 2^-24. */
-function boundsFactor(device: ComputeDevice | undefined): number {
-  if (device === undefined || device.info.kind === 'cpu' || isHalf(device)) return 1;
-  return device.precision === 'tf32' ? 2 ** 13 : 3;
+/** Other libraries add in another order: float32 on CUDA has three times the CPU's bounds. */
+const onCuda: BoundOf = (bound) => 3 * bound;
+
+/** TF32 rounds factors to 2^-11 where float32 has 2^-24. */
+function judgingOn(device: ComputeDevice | undefined): Judging {
+  if (device === undefined || device.info.kind === 'cpu') return STRICT;
+  return { ...STRICT, boundOf: device.precision === 'tf32' ? (bound) => 2 ** 13 * bound : onCuda };
 }
 
 /** Checks everything in a folder shaped like the reference fixtures. */

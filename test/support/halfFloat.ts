@@ -41,9 +41,15 @@ export function roundTo(values: Float64Array, dtype: DType): Float64Array {
 }
 
 export function toHalf(values: ArrayLike<number>, dtype: DType): Uint16Array {
-  return Uint16Array.from(values, dtype === 'f16' ? f16Bits : bf16Bits);
+  const bitsOf = dtype === 'f16' ? f16Bits : bf16Bits;
+  const halves = new Uint16Array(values.length);
+  for (let i = 0; i < values.length; i++) halves[i] = bitsOf(values[i]!);
+  return halves;
 }
 
 export function fromHalf(values: Uint16Array, dtype: DType): Float32Array {
-  return Float32Array.from(values, dtype === 'f16' ? f16Value : bf16Value);
+  const valueFrom = dtype === 'f16' ? f16Value : bf16Value;
+  const floats = new Float32Array(values.length);
+  for (let i = 0; i < values.length; i++) floats[i] = valueFrom(values[i]!);
+  return floats;
 }

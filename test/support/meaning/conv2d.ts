@@ -3,14 +3,8 @@ import type { Meaning } from '../interpreter.js';
 
 type Attrs = Readonly<Record<string, number>>;
 
-/** Calls body(index in x, index in w, index in y, o) once for every product of the convolution that meets the picture. */
-function eachProduct(
-  x: Shape,
-  w: Shape,
-  y: Shape,
-  attrs: Attrs,
-  body: (xi: number, wi: number, yi: number) => void,
-): void {
+/** Calls body(index in x, index in w, index in y) for every row of products over channels, from these on, that meets the picture. */
+function eachRow(x: Shape, w: Shape, y: Shape, attrs: Attrs, body: (xi: number, wi: number, yi: number) => void): void {
   const [n, height, width, channels] = x as [number, number, number, number];
   const [out, tapRows, tapColumns] = w as [number, number, number, number];
   const [, rows, columns] = y as [number, number, number, number];
@@ -24,8 +18,7 @@ function eachProduct(
       if (h < 0 || h >= height || v < 0 || v >= width) continue;
       const xi = ((image * height + h) * width + v) * channels;
       for (let o = 0; o < out; o++) {
-        const wi = (o * tapRows * tapColumns + tap) * channels;
-        for (let c = 0; c < channels; c++) body(xi + c, wi + c, i * out + o);
+        body(xi, (o * tapRows * tapColumns + tap) * channels, i * out + o);
       }
     }
   }
@@ -36,8 +29,11 @@ const conv2d: Meaning = ([x, w, b], attrs, [y]) => {
   const out = shape[3]!;
   const size = shape.reduce((p, q) => p * q, 1);
   const sum = Float64Array.from({ length: size }, (_, i) => (b ? b.data[i % out]! : 0));
-  eachProduct(x!.shape, w!.shape, shape, attrs, (xi, wi, yi) => {
-    sum[yi]! += x!.data[xi]! * w!.data[wi]!;
+  const [from, weights, channels] = [x!.data, w!.data, w!.shape[3]!];
+  eachRow(x!.shape, w!.shape, shape, attrs, (xi, wi, yi) => {
+    let products = 0;
+    for (let c = 0; c < channels; c++) products += from[xi + c]! * weights[wi + c]!;
+    sum[yi]! += products;
   });
   return [sum];
 };
@@ -52,10 +48,11 @@ const conv2dVjp: Meaning = ([x, w, dy], attrs, [dx, dw, db]) => {
   dy!.data.forEach((g, i) => {
     gradB[i % out]! += g;
   });
-  eachProduct(picture, w!.shape, dy!.shape, attrs, (xi, wi, yi) => {
+  const weights = w!.data;
+  eachRow(picture, w!.shape, dy!.shape, attrs, (xi, wi, yi) => {
     const g = dy!.data[yi]!;
-    gradX[xi]! += g * w!.data[wi]!;
-    if (x) gradW[wi]! += g * x.data[xi]!;
+    for (let c = 0; c < channels; c++) gradX[xi + c]! += g * weights[wi + c]!;
+    if (x) for (let c = 0; c < channels; c++) gradW[wi + c]! += g * x.data[xi + c]!;
   });
   const first = dx ? gradX.filter((_, i) => i % channels < dx.shape[3]!) : null;
   return [first, dw ? gradW : null, db ? gradB : null];

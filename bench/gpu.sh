@@ -5,7 +5,8 @@
 #   parity    do the recorded tests of every op and of the reference's numbers again, and compare
 #   sanitize  the recorded tests of the ops under compute-sanitizer: memcheck and racecheck of tlora's kernels, then memcheck of all
 #   ops       every op and size of the training steps against its floor: bytes or operations over ceilings measured in the same run
-#   step      training steps as one graph, the forward pass alone, guided generation, the start of all adapters; PyTorch's in turns with them
+#   step      training steps as one graph, the forward pass alone, guided generation, the start of all adapters; PyTorch's in turns with them;
+#             steps with dependent launches in turns with plain ones
 #   pytorch-eager, pytorch-compiled
 #             the training steps in PyTorch, call by call and as a graph, or compiled and as a graph, in turns with tlora's
 #   build     the programs for this GPU alone (or TLORA_GPU_ARCH=90), into OUT; the other stages do it where they find none that start
@@ -18,7 +19,7 @@
 # build/gpu-inputs.tar.xz; they are unpacked where they are not there.
 set -euo pipefail
 if [[ $# -ne 2 ]]; then
-  sed -n '2,22s/^# \{0,1\}//p' "$0" >&2
+  sed -n '2,/^set/s/^# \{0,1\}//p' "$0" >&2
   exit 2
 fi
 mkdir -p "$2"
@@ -198,12 +199,18 @@ replayed() {
 }
 
 # The bounds of parity are three times those of test/parity/bounds.ts. What cuDNN compiles while it runs comes last; what it covers is done
-# by tlora's own kernels, too.
+# by tlora's own kernels, too. The runs of parity are done once more with dependent launches, if there is time.
 parity() {
   local left=$((ends - SECONDS - 15))
   replayed $((left * 55 / 100)) ops ops.trace --each 90 --last attention,selfAttention,crossAttention,conv2d
   TLORA_ATTENTION=own replayed $((left * 15 / 100)) own-attention ops.trace --each 90 --filter ttention
-  replayed "$left" parity parity.trace --each 90 --bounds 1e-4,3e-3,2e-2 --states 9e-3
+  local run=(parity.trace --each 90 --bounds 1e-4,3e-3,2e-2 --states 9e-3)
+  replayed "$left" parity "${run[@]}"
+  if ((ends - SECONDS > 20)); then
+    TLORA_DEPENDENT_LAUNCH=1 replayed "$left" dependent-launches "${run[@]}"
+  else
+    echo "no time left for parity with dependent launches"
+  fi
   table compared
 }
 
@@ -323,6 +330,10 @@ step() {
     if with_pytorch; then theirs 100 "$prefix-guided" "$model" "$side" 2 guided; fi
   fi
   if chosen "$model-start"; then ours 2 "$inputs/$model-start"/*.plan --no-record; fi
+  for each in "${cases[@]:0:2}"; do
+    name=${each%% *}
+    if chosen "$name"; then ours 23 "$inputs/$name.plan" --fixed --dependent; fi # the same algorithms for both
+  done
   table steps
 }
 

@@ -1,7 +1,7 @@
 """Tables of what a stage of bench/gpu.sh measured, printed and as JSON. Standard library only.
 
   tables.py ops INPUTS FIGURES CEILINGS OUT.json     every op and its sizes against its floor; what trying algorithms gained
-  tables.py steps INPUTS FIGURES CEILINGS OUT.json   whole steps against PyTorch and their rooflines
+  tables.py steps INPUTS FIGURES CEILINGS OUT.json   whole steps against PyTorch and their rooflines; dependent launches
   tables.py compared INPUTS FIGURES CEILINGS OUT.json   what tlora-replay compared, by ops and types, and all that failed
 
 INPUTS: the folder of plans, with NAME.counts.json beside them: bytes and operations of every call. FIGURES: lines of tlora-run-plan --json, of
@@ -137,7 +137,7 @@ def with_generation(ours, others):
 
 
 def step_rows(inputs, figures, ceilings):
-    mine = [figure for figure in figures if "plan" in figure and "medianMs" in figure]
+    mine = [figure for figure in figures if "plan" in figure and "medianMs" in figure and "launches" not in figure]
     starts = [figure for figure in mine if figure["plan"].isdigit()]
     ours = {name: pooled(group) for name, group in by([f for f in mine if f not in starts], lambda f: f["plan"]).items()}
     if starts:
@@ -160,6 +160,27 @@ def step_rows(inputs, figures, ceilings):
     return rows + [
         {"name": name, "program": f"PyTorch {mode}"} | (theirs or {}) for (name, mode), theirs in others.items() if name not in ours
     ]
+
+
+def launch_rows(figures):
+    """Whole plans with dependent launches beside plain ones, both with the libraries' first algorithms."""
+    rows = {}
+    for figure in figures:
+        if "launches" in figure:
+            rows.setdefault(figure["plan"], {"plan": figure["plan"]})[f"{figure['launches']}Ms"] = figure["medianMs"]
+        elif "sameBits" in figure:
+            rows[figure["plan"]]["sameBits"] = figure["sameBits"]
+    return list(rows.values())
+
+
+def print_launches(rows):
+    for row in rows:
+        plain, dependent = row.get("plainMs"), row.get("dependentMs")
+        ratio = number(plain / dependent if plain and dependent else None, "{:.3f}")
+        bits = {True: "the same bits", False: "OTHER BITS", None: "bits not compared"}[row.get("sameBits")]
+        print(
+            f"{row['plan']}, first algorithms: {number(plain, '{:.3f}')} ms, with dependent launches {number(dependent, '{:.3f}')} ({ratio}), {bits}"
+        )
 
 
 def number(value, text):
@@ -237,8 +258,10 @@ def main():
     show(rows)
     tried, fixed = (tried_rows(lines(figures)), fixed_rows(lines(figures))) if kind == "ops" else ([], [])
     print_tried(tried, fixed)
+    launches = launch_rows(lines(figures))
+    print_launches(launches)
     with open(out, "w") as file:
-        json.dump({"ceilings": limits, "rows": rows, "tried": tried, "fixed": fixed, "figures": lines(figures)}, file, indent=1)
+        json.dump({"ceilings": limits, "rows": rows, "tried": tried, "fixed": fixed, "launches": launches, "figures": lines(figures)}, file, indent=1)
 
 
 if __name__ == "__main__":

@@ -1,10 +1,12 @@
 // tlora-run-plan FILE... [--device cpu|cuda|cuda:N] [--tf32] [--threads N] [--repeat N] [--seconds N] [--set INPUT=NUMBER] [--no-record]
-//                [--profile] [--check] [--guard] [--ops] [--fixed] [--attention MIB] [--json FILE]
+//                [--profile] [--check] [--guard] [--ops] [--fixed] [--dependent] [--attention MIB] [--json FILE]
 // Runs an encoded plan (npx tlora plan --emit FILE) without Node, for profilers, sanitizers and bare machines. CUDA needs tlora_cuda.so
 // beside this program, or TLORA_CUDA_LIBRARY; TLORA_NVIDIA_ROOT is heeded too.
 // Weights, state and inputs are made up from a fixed seed, but --set fills an input with one number (--set activeRank=64). The sums of
 // the results are printed, to compare two builds. --ops: the calls of equal ops and sizes, one behind the other in one recording and from memory.
 // --fixed: the first algorithm of the libraries' order for each shape; otherwise they are tried against each other, and the fastest is taken.
+// --dependent: every run also on a second engine, in turns, whose kernels are launched dependent (TLORA_DEPENDENT_LAUNCH=1), with the same algorithms;
+// fails unless results and state have the same bits at the end.
 // --attention: memory beside the workspace for what the gradient of attention keeps.
 // --seconds: no run is begun after them but those that warm up.
 // --json: appends one object a line: of a plan and of the algorithms chosen for it, or with --ops of every op and its sizes.
@@ -40,6 +42,7 @@ struct Arguments {
   std::string json;  // where to append figures; empty: nowhere
   bool ops = false;
   bool fixed = false;
+  bool dependent = false;
   size_t attentionBytes = 0;
   int threads = 0;  // 0: as the plan says
   int repeat = 1;
@@ -53,7 +56,7 @@ struct Arguments {
 [[noreturn]] void usage() {
   fprintf(stderr,
           "usage: tlora-run-plan FILE... [--device cpu|cuda|cuda:N] [--tf32] [--threads N] [--repeat N] [--seconds N] [--set INPUT=NUMBER] "
-          "[--no-record] [--profile] [--check] [--guard] [--ops] [--fixed] [--attention MIB] [--json FILE]\n");
+          "[--no-record] [--profile] [--check] [--guard] [--ops] [--fixed] [--dependent] [--attention MIB] [--json FILE]\n");
   exit(2);
 }
 
@@ -89,6 +92,8 @@ Arguments parse(int argc, char** argv) {
       a.attentionBytes = size_t(number()) << 20;
     } else if (word == "--fixed") {
       a.fixed = true;
+    } else if (word == "--dependent") {
+      a.dependent = true;
     } else if (word == "--tf32") {
       a.tf32 = true;
     } else if (word == "--no-record") {
@@ -272,10 +277,12 @@ void timeOps(const Arguments& a, const std::string& file, Program& program) {
   printf("%zu ops and sizes timed\n", groups.size());
 }
 
-void noteRuns(const Arguments& a, const std::string& name, const std::vector<double>& ms, const Engine& engine) {
+// `launches`: "plain" or "dependent" where both are timed.
+void noteRuns(const Arguments& a, const std::string& name, const std::vector<double>& ms, const Engine& engine, const std::string& launches = "") {
   std::string list;
   for (const double one : ms) list.append(list.empty() ? "" : ",").append(std::to_string(one));
-  note(a, "{\"plan\":" + quoted(name) + ",\"fixed\":" + (a.fixed ? "true" : "false") + ",\"medianMs\":" + std::to_string(median(ms)) + ",\"peakBytes\":" +
+  note(a, "{\"plan\":" + quoted(name) + ",\"fixed\":" + (a.fixed ? "true" : "false") + (launches.empty() ? "" : ",\"launches\":" + quoted(launches)) +
+              ",\"medianMs\":" + std::to_string(median(ms)) + ",\"peakBytes\":" +
               std::to_string(engine.memory().peak()) + ",\"ms\":[" + list + "]}");
 }
 
@@ -286,37 +293,106 @@ void noteChoices(const Arguments& a, const std::string& name, const Engine& engi
   if (!choices.empty()) note(a, "{\"plan\":" + quoted(name) + ",\"algorithms\":" + choices + "}");
 }
 
-void run(const Arguments& a, const std::string& from) {
-  std::ifstream file(from, std::ios::binary);
-  if (!file) fail(kFileFormat, "%s cannot be opened", from.c_str());
-  const std::vector<char> bytes{std::istreambuf_iterator<char>(file), std::istreambuf_iterator<char>()};
-  const auto* data = reinterpret_cast<const uint8_t*>(bytes.data());
-  const Plan plan = decodePlan(data, bytes.size());
-  expectDevice(plan, parseDevice(a.device).cuda ? "cuda" : "cpu");  // before gigabytes of weights are made up
-  const auto engine = openEngine(a, plan);
-  const size_t freeBefore = engine->freeBytes();
+// A plan on an engine of its own, with everything made up.
+struct Prepared {
+  std::shared_ptr<Engine> engine;
+  std::shared_ptr<Program> program;
+  size_t freeBefore = 0;
+};
+
+Prepared prepare(const Arguments& a, const Plan& plan, const std::vector<char>& encoded) {
+  Prepared made{openEngine(a, plan), nullptr, 0};
+  made.freeBefore = made.engine->freeBytes();
   Random random;
-  addWeights(*engine, plan, random);
-  createStates(*engine, plan, random);
-  const auto program = engine->load(data, bytes.size());
+  addWeights(*made.engine, plan, random);
+  createStates(*made.engine, plan, random);
+  made.program = made.engine->load(reinterpret_cast<const uint8_t*>(encoded.data()), encoded.size());
   for (const NamedTensor& named : plan.inputs) {
     const PlannedTensor& t = plan.tensors[named.tensor];
     const auto set = a.set.find(named.name);
     const std::vector<char> values = set == a.set.end() ? madeUpInput(t, random) : filled(t, set->second);
-    program->write(named.name, values.data(), values.size());
+    made.program->write(named.name, values.data(), values.size());
   }
-  RunReport report;
-  std::vector<double> ms, shortest;  // of whole runs; of each call over all runs
+  return made;
+}
+
+// Calls turn(i) until there are --repeat of them, or the time is over.
+template <class Turn>
+void inTurns(const Arguments& a, Turn turn) {
   const auto began = std::chrono::steady_clock::now();
   const auto late = [&] { return a.seconds > 0 && std::chrono::steady_clock::now() - began > std::chrono::seconds(a.seconds); };
-  for (int i = 0; i < a.repeat; i++) {
-    if (i > kWarmUp && late()) break;
+  for (int i = 0; i < a.repeat && (i <= kWarmUp || !late()); i++) turn(i);
+}
+
+double timeOf(const RunReport& report) { return report.deviceMs > 0 ? report.deviceMs : report.ms; }
+
+bool equalBits(const Plan& plan, const Prepared& a, const Prepared& b) {
+  bool equal = true;
+  const auto compare = [&](const std::string& name, const void* x, const void* y, size_t bytes) {
+    if (memcmp(x, y, bytes) == 0) return;
+    printf("%s differs\n", name.c_str());
+    equal = false;
+  };
+  for (const NamedTensor& named : plan.results) {
+    std::vector<char> x(a.program->result(named.name).bytes), y(x.size());
+    a.program->read(a.program->result(named.name), x.data(), x.size());
+    b.program->read(b.program->result(named.name), y.data(), y.size());
+    compare(named.name, x.data(), y.data(), x.size());
+  }
+  for (const StateSize& s : plan.states) {
+    std::vector<float> x(s.bytes / sizeof(float)), y(x.size());
+    a.engine->readState(s.name, 0, x.data(), x.size());
+    b.engine->readState(s.name, 0, y.data(), y.size());
+    compare("state " + s.name, x.data(), y.data(), s.bytes);
+  }
+  return equal;
+}
+
+void compareLaunches(const Arguments& a, const std::string& from, const Plan& plan, const std::vector<char>& encoded) {
+  unsetenv("TLORA_DEPENDENT_LAUNCH");
+  const Prepared plain = prepare(a, plan, encoded);
+  setenv("TLORA_DEPENDENT_LAUNCH", "1", 1);
+  const Prepared dependent = prepare(a, plan, encoded);
+  std::vector<double> plainMs, dependentMs;
+  inTurns(a, [&](int i) {
+    const double first = timeOf(plain.program->run(a.run));
+    const std::string choices = plain.engine->choices();
+    if (i == 0 && !choices.empty()) dependent.engine->choose(choices);
+    const double second = timeOf(dependent.program->run(a.run));
+    printf("run %d: %.3f ms, launched dependent %.3f\n", i + 1, first, second);
+    if (i < kWarmUp && i + 1 < a.repeat) return;
+    plainMs.push_back(first);
+    dependentMs.push_back(second);
+  });
+  printf("the last %zu: median %.3f ms, launched dependent %.3f\n", plainMs.size(), median(plainMs), median(dependentMs));
+  noteRuns(a, planName(from), plainMs, *plain.engine, "plain");
+  noteRuns(a, planName(from), dependentMs, *dependent.engine, "dependent");
+  printResults(*plain.program);
+  const bool equal = equalBits(plan, plain, dependent);
+  note(a, "{\"plan\":" + quoted(planName(from)) + ",\"sameBits\":" + (equal ? "true" : "false") + "}");
+  if (!equal) fail(kDevice, "dependent launches gave other bits than plain ones");
+  printf("the same bits\n");
+  plain.engine->dispose();
+  dependent.engine->dispose();
+}
+
+void run(const Arguments& a, const std::string& from) {
+  std::ifstream file(from, std::ios::binary);
+  if (!file) fail(kFileFormat, "%s cannot be opened", from.c_str());
+  const std::vector<char> bytes{std::istreambuf_iterator<char>(file), std::istreambuf_iterator<char>()};
+  const Plan plan = decodePlan(reinterpret_cast<const uint8_t*>(bytes.data()), bytes.size());
+  expectDevice(plan, parseDevice(a.device).cuda ? "cuda" : "cpu");  // before gigabytes of weights are made up
+  if (a.dependent) return compareLaunches(a, from, plan, bytes);
+  const auto [engine, program, freeBefore] = prepare(a, plan, bytes);
+  RunReport report;
+  std::vector<double> ms, shortest;  // of whole runs; of each call over all runs
+  inTurns(a, [&](int i) {
     report = program->run(a.run);
     printf("run %d: %.3f ms, of the device %.3f\n", i + 1, report.ms, report.deviceMs);
-    if (i >= kWarmUp || i + 1 == a.repeat) ms.push_back(report.deviceMs > 0 ? report.deviceMs : report.ms);
+    if (i >= kWarmUp || i + 1 == a.repeat) ms.push_back(timeOf(report));
     if (i == 0) shortest = report.callMs;
     for (size_t c = 0; c < shortest.size(); c++) shortest[c] = std::min(shortest[c], report.callMs[c]);
-  }
+  });
   printf("the last %zu: median %.3f ms, least %.3f ms\n", ms.size(), median(ms), *std::min_element(ms.begin(), ms.end()));
   noteRuns(a, planName(from), ms, *engine);
   noteChoices(a, planName(from), *engine);

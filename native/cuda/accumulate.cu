@@ -7,6 +7,7 @@ namespace {
 
 template <int W>
 __global__ void accumulateKernel(Target sum, Source grads, const float* c, int64_t n) {
+  waitForPrevious();
   const float keep = c[0], take = c[1];
   const Source old{sum.data, sum.dtype};
   for (int64_t i = firstElement<W>(); i < n; i += elementStep<W>()) {

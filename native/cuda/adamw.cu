@@ -54,6 +54,7 @@ __device__ inline Element step(Element at, float g, const float (&s)[kScalars]) 
 
 __global__ void adamwStep(float* p, const float* grads, float* m, float* v, const float* hyper, const float* loss, const float* norm,
                           const float* applied, int64_t n) {
+  waitForPrevious();
   TLORA_SHARED(float, scalars, kScalars);
   if (threadIdx.x == 0) stepOf(hyper, loss[0], norm[0], applied, scalars);
   __syncthreads();

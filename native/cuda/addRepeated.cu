@@ -8,6 +8,7 @@ namespace {
 
 template <int W>
 __global__ void addRepeatedKernel(Source x, Source y, Target z, int64_t n, int64_t group, int64_t period) {
+  waitForPrevious();
   for (int64_t i = firstElement<W>(); i < n; i += elementStep<W>()) {
     float a[W], b[W];
     loadElements(x, i, a);

@@ -69,6 +69,7 @@ template <class Tiles>
 __global__ void __launch_bounds__(Tiles::kThreads, Tiles::kBlocks)
 attend(Heads h, int splits, const typename Tiles::Value* q, const typename Tiles::Value* k, const typename Tiles::Value* v,
        typename Tiles::Value* o, float* lse) {
+  waitForPrevious();
   constexpr int kR = Tiles::kR, kC = Tiles::kC, kA = Tiles::kA;
   TLORA_SHARED_DYNAMIC(typename Tiles::Element, room);
   const Place<Tiles> place(splits);
@@ -134,6 +135,7 @@ struct GradientTensors {
 template <class Tiles, bool queries, bool wantFirst, bool wantSecond>
 __global__ void __launch_bounds__(Tiles::kThreads, Tiles::kBlocks)
 attendBack(Heads h, int splits, GradientTensors<typename Tiles::Value> in, typename Tiles::Value* toFirst, typename Tiles::Value* toSecond) {
+  waitForPrevious();
   constexpr int kR = Tiles::kR, kC = Tiles::kC, kA = Tiles::kA;
   TLORA_SHARED_DYNAMIC(typename Tiles::Element, room);
   const Place<Tiles> place(splits);
@@ -197,6 +199,7 @@ attendBack(Heads h, int splits, GradientTensors<typename Tiles::Value> in, typen
 // delta [n, heads, tq] = scale * rowdot(P, dO v^T); blocks have queries and walk over keys.
 template <class Tiles>
 __global__ void __launch_bounds__(Tiles::kThreads, Tiles::kBlocks) rowDeltas(Heads h, GradientTensors<typename Tiles::Value> in, float* delta) {
+  waitForPrevious();
   constexpr int kR = Tiles::kR, kC = Tiles::kC;
   TLORA_SHARED_DYNAMIC(typename Tiles::Element, room);
   const Place<Tiles> place(1);
@@ -236,6 +239,7 @@ __global__ void __launch_bounds__(Tiles::kThreads, Tiles::kBlocks) rowDeltas(Hea
 // delta [n, heads, tq] = scale * rowdot(dO, o): a warp for each.
 template <class T>
 __global__ void rowDots(Heads h, const T* o, const T* dO, float* delta) {
+  waitForPrevious();
   const int64_t place = int64_t(blockIdx.x) * 8 + threadIdx.x / 32;
   if (place >= h.n * h.heads * h.tq) return;
   const int64_t sample = place / (h.heads * h.tq), head = place / h.tq % h.heads, query = place % h.tq;

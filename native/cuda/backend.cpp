@@ -10,6 +10,7 @@
 #include <string>
 
 #include "context.h"
+#include "dependents.h"
 #include "libraries.h"
 #include "nonFinite.h"
 #include "staging.h"
@@ -128,6 +129,7 @@ void* open(const Host& host, const DeviceOptions& options, Reason& reason) {
     context.capability = 10 * properties.major + properties.minor;
     context.sharedBytes = properties.sharedMemPerBlockOptin;
     context.tf32 = options.tf32;
+    context.dependentLaunches = dependentLaunches(context.capability);
     check(cudaStreamCreateWithFlags(&context.stream, cudaStreamNonBlocking), "making a stream");
     check(cudaMalloc(&context.workspace, kDeviceWorkspaceBytes), "the workspace");
     context.workspaceBytes = kDeviceWorkspaceBytes;

@@ -9,6 +9,7 @@ namespace {
 
 template <class X, class Y>
 __global__ void castKernel(const X* x, Y* y, int64_t n) {
+  waitForPrevious();
   const int64_t step = int64_t{gridDim.x} * blockDim.x;
   for (int64_t i = int64_t{blockIdx.x} * blockDim.x + threadIdx.x; i < n; i += step) y[i] = fromFloat<Y>(toFloat(x[i]));
 }

@@ -71,6 +71,7 @@ __device__ inline void loadChannels(ChannelValues w, int64_t at, bool packed, fl
 
 // sums[i] = sum over k of partial[k * stride + i] for i < n, in the order of k; a thread for each i.
 static __global__ void sumPartials(const float* partial, int64_t count, int64_t stride, int64_t n, float* sums) {
+  waitForPrevious();
   const int64_t i = int64_t(blockIdx.x) * blockDim.x + threadIdx.x;
   if (i >= n) return;
   float sum = 0;

@@ -17,6 +17,7 @@ constexpr int64_t kLeastRows = 64;  // of a chunk: fewer are not worth a block
 // partial [batch, chunks, c]; grid (columns / (32 W), chunks, batch).
 template <int W>
 __global__ void sumChunks(Source x, float* partial, int64_t rows, int64_t c, int64_t chunkRows) {
+  waitForPrevious();
   TLORA_SHARED(float, sums, kWarps * 32 * W);
   const int lane = int(threadIdx.x) % 32, warp = int(threadIdx.x) / 32;
   const int64_t column = (int64_t{blockIdx.x} * 32 + lane) * W;
@@ -42,6 +43,7 @@ __global__ void sumChunks(Source x, float* partial, int64_t rows, int64_t c, int
 }
 
 __global__ void addChunks(const float* partial, Target y, int64_t n, int64_t c, int64_t chunks, float factor) {
+  waitForPrevious();
   const int64_t i = int64_t{blockIdx.x} * blockDim.x + threadIdx.x;
   if (i >= n) return;
   float total = 0;

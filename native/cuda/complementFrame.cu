@@ -75,6 +75,7 @@ __device__ void factor(const double* x, double* l, const Shape& s) {
 }
 
 __global__ void __launch_bounds__(kThreads) complement(const int32_t* keys, const float* z, float* out, Shape s, double* scratch) {
+  waitForPrevious();
   double *x = scratch + blockIdx.x * ((s.r + 1) * s.m + s.r * s.r), *v = x + s.r * s.m, *l = v + s.m;
   for (int64_t index = blockIdx.x; index < s.count; index += gridDim.x) {
     const PhiloxKey key(keys + 4 * index);

@@ -26,6 +26,7 @@ struct Context {
   int capability = 0;      // 10 * major + minor: 90 for Hopper
   size_t sharedBytes = 0;  // the most shared memory that one block may ask for
   bool tf32 = false;       // float32 products may use TF32
+  bool dependentLaunches = false;  // dependents.h
   Libraries* libraries = nullptr;
   Stopwatch* stopwatch = nullptr;  // nullptr: algorithms are not tried against each other (trials.h), the libraries' first is taken
 };

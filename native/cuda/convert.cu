@@ -14,6 +14,7 @@ constexpr int kThreads = 256;
 // One element per thread and step: what is converted here is small (a bias, a test's weight, the weight gradient of a convolution).
 template <class From, class To>
 __global__ void convertElements(const From* from, To* to, int64_t count) {
+  waitForPrevious();
   for (int64_t i = blockIdx.x * int64_t(blockDim.x) + threadIdx.x; i < count; i += int64_t(gridDim.x) * blockDim.x) {
     to[i] = fromFloat<To>(toFloat(from[i]));
   }
@@ -21,6 +22,7 @@ __global__ void convertElements(const From* from, To* to, int64_t count) {
 
 template <class T>
 __global__ void addRow(T* y, int64_t count, int64_t columns, const T* b) {
+  waitForPrevious();
   for (int64_t i = blockIdx.x * int64_t(blockDim.x) + threadIdx.x; i < count; i += int64_t(gridDim.x) * blockDim.x) {
     y[i] = fromFloat<T>(toFloat(y[i]) + toFloat(b[i % columns]));
   }
@@ -31,6 +33,7 @@ constexpr int kColumns = 32, kLanes = 8;
 
 template <class T>
 __global__ void sumColumns(const T* y, int64_t rows, int64_t columns, int64_t rowsEach, float* sums) {
+  waitForPrevious();
   TLORA_SHARED(float, partial, kColumns * kLanes);
   const int lane = int(threadIdx.x) / kColumns, place = int(threadIdx.x) % kColumns;
   const int64_t column = int64_t(blockIdx.x) * kColumns + place, first = int64_t(blockIdx.y) * rowsEach;

@@ -8,6 +8,7 @@ namespace {
 
 template <int W>
 __global__ void copyColumnsKernel(Source x, Target y, int64_t n, Columns at) {
+  waitForPrevious();
   for (int64_t i = firstElement<W>(); i < n; i += elementStep<W>()) {
     const int64_t row = i / at.columns, column = i % at.columns;
     float v[W] = {};

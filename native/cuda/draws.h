@@ -9,6 +9,7 @@ namespace tlora::cuda {
 // of(words, draw) gives four values of a counter block, one thread each. `each` values a key.
 template <class Of>
 __global__ void drawKernel(Of of, const int32_t* keys, float* y, int64_t streams, int64_t each) {
+  waitForPrevious();
   const int64_t blocks = (each + 3) / 4;
   const int64_t k = int64_t{blockIdx.x} * blockDim.x + threadIdx.x;
   if (k >= streams * blocks) return;

@@ -11,6 +11,7 @@ __device__ inline int64_t rowOf(int32_t id, int64_t v) { return id < 0 ? 0 : id 
 
 template <int W>
 __global__ void embeddingKernel(const int32_t* ids, Source table, Target y, int64_t n, int64_t v, int64_t c) {
+  waitForPrevious();
   for (int64_t i = firstElement<W>(); i < n; i += elementStep<W>()) {
     float row[W];
     loadElements(table, rowOf(ids[i / c], v) * c + i % c, row);
@@ -20,6 +21,7 @@ __global__ void embeddingKernel(const int32_t* ids, Source table, Target y, int6
 
 template <int W>
 __global__ void embeddingVjpKernel(const int32_t* ids, Source dy, Target dtable, int64_t tokens, int64_t v, int64_t c) {
+  waitForPrevious();
   const int64_t row = blockIdx.x;
   for (int64_t i = threadIdx.x * W; i < c; i += blockDim.x * W) {
     float sum[W] = {}, d[W];

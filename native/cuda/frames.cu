@@ -148,6 +148,7 @@ __device__ bool applies(const Frames& frames) {
 
 // left[i] = 1 where the matrix is left to the second kernel.
 __global__ void __launch_bounds__(kThreads) byCholesky(Frames frames, int32_t* left, double* scratch) {
+  waitForPrevious();
   TLORA_SHARED(float, a, kTile * kPitch);
   TLORA_SHARED(float, b, kTile * kPitch);
   TLORA_SHARED(double, s, kTile * kPitch);
@@ -209,6 +210,7 @@ __device__ void form(double* x, const double* heads, const double* taus, int64_t
 }
 
 __global__ void __launch_bounds__(kThreads) byHouseholder(Frames frames, const int32_t* left, double* scratch) {
+  waitForPrevious();
   if (!applies(frames)) return;
   double* x = scratch + blockIdx.x * (frames.length + 3) * frames.width;
   double *heads = x + frames.length * frames.width, *taus = heads + frames.width, *signs = taus + frames.width;

@@ -10,6 +10,7 @@ __device__ inline int64_t nearest(int32_t index, int64_t t) { return index < 0 ?
 
 template <int W>
 __global__ void gatherRowsKernel(Source x, const int32_t* index, Target y, int64_t n, int64_t t, int64_t c) {
+  waitForPrevious();
   for (int64_t i = firstElement<W>(); i < n; i += elementStep<W>()) {
     const int64_t sample = i / c;
     float v[W];
@@ -20,6 +21,7 @@ __global__ void gatherRowsKernel(Source x, const int32_t* index, Target y, int64
 
 template <int W>
 __global__ void gatherRowsVjpKernel(const int32_t* index, Source dy, Target dx, int64_t n, int64_t t, int64_t c) {
+  waitForPrevious();
   for (int64_t i = firstElement<W>(); i < n; i += elementStep<W>()) {
     const int64_t row = i / c, sample = row / t;
     float v[W] = {};

@@ -45,6 +45,7 @@ __device__ int64_t countBelow(const double* q, const double* e, int64_t n, doubl
 
 // q, e [count of matrices, n] in scratch memory.
 __global__ void __launch_bounds__(kThreads) values(const int32_t* keys, float* sigma, Shape s, double* scratch) {
+  waitForPrevious();
   const PhiloxKey key(keys + 4 * blockIdx.x);
   double *q = scratch + blockIdx.x * 2 * s.n, *e = q + s.n, largest = 0;
   for (int64_t i = threadIdx.x; i < s.n; i += kThreads) {

@@ -9,6 +9,7 @@ namespace {
 
 template <int W>
 __global__ void gegluKernel(Source x, Target y, int64_t n, int64_t c) {
+  waitForPrevious();
   for (int64_t i = firstElement<W>(); i < n; i += elementStep<W>()) {
     const int64_t at = i / c * 2 * c + i % c;
     float a[W], g[W];
@@ -21,6 +22,7 @@ __global__ void gegluKernel(Source x, Target y, int64_t n, int64_t c) {
 
 template <int W>
 __global__ void gegluVjpKernel(Source x, Source dy, Target dx, int64_t n, int64_t c) {
+  waitForPrevious();
   for (int64_t i = firstElement<W>(); i < n; i += elementStep<W>()) {
     const int64_t at = i / c * 2 * c + i % c;
     float a[W], g[W], d[W];

@@ -16,6 +16,7 @@ constexpr int64_t kNormChunk = 65536;  // lib/ops/gradNorm.ts sizes the scratch 
 constexpr int kThreads = 256;
 
 __global__ void squares(const float* g, int64_t n, double* partial) {
+  waitForPrevious();
   const int64_t begin = int64_t(blockIdx.x) * kNormChunk, end = begin + kNormChunk < n ? begin + kNormChunk : n;
   double sum = 0;
   int64_t i = begin + int64_t(threadIdx.x) * 4;
@@ -29,6 +30,7 @@ __global__ void squares(const float* g, int64_t n, double* partial) {
 }
 
 __global__ void root(const double* partial, int64_t chunks, float* norm) {
+  waitForPrevious();
   double sum = 0;
   for (int64_t i = threadIdx.x; i < chunks; i += kThreads) sum += partial[i];
   sum = blockSum(sum);

@@ -86,6 +86,7 @@ template <class T>
 __global__ void __launch_bounds__(kMaxThreads, 1)
 normalise(const T* x, ChannelValues w, ChannelValues b, T* y, float* mean, float* rstd, float* partial, Cut cut, float eps, bool silu,
           int phases) {
+  waitForPrevious();
   constexpr int V = Pack<T>::size;
   TLORA_SHARED_DYNAMIC(float, room);
   TLORA_SHARED(float, means, kMaxSlabGroups);
@@ -248,6 +249,7 @@ __device__ inline void stepSums(const Part& part, int step, const GradientInputs
 template <class T>
 __global__ void __launch_bounds__(kMaxThreads, 1)
 gradient(GradientInputs in, T* dx, float* partial, float* channelSums, Cut cut, int phases) {
+  waitForPrevious();
   constexpr int V = Pack<T>::size;
   TLORA_SHARED_DYNAMIC(float, room);
   TLORA_SHARED(float, totals, 2 * kMaxSlabGroups);

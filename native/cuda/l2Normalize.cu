@@ -24,6 +24,7 @@ __device__ float rowDot(const Source& a, const Source& b, int64_t begin, int64_t
 
 template <int W>
 __global__ void l2NormalizeKernel(Source x, Target y, float* rnorm, int64_t rows, int64_t c, float eps) {
+  waitForPrevious();
   const int64_t row = int64_t{blockIdx.x} * kWarps + threadIdx.x / 32;
   if (row >= rows) return;
   const float by = 1 / sqrtf(rowDot<W>(x, x, row * c, c) + eps);
@@ -38,6 +39,7 @@ __global__ void l2NormalizeKernel(Source x, Target y, float* rnorm, int64_t rows
 
 template <int W>
 __global__ void l2NormalizeVjpKernel(Source y, const float* rnorm, Source dy, Target dx, int64_t rows, int64_t c) {
+  waitForPrevious();
   const int64_t row = int64_t{blockIdx.x} * kWarps + threadIdx.x / 32;
   if (row >= rows) return;
   const float along = rowDot<W>(y, dy, row * c, c), by = rnorm[row];

@@ -11,6 +11,7 @@
 #include <utility>
 
 #include "cuda/check.h"
+#include "cuda/dependents.h"
 
 namespace tlora::cuda {
 
@@ -48,6 +49,11 @@ void launchShared(Context& context, void (*kernel)(P...), Grid grid, Grid thread
   config.blockDim = threads.dim();
   config.dynamicSmemBytes = sharedBytes;
   config.stream = context.stream;
+  cudaLaunchAttribute early{};
+  early.id = cudaLaunchAttributeProgrammaticStreamSerialization;
+  early.val.programmaticStreamSerializationAllowed = 1;
+  config.attrs = &early;
+  config.numAttrs = context.dependentLaunches ? 1 : 0;
   std::apply(
       [&](auto&... value) {
         void* pointers[] = {const_cast<void*>(static_cast<const void*>(&value))..., nullptr};

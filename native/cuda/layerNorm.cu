@@ -58,6 +58,7 @@ struct Row {
 template <class T>
 __global__ void normaliseRows(const T* x, ChannelValues w, ChannelValues b, T* y, float* mean, float* rstd, int64_t rows, int64_t c, float eps,
                               bool packed) {
+  waitForPrevious();
   constexpr int V = Pack<T>::size;
   const int64_t r = int64_t(blockIdx.x) * kWarps + threadIdx.x / 32;
   if (r >= rows) return;
@@ -95,6 +96,7 @@ __global__ void normaliseRows(const T* x, ChannelValues w, ChannelValues b, T* y
 template <class T>
 __global__ void __launch_bounds__(kThreads, 2) gradientRows(const T* x, ChannelValues w, const float* mean, const float* rstd, const T* dy, T* dx, int64_t rows, int64_t c,
                              bool packed) {
+  waitForPrevious();
   constexpr int V = Pack<T>::size;
   const int64_t r = int64_t(blockIdx.x) * kWarps + threadIdx.x / 32;
   if (r >= rows) return;
@@ -128,6 +130,7 @@ __global__ void __launch_bounds__(kThreads, 2) gradientRows(const T* x, ChannelV
 template <class T>
 __global__ void channelSums(const T* x, const float* mean, const float* rstd, const T* dy, float* partial, int64_t rows, int64_t c,
                             int64_t step, bool packed) {
+  waitForPrevious();
   constexpr int V = Pack<T>::size;
   TLORA_SHARED(float, sums, kWarps * 32 * 2 * V);
   const int lane = int(threadIdx.x) % 32, warp = int(threadIdx.x) / 32;

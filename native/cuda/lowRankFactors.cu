@@ -122,6 +122,7 @@ __host__ __device__ inline int64_t unitsOfB(const Layer& f) {
 
 template <class T>
 __global__ void formFactors(Layers layers) {
+  waitForPrevious();
   constexpr int V = Pack<T>::size;
   const Layer& f = layers.of[blockIdx.y];
   const int64_t unit = int64_t(blockIdx.x) * kThreads + threadIdx.x, perA = (f.in + V - 1) / V, perB = f.rp / V, up = unit - unitsOfA<T>(f);
@@ -146,6 +147,7 @@ struct Gradients {
 
 // A block has a component of a layer, and an r-th of its dUp.
 __global__ void finishGradients(Gradients layers) {
+  waitForPrevious();
   const Gradient& f = layers.of[blockIdx.y];
   const int j = int(blockIdx.x);
   if (j >= f.r) return;

@@ -6,6 +6,7 @@ namespace {
 
 // One thread: few values, and always in the same order. perSample may be nullptr.
 __global__ void addMeansKernel(const double* partial, float* mean, float* perSample, int64_t samples, int64_t chunks, int64_t each) {
+  waitForPrevious();
   double total = 0;
   for (int64_t i = 0; i < samples; i++) {
     double sum = 0;

@@ -11,6 +11,7 @@ constexpr int64_t kMeanChunk = 16384;
 // partial [samples, chunks], `each` elements a sample; grid (chunks, samples).
 template <class F>
 __global__ void meanChunks(F f, Source a, Source b, double* partial, int64_t each, bool packs) {
+  waitForPrevious();
   const int64_t begin = blockIdx.x * kMeanChunk, end = min(each, begin + kMeanChunk), from = blockIdx.y * each;
   float sum = 0;
   for (int64_t i = begin + threadIdx.x * kPackSize; i < end; i += blockDim.x * kPackSize) {

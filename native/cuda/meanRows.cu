@@ -8,6 +8,7 @@ namespace {
 
 template <int W>
 __global__ void meanRowsVjpKernel(Source dy, Target dx, int64_t n, int64_t each, int64_t c, float factor) {
+  waitForPrevious();
   for (int64_t i = firstElement<W>(); i < n; i += elementStep<W>()) {
     float v[W];
     loadElements(dy, i / each * c + i % c, v);

@@ -9,6 +9,7 @@ namespace {
 // `each` elements a sample. Without y: out = a x.
 template <int W, bool Both>
 __global__ void mixKernel(Source x, Source y, const float* a, const float* b, Target out, int64_t n, int64_t each) {
+  waitForPrevious();
   for (int64_t i = firstElement<W>(); i < n; i += elementStep<W>()) {
     const int64_t sample = i / each;
     float mixed[W];

@@ -13,6 +13,7 @@ constexpr double kNone = __builtin_huge_val();
 // The least index that a block finds. Indices are doubles, which hold them exactly and can be reduced.
 template <class T>
 __global__ void search(const T* x, int64_t n, double* found) {
+  waitForPrevious();
   double least = kNone;
   for (int64_t i = int64_t{blockIdx.x} * kThreads + threadIdx.x; i < n; i += int64_t{gridDim.x} * kThreads) {
     const float value = toFloat(x[i]);
@@ -25,6 +26,7 @@ __global__ void search(const T* x, int64_t n, double* found) {
 }
 
 __global__ void leastOf(const double* found, int64_t count, int64_t* index) {
+  waitForPrevious();
   double least = kNone;
   for (int64_t i = threadIdx.x; i < count; i += kThreads) least = found[i] < least ? found[i] : least;
   least = -blockMax(-least);

@@ -17,6 +17,7 @@ struct Plain {
 // `F` is called with N values and its constant. Eight elements at once where `packs`, the last ones alone.
 template <class F, int N>
 __global__ void pointwiseKernel(F f, Sources<N> in, Target y, int64_t n, bool packs) {
+  waitForPrevious();
   const float constant = f.constant();
   for (int64_t i = firstElement<kPackSize>(); i < n; i += elementStep<kPackSize>()) {
     if (packs && i + kPackSize <= n) {

@@ -22,6 +22,7 @@ struct Record {
 };
 
 __global__ void recordKernel(Record record, const float* lossAt, const float* normAt, float* verdict, float interval) {
+  waitForPrevious();
   float* const steps = record.steps;
   const float loss = *lossAt, norm = *normAt, nan = __builtin_nanf("");
   float scale = steps[2], good = steps[3], failed = steps[4], count = steps[5];

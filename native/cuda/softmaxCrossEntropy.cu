@@ -13,6 +13,7 @@ constexpr int kWarps = 8;
 __device__ inline int64_t nearestClass(int32_t label, int64_t c) { return label < 0 ? 0 : label >= c ? c - 1 : label; }
 
 __global__ void softmaxCrossEntropyKernel(const float* logits, const int32_t* labels, float* perSample, float* lse, int64_t n, int64_t c) {
+  waitForPrevious();
   const int64_t sample = int64_t{blockIdx.x} * kWarps + threadIdx.x / 32;
   if (sample >= n) return;
   const float* x = logits + sample * c;
@@ -27,6 +28,7 @@ __global__ void softmaxCrossEntropyKernel(const float* logits, const int32_t* la
 }
 
 __global__ void meanLoss(const float* perSample, float* loss, int64_t n) {
+  waitForPrevious();
   double total = 0;
   for (int64_t i = 0; i < n; i++) total += double(perSample[i]);
   loss[0] = float(total / double(n));
@@ -34,6 +36,7 @@ __global__ void meanLoss(const float* perSample, float* loss, int64_t n) {
 
 __global__ void softmaxCrossEntropyVjpKernel(const float* logits, const int32_t* labels, const float* lse, const float* dloss,
                                              float* dlogits, int64_t n, int64_t c) {
+  waitForPrevious();
   const float each = dloss[0] / float(n);
   for (int64_t i = firstElement<1>(); i < n * c; i += elementStep<1>()) {
     const int64_t sample = i / c, k = i % c;

@@ -39,6 +39,7 @@ struct Work {
 
 template <class T>
 __global__ void load(Work work, const T* w) {
+  waitForPrevious();
   for (int64_t i = threadIdx.x; i < work.m; i += kThreads) {
     const int64_t j = blockIdx.x;
     work.a[j * work.m + i] = double(toFloat(work.tall ? w[i * work.in + j] : w[j * work.in + i]));
@@ -58,6 +59,7 @@ __device__ void turn(double* p, double* q, int64_t length, double c, double s) {
 
 // Player 0 stays, the others go around: every two meet once in `players` - 1 rounds. One player has nobody where n is odd.
 __global__ void __launch_bounds__(kThreads) rotate(Work work, int64_t round) {
+  waitForPrevious();
   if (work.done[0]) return;
   const int64_t players = 2 * work.pairs(), others = players - 1, k = blockIdx.x;
   const int64_t p = k == 0 ? players - 1 : (round + k) % others, q = (round + others - k) % others;
@@ -75,6 +77,7 @@ __global__ void __launch_bounds__(kThreads) rotate(Work work, int64_t round) {
 }
 
 __global__ void __launch_bounds__(kThreads) settle(Work work) {
+  waitForPrevious();
   if (work.done[0]) return;
   double any = 0;
   for (int64_t k = threadIdx.x; k < work.pairs(); k += kThreads) {
@@ -86,6 +89,7 @@ __global__ void __launch_bounds__(kThreads) settle(Work work) {
 }
 
 __global__ void __launch_bounds__(kThreads) normalize(Work work) {
+  waitForPrevious();
   double* x = work.a + blockIdx.x * work.m;
   double squares = 0;
   for (int64_t i = threadIdx.x; i < work.m; i += kThreads) squares += x[i] * x[i];
@@ -98,6 +102,7 @@ __global__ void __launch_bounds__(kThreads) normalize(Work work) {
 __device__ double rankOf(double sigma) { return sigma == sigma ? sigma : HUGE_VAL; }
 
 __global__ void sort(Work work) {
+  waitForPrevious();
   for (int64_t j = blockIdx.x * int64_t(kThreads) + threadIdx.x; j < work.n; j += int64_t(gridDim.x) * kThreads) {
     const double own = rankOf(work.sigma[j]);
     int64_t before = 0;
@@ -112,6 +117,7 @@ __global__ void sort(Work work) {
 // Left vectors of zero singular values: the unit vector that lies farthest from those there are, made orthogonal to them, twice. One block,
 // since each waits for the one before; there are none but for weights of deficient rank.
 __global__ void __launch_bounds__(kThreads) complete(Work work) {
+  waitForPrevious();
   TLORA_SHARED(double, room, kThreads);
   TLORA_SHARED(int64_t, place, kThreads);
   const int64_t m = work.m, n = work.n;
@@ -154,6 +160,7 @@ __global__ void __launch_bounds__(kThreads) complete(Work work) {
 
 // One block a triple. The entry of largest size in each row of down becomes positive; of equals the first.
 __global__ void __launch_bounds__(kThreads) write(Work work, float* up, float* sigma, float* down) {
+  waitForPrevious();
   TLORA_SHARED(double, room, kThreads);
   TLORA_SHARED(int64_t, place, kThreads);
   const int64_t j = blockIdx.x, column = work.order[work.first + j];

@@ -8,6 +8,7 @@ namespace tlora::cuda {
 namespace {
 
 __global__ void timestepFeaturesKernel(const void* t, bool integers, Target y, int64_t n, int64_t dim, bool cosinesFirst, double freqShift) {
+  waitForPrevious();
   const int64_t half = dim / 2, columns = half + dim % 2;
   const int64_t k = int64_t{blockIdx.x} * blockDim.x + threadIdx.x;
   if (k >= n * columns) return;

@@ -12,6 +12,7 @@ struct Sizes {
 
 template <int W>
 __global__ void upsampleNearestKernel(Source x, Target y, int64_t n, Sizes s) {
+  waitForPrevious();
   for (int64_t i = firstElement<W>(); i < n; i += elementStep<W>()) {
     const int64_t pixel = i / s.c, column = pixel % s.width, row = pixel / s.width % s.height, sample = pixel / s.width / s.height;
     float v[W];
@@ -25,6 +26,7 @@ __device__ inline int64_t firstReader(int64_t at, int64_t small, int64_t large) 
 
 template <int W>
 __global__ void upsampleNearestVjpKernel(Source dy, Target dx, int64_t n, Sizes s) {
+  waitForPrevious();
   for (int64_t i = firstElement<W>(); i < n; i += elementStep<W>()) {
     const int64_t pixel = i / s.c, column = pixel % s.w, row = pixel / s.w % s.h, sample = pixel / s.w / s.h;
     const int64_t top = firstReader(row, s.h, s.height), bottom = firstReader(row + 1, s.h, s.height);

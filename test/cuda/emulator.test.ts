@@ -35,6 +35,11 @@ const MISTAKES: readonly [kernel: string, message: RegExp][] = [
   ],
   ['global out of bounds', /a write outside of all device memory/],
   ['unaligned', /an access of 16 bytes is not aligned/],
+  [
+    'touched before waiting',
+    /thread \(0,0,0\): a write of device memory before the kernel before was waited for at planted.cu:\d+/,
+  ],
+  ['ended without waiting', /thread \(32,0,0\): the thread never waited for the kernel before/],
 ];
 
 const CORRECT: readonly [kernel: string, result: string][] = [

@@ -47,6 +47,13 @@ test.skipIf(!existsSync(program))(
   },
 );
 
+test.skipIf(!existsSync(program))('runs a plan twice in turns for dependent launches, and compares the bits', () => {
+  const { status, stdout, stderr } = run(somePlan(), '--dependent', '--repeat', '2');
+  expect({ status, stderr }).toEqual({ status: 0, stderr: '' });
+  expect(stdout.match(/^run \d: .*, launched dependent /gm)).toHaveLength(2);
+  expect(stdout).toMatch(/^the same bits$/m);
+});
+
 test.skipIf(!existsSync(program))('makes up settings with which an optimizer step stays finite', () => {
   const graph = createGraph();
   const flat = (buffer: string): Value => state(graph, buffer, 0, [40], buffer);

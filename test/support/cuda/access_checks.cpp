@@ -64,6 +64,10 @@ std::string nameOf(const char* address, bool shared) {
                    " touched with no barrier between" + sourceLine(code));
 }
 
+[[noreturn]] void early(bool write, void* code) {
+  thisBlock().fail(std::string(write ? "a write" : "a read") + " of device memory before the kernel before was waited for" + sourceLine(code));
+}
+
 bool sameWarp(const Access& a) { return a.thread / 32 == running.linear / 32; }
 
 // Whether the accesses of this launch (to shared memory: of this block) that `a` stands for come before this thread's.
@@ -144,6 +148,7 @@ inline void touch(const void* pointer, void* code) {
   if (!checkingFlag || !running.inKernel) return;
   const char* address = static_cast<const char*>(pointer);
   if (address >= heapBegin && address < heapEnd) {
+    if (!running.waited) early(Write, code);
     checkBounds(address, Bytes, Write, code);
     return touchCells<Bytes, Write>(heapCells + (address - heapBegin) / kCellBytes, address, false, firstOfLaunch, code);
   }

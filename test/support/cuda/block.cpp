@@ -34,6 +34,7 @@ void fault(const std::string& message) {
   thisBlock().fail(message);
 }
 
+void waitForPrevious() { thisBlock().waitForPrevious(); }
 int blockBarrier(bool value, const std::source_location& at) { return thisBlock().barrier(value, at); }
 const uint64_t* warpRendezvous(WarpOp op, unsigned mask, uint64_t value, const std::source_location& at) {
   return thisBlock().rendezvous(op, mask, value, at);
@@ -55,10 +56,11 @@ void Block::run(const dim3& index, const dim3& blockDim, const dim3& gridDim, si
   sharedUsed_ = (sharedBytes + 15) / 16 * 16;
   arrays_.clear();
   barrierValue_ = 0;
+  waited_.assign(size_t(count_), false);
   const size_t warps = size_t(count_ + 31) / 32;
   if (warps_.size() < warps) warps_.resize(warps), waitingLanes_.resize(warps), warpEpochs_.resize(warps);
   std::fill(warpEpochs_.begin(), warpEpochs_.end(), 0);
-  running = {{}, index, blockDim, gridDim, 0, 0, 0, true, shared_};
+  running = {{}, index, blockDim, gridDim, 0, 0, 0, true, false, shared_};
   while (fault_.empty()) {
     if (!ready_.empty()) {
       Fiber* fiber = ready_.front();
@@ -106,6 +108,7 @@ void Block::begin(int thread) {
   running.linear = unsigned(thread);
   running.thread = coordinates(running.linear, running.blockDim);
   running.warpEpoch = warpEpochs_[size_t(thread) / 32];
+  running.waited = waited_[size_t(thread)];
 }
 
 // A fiber goes on to further threads for as long as none of them has to wait.
@@ -121,6 +124,7 @@ void Block::fiberMain() {
     } catch (...) {
       block.fail("the kernel threw something that is not an exception");
     }
+    if (!running.waited) block.fail("the thread never waited for the kernel before (waitForPrevious)");
     block.finished_++;
   }
   Fiber* self = block.active_;

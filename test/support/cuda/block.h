@@ -25,6 +25,7 @@ class Block {
 
   int barrier(bool value, const std::source_location& at);
   const uint64_t* rendezvous(WarpOp op, unsigned mask, uint64_t value, const std::source_location& at);
+  void waitForPrevious() { running.waited = waited_[running.linear] = true; }
   SharedRange shared(const void* identity, const char* name, size_t bytes);
   SharedRange dynamicShared() const { return {sharedBase(), dynamicBytes_}; }
   [[noreturn]] void fail(const std::string& message);
@@ -60,6 +61,7 @@ class Block {
   std::vector<std::deque<WarpGroup>> warps_;
   std::vector<std::vector<Fiber*>> waitingLanes_;
   std::vector<unsigned> warpEpochs_;
+  std::vector<char> waited_;  // by thread
 
   char* shared_ = nullptr;
   size_t sharedUsed_ = 0, dynamicBytes_ = 0;

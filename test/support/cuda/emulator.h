@@ -30,6 +30,7 @@ struct Running {
   unsigned epoch = 0;       // barriers of the block so far
   unsigned warpEpoch = 0;   // barriers of the warp so far
   bool inKernel = false;
+  bool waited = false;      // for the kernel before
   const char* shared = nullptr;  // the block's shared memory
 };
 extern constinit thread_local Running running __attribute__((tls_model("initial-exec")));
@@ -42,6 +43,9 @@ bool checking();
 
 // Runs a kernel, or records it; `body` is one thread.
 cudaError_t launch(Stream* stream, dim3 grid, dim3 block, size_t sharedBytes, std::function<void()> body);
+
+// The thread has waited for the kernel before. Every thread of every kernel must, before it touches device memory.
+void waitForPrevious();
 
 // Waits for all threads of the block and gives how many passed a value that is not 0.
 int blockBarrier(bool value, const std::source_location& at);

@@ -14,6 +14,7 @@ constexpr int kThreads = 64;
 
 // Element i of the other half of the block, through shared memory; `barrier` false forgets to wait.
 __global__ void swapHalves(float* y, bool barrier) {
+  waitForPrevious();
   TLORA_SHARED(float, tile, kThreads);
   tile[threadIdx.x] = float(threadIdx.x);
   if (barrier) __syncthreads();
@@ -22,6 +23,7 @@ __global__ void swapHalves(float* y, bool barrier) {
 
 // As above within one warp; __syncwarp is enough there, and only there.
 __global__ void swapNeighbours(float* y, int distance, bool barrier) {
+  waitForPrevious();
   TLORA_SHARED(float, tile, kThreads);
   tile[threadIdx.x] = float(threadIdx.x);
   if (barrier) __syncwarp();
@@ -30,6 +32,7 @@ __global__ void swapNeighbours(float* y, int distance, bool barrier) {
 
 // All threads write one element.
 __global__ void sameElement(float* y) {
+  waitForPrevious();
   TLORA_SHARED(float, tile, 1);
   tile[0] = float(threadIdx.x);
   __syncthreads();
@@ -38,6 +41,7 @@ __global__ void sameElement(float* y) {
 
 // A second round overwrites what others may still read.
 __global__ void rounds(float* y, bool barrier) {
+  waitForPrevious();
   TLORA_SHARED(float, tile, kThreads);
   float sum = 0;
   for (int round = 0; round < 3; round++) {
@@ -50,6 +54,7 @@ __global__ void rounds(float* y, bool barrier) {
 }
 
 __global__ void indexShared(float* y, int index) {
+  waitForPrevious();
   TLORA_SHARED(float, tile, kThreads);
   TLORA_SHARED(float, other, kThreads);
   tile[threadIdx.x] = 1;
@@ -59,6 +64,7 @@ __global__ void indexShared(float* y, int index) {
 }
 
 __global__ void indexDynamic(float* y, int index) {
+  waitForPrevious();
   TLORA_SHARED_DYNAMIC(float, tile);
   tile[threadIdx.x] = 1;
   __syncthreads();
@@ -66,6 +72,7 @@ __global__ void indexDynamic(float* y, int index) {
 }
 
 __global__ void unwritten(float* y) {
+  waitForPrevious();
   TLORA_SHARED(float, tile, kThreads);
   if (threadIdx.x > 0) tile[threadIdx.x] = 1;
   __syncthreads();
@@ -74,12 +81,14 @@ __global__ void unwritten(float* y) {
 
 // Half of the block never comes to the barrier.
 __global__ void halfBarrier(float* y) {
+  waitForPrevious();
   if (threadIdx.x < kThreads / 2) return;
   __syncthreads();
   y[threadIdx.x] = 1;
 }
 
 __global__ void twoBarriers(float* y) {
+  waitForPrevious();
   if (threadIdx.x < kThreads / 2) {
     __syncthreads();
   } else {
@@ -89,28 +98,54 @@ __global__ void twoBarriers(float* y) {
 }
 
 __global__ void halfShuffle(float* y) {
+  waitForPrevious();
   if (threadIdx.x % 2 == 0) y[threadIdx.x] = warpSum(1.0f);
 }
 
 __global__ void shuffleOutside(float* y) {
+  waitForPrevious();
   if (threadIdx.x < 8) y[threadIdx.x] = __shfl_sync(0xff, float(threadIdx.x), 9);
 }
 
 // Threads of all blocks write the same places.
-__global__ void sameGlobal(float* y) { y[threadIdx.x] = float(blockIdx.x); }
+__global__ void sameGlobal(float* y) {
+  waitForPrevious();
+  y[threadIdx.x] = float(blockIdx.x);
+}
 
 // Block b reads what block b - 1 writes.
 __global__ void chain(float* y) {
+  waitForPrevious();
   const unsigned i = blockIdx.x * blockDim.x + threadIdx.x;
   y[i] = i < kThreads ? 1 : y[i - kThreads];
 }
 
-__global__ void past(float* y, int64_t by) { y[threadIdx.x + by] = 1; }
+__global__ void past(float* y, int64_t by) {
+  waitForPrevious();
+  y[threadIdx.x + by] = 1;
+}
 
-__global__ void unaligned(float* y) { storePack(y + threadIdx.x * 4 + 1, Pack<float>{}); }
+__global__ void unaligned(float* y) {
+  waitForPrevious();
+  storePack(y + threadIdx.x * 4 + 1, Pack<float>{});
+}
+
+// Touches memory that the kernel before may still touch.
+__global__ void hasty(float* y) {
+  y[threadIdx.x] = 1;
+  waitForPrevious();
+}
+
+// Half of the block ends without having waited.
+__global__ void impatient(float* y) {
+  if (threadIdx.x >= kThreads / 2) return;
+  waitForPrevious();
+  y[threadIdx.x] = 1;
+}
 
 // Correct: sums of a block, of a warp, and votes.
 __global__ void sums(float* y) {
+  waitForPrevious();
   const float all = blockSum(float(threadIdx.x)), most = blockMax(float(threadIdx.x));
   const unsigned odd = __ballot_sync(kFullMask, threadIdx.x % 2);
   y[threadIdx.x] = all + most + float(__popc(odd)) + __shfl_down_sync(kFullMask, 1.0f, 1);
@@ -118,6 +153,7 @@ __global__ void sums(float* y) {
 
 // Correct: 8-byte values in segments of 8 lanes; the first lanes of each have nobody below.
 __global__ void segments(float* y) {
+  waitForPrevious();
   y[threadIdx.x] = float(__shfl_up_sync(kFullMask, int64_t{threadIdx.x} << 40, 2, 8) >> 40);
 }
 
@@ -149,6 +185,8 @@ void run(const char* name, Device& d, float* y) {
   if (is("a block reads another's")) return launch(d, chain, 2, kThreads, y);
   if (is("global out of bounds")) return launch(d, past, 1, kThreads, y, int64_t{4096} - 1);
   if (is("unaligned")) return launch(d, unaligned, 1, 1, y);
+  if (is("touched before waiting")) return launch(d, hasty, 1, kThreads, y);
+  if (is("ended without waiting")) return launch(d, impatient, 1, kThreads, y);
   if (is("sums")) return launch(d, sums, 1, kThreads, y);
   if (is("segments")) return launch(d, segments, 1, kThreads, y);
   if (is("two launches")) {

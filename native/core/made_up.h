@@ -1,11 +1,14 @@
 // Weights, state and inputs for plans that run without a model.
 #pragma once
 #include <algorithm>
+#include <cmath>
 #include <cstdint>
 #include <cstring>
+#include <set>
 #include <thread>
 #include <vector>
 
+#include "engine.h"
 #include "half.h"
 #include "plan.h"
 
@@ -86,6 +89,41 @@ inline std::vector<char> filled(const PlannedTensor& t, double number) {
     else memcpy(&bytes[i], &half, 2);
   }
   return bytes;
+}
+
+// Weights are scaled by 1 / sqrt(columns), so that activations keep their size.
+inline void addWeights(Engine& engine, const Plan& plan, Random& random) {
+  std::vector<WeightSource> sources;
+  std::vector<const PlannedTensor*> tensors;
+  std::set<std::string> added;
+  for (const PlannedTensor& t : plan.tensors) {
+    if (t.place != Place::weight || !added.insert(t.buffer).second) continue;
+    WeightSource source;
+    source.name = t.buffer;
+    source.dtype = t.dtype;
+    source.shape.assign(t.dims, t.dims + t.rank);
+    source.matrix = t.matrix;
+    source.keep = !t.matrix;
+    sources.push_back(std::move(source));
+    tensors.push_back(&t);
+  }
+  engine.reserveWeights(sources);
+  for (size_t i = 0; i < sources.size(); i++) {
+    const PlannedTensor& t = *tensors[i];
+    const double columns = t.rank > 1 ? static_cast<double>(t.bytes / dtypeBytes(t.dtype) / t.dims[0]) : 1;
+    const std::vector<char> data = madeUp(t, static_cast<float>(1 / std::sqrt(columns)), random);
+    engine.addWeight(sources[i], data.data(), data.size());
+  }
+}
+
+// Small and positive: second moments must not be negative.
+inline void createStates(Engine& engine, const Plan& plan, Random& random) {
+  for (const StateSize& s : plan.states) {
+    std::vector<float> values(s.bytes / sizeof(float));
+    for (float& v : values) v = std::abs(random.next()) * 0.01f;
+    engine.createState(s.name, values.size());
+    engine.writeState(s.name, 0, values.data(), values.size());
+  }
 }
 
 }  // namespace tlora

@@ -22,7 +22,6 @@
 #include <fstream>
 #include <iterator>
 #include <map>
-#include <set>
 
 #include "backend_library.h"
 #include "engine.h"
@@ -113,41 +112,6 @@ Arguments parse(int argc, char** argv) {
   if (a.files.empty()) usage();
   a.run.time = true;
   return a;
-}
-
-// Weights are scaled by 1 / sqrt(columns), so that activations keep their size.
-void addWeights(Engine& engine, const Plan& plan, Random& random) {
-  std::vector<WeightSource> sources;
-  std::vector<const PlannedTensor*> tensors;
-  std::set<std::string> added;
-  for (const PlannedTensor& t : plan.tensors) {
-    if (t.place != Place::weight || !added.insert(t.buffer).second) continue;
-    WeightSource source;
-    source.name = t.buffer;
-    source.dtype = t.dtype;
-    source.shape.assign(t.dims, t.dims + t.rank);
-    source.matrix = t.matrix;
-    source.keep = !t.matrix;
-    sources.push_back(std::move(source));
-    tensors.push_back(&t);
-  }
-  engine.reserveWeights(sources);
-  for (size_t i = 0; i < sources.size(); i++) {
-    const PlannedTensor& t = *tensors[i];
-    const double columns = t.rank > 1 ? static_cast<double>(t.bytes / dtypeBytes(t.dtype) / t.dims[0]) : 1;
-    const std::vector<char> data = madeUp(t, static_cast<float>(1 / std::sqrt(columns)), random);
-    engine.addWeight(sources[i], data.data(), data.size());
-  }
-}
-
-// Small and positive: second moments must not be negative.
-void createStates(Engine& engine, const Plan& plan, Random& random) {
-  for (const StateSize& s : plan.states) {
-    std::vector<float> values(s.bytes / sizeof(float));
-    for (float& v : values) v = std::abs(random.next()) * 0.01f;
-    engine.createState(s.name, values.size());
-    engine.writeState(s.name, 0, values.data(), values.size());
-  }
 }
 
 // `[n,t,c] [c,o] -> [n,t,o]`: what a call reads and writes.

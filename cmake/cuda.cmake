@@ -69,3 +69,11 @@ if(EXISTS ${CMAKE_CURRENT_SOURCE_DIR}/test/support/cuda/plans/plans.cpp)
   target_include_directories(tlora-cudnn-plans PRIVATE native SYSTEM ${CUDAToolkit_INCLUDE_DIRS} ${TLORA_CUDNN_INCLUDE})
   target_link_libraries(tlora-cudnn-plans PRIVATE ${TLORA_CUDNN_LIBRARY})
 endif()
+
+# Runs the wrapper of cuBLASLt over a stand-in for it; the same.
+if(EXISTS ${CMAKE_CURRENT_SOURCE_DIR}/test/support/cuda/products/products.cpp)
+  add_executable(tlora-products EXCLUDE_FROM_ALL test/support/cuda/products/products.cpp test/support/cuda/products/standIn.cpp
+    native/cuda/matmul.cpp native/cuda/trials.cpp native/cuda/dnnPlan.cpp native/cuda/choices.cpp native/cuda/shapeText.cpp native/cuda/check.cpp)
+  target_include_directories(tlora-products PRIVATE native SYSTEM ${CUDAToolkit_INCLUDE_DIRS} ${TLORA_CUBLASLT_INCLUDE} ${TLORA_CUDNN_INCLUDE})
+  target_link_libraries(tlora-products PRIVATE CUDA::cudart_static ${TLORA_CUDNN_LIBRARY})
+endif()

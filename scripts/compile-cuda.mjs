@@ -38,9 +38,12 @@ function checkOpens(nvidiaRoot) {
   if (!cuda.found && !cuda.reason.startsWith('no CUDA device can be used')) process.exit(1);
 }
 
-/** cuDNN takes every graph, and has engines for it on devices that are only described. */
-function checkPlans() {
-  const made = spawnSync(path.join(folder, 'Release', 'tlora-cudnn-plans'), { encoding: 'utf8' });
+/**
+ * tlora-cudnn-plans: cuDNN takes every graph, and has engines for it on devices that are only described.
+ * tlora-products: what cuBLASLt is told is the product that was asked for.
+ */
+function check(program) {
+  const made = spawnSync(path.join(folder, 'Release', program), { encoding: 'utf8' });
   const lines = made.stdout.trim().split('\n');
   console.log(made.status === 0 ? lines.at(-1) : `${lines.join('\n')}\n${made.stderr}`);
   if (made.status !== 0) process.exit(1);
@@ -56,12 +59,14 @@ function compile(nvidiaRoot) {
     '--target',
     'tlora_cuda',
     'tlora-cudnn-plans',
+    'tlora-products',
     '-j',
     String(availableParallelism()),
   ]);
   console.log(`compiled for ${architectures}`);
   checkOpens(nvidiaRoot);
-  checkPlans();
+  check('tlora-cudnn-plans');
+  check('tlora-products');
 }
 
 if (!works('nvcc', ['--version'])) {

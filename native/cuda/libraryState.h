@@ -23,6 +23,7 @@ struct MatmulPlan {
   cublasLtMatrixLayout_t a = nullptr, b = nullptr, c = nullptr;  // of cuBLASLt's operands, which are column-major
   cublasLtMatmulAlgo_t algorithm{};
   size_t workspaceBytes = 0;
+  bool biasApart = false;  // added behind the product, as no algorithm has it in its epilogue
 
   MatmulPlan() = default;
   MatmulPlan(const MatmulPlan&) = delete;

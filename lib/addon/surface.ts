@@ -70,6 +70,8 @@ export interface RunReport {
   ms: number;
   /** With `profile`: every call in order. */
   calls?: { op: string; path: string; ms: number }[];
+  /** Why the calls could not be recorded, in the run that tried; this one and later ones go call by call. */
+  unrecorded?: string;
 }
 
 /** Arrays by dtype: Float32Array (f32), Int32Array (i32), Uint16Array with the bits of f16 or bf16. */

@@ -21,7 +21,7 @@ export function openRunSession(device: ComputeDevice, control: Pick<RunControl, 
   const opened = openSession(device, cacheWarning(control));
   const watch = addAbortListener(signal, () => opened.engine.cancel());
   return {
-    session: { ...opened, engine: stoppable(opened.engine, signal) },
+    session: { ...opened, engine: stoppable(opened.engine, control) },
     close: () => {
       watch[Symbol.dispose]();
       opened.engine.dispose();
@@ -29,7 +29,7 @@ export function openRunSession(device: ComputeDevice, control: Pick<RunControl, 
   };
 }
 
-function stoppable(engine: Engine, signal: AbortSignal): Engine {
+function stoppable(engine: Engine, { signal, emit }: Pick<RunControl, 'signal' | 'emit'>): Engine {
   const unless = <T>(work: () => Promise<T>): Promise<T> =>
     signal.aborted ? Promise.reject(new AbortError(signal.reason)) : work();
   return {
@@ -37,7 +37,15 @@ function stoppable(engine: Engine, signal: AbortSignal): Engine {
     loadWeights: (weights) => unless(() => engine.loadWeights(weights)),
     load: (plan): Program => {
       const program = engine.load(plan);
-      return { ...program, run: (options) => unless(() => program.run(options)) };
+      const run: Program['run'] = async (options) => {
+        const report = await unless(() => program.run(options));
+        if (report.unrecorded !== undefined) {
+          const message = `the device works call by call, which is slower: its work cannot be recorded: ${report.unrecorded}`;
+          emit({ type: 'warning', code: 'NOT_RECORDED', message });
+        }
+        return report;
+      };
+      return { ...program, run };
     },
   };
 }

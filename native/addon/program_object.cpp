@@ -15,6 +15,7 @@ struct Parts {
 Napi::Value reportObject(Napi::Env env, const RunReport& report, const Plan& plan) {
   Napi::Object o = Napi::Object::New(env);
   o.Set("ms", report.ms);
+  if (!report.unrecorded.empty()) o.Set("unrecorded", report.unrecorded);
   if (report.callMs.empty()) return o;
   Napi::Array calls = Napi::Array::New(env, report.callMs.size());
   for (size_t i = 0; i < report.callMs.size(); i++) {

@@ -22,6 +22,7 @@ struct RunOptions {
 struct RunReport {
   double ms = 0;
   double deviceMs = 0;  // of a recording, if timed; else 0
+  std::string unrecorded;  // why the calls could not be recorded, in the run that tried
   std::vector<double> callMs;  // one per call of the plan, if profiled
 };
 
@@ -131,6 +132,7 @@ class Program {
   uint64_t boundEpoch_ = 0;
   void* recording_ = nullptr;  // of all calls, with the addresses of boundEpoch_
   int runsSinceBind_ = 0;
+  bool unrecordable_ = false;
   bool disposed_ = false;
 };
 

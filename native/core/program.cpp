@@ -208,12 +208,22 @@ void Program::runCalls(const RunOptions& options, RunReport& report) {
 }
 
 // The first run after memory has moved goes call by call, so that libraries choose their algorithms outside of a recording, and
-// programs that run once never pay for one. The second records, and from then on the recording is replayed.
+// programs that run once never pay for one. The second records, and from then on the recording is replayed. Where a device or a library cannot
+// record something, runs go on call by call: slower, but right.
 void Program::runRecorded(bool timed, RunReport& report) {
   const Backend& backend = engine_->device_.backend;
   void* self = engine_->device_.self;
-  if (!recording_ && runsSinceBind_++ == 0) return runCalls({}, report);
-  if (!recording_) record();
+  if (unrecordable_ || (!recording_ && runsSinceBind_++ == 0)) return runCalls({}, report);
+  if (!recording_) {
+    try {
+      record();
+    } catch (const Error& error) {
+      if (engine_->cancelled_) throw;
+      unrecordable_ = true;
+      report.unrecorded = error.what();
+      return runCalls({}, report);
+    }
+  }
   if (engine_->cancelled_) throw Error(kCancelled, "the run was cancelled");
   Reason reason;
   if (!backend.replay(self, recording_, timed ? &report.deviceMs : nullptr, reason)) fail(kDevice, "%s", reason.text);
@@ -247,6 +257,7 @@ void Program::forgetRecording() {
   if (recording_) engine_->device_.backend.discard(engine_->device_.self, recording_);
   recording_ = nullptr;
   runsSinceBind_ = 0;
+  unrecordable_ = false;
 }
 
 // In checking mode each call is waited for, so that a failure of the device names the call that caused it.

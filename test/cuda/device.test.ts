@@ -192,6 +192,20 @@ describe('a program', () => {
     }
   });
 
+  test('that cannot be recorded goes on call by call, and says so once', async () => {
+    process.env.TLORA_EMULATED_UNRECORDABLE = 'yes';
+    try {
+      const program = load(chain(1000, 5));
+      program.write('x', new Float32Array(1000).fill(1));
+      const reasons: (string | undefined)[] = [];
+      for (let run = 0; run < 4; run++) reasons.push((await program.run()).unrecorded);
+      expect(reasons).toEqual([undefined, expect.stringMatching(/^recording: .*previous error/), undefined, undefined]);
+      expect(read(program)).toEqual(new Float32Array(1000).fill(1 + 5));
+    } finally {
+      delete process.env.TLORA_EMULATED_UNRECORDABLE;
+    }
+  });
+
   test('is recorded anew when memory has moved', async () => {
     const graph = createGraph();
     const x = input(graph, 'x', [100]);

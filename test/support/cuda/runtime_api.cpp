@@ -39,6 +39,13 @@ int deviceCount() { return static_cast<int>(setting("TLORA_EMULATED_DEVICES", 2)
 size_t memoryBytes() { return setting("TLORA_EMULATED_MEMORY", size_t{4} << 30); }
 
 thread_local int current = 0;
+thread_local Stream* recorded = nullptr;  // that this thread captures
+
+// As on a device, a thread that captures must not ask for what might wait for the device: the capture is lost then.
+bool refusedByCapture() {
+  if (recorded) recorded->invalidated = true;
+  return recorded;
+}
 
 std::atomic<double> plantedClock{0};
 double clockMs() {
@@ -163,6 +170,7 @@ cudaError_t cudaMemGetInfo(size_t* free, size_t* total) {
 }
 
 cudaError_t cudaMalloc(void** data, size_t bytes) {
+  if (refusedByCapture()) return cudaErrorStreamCaptureUnsupported;
   const std::lock_guard lock(process().mutex);
   Process& p = process();
   *data = nullptr;
@@ -176,6 +184,7 @@ cudaError_t cudaMalloc(void** data, size_t bytes) {
 
 cudaError_t cudaFree(void* data) {
   if (!data) return cudaSuccess;
+  if (refusedByCapture()) return cudaErrorStreamCaptureUnsupported;
   const std::lock_guard lock(process().mutex);
   Process& p = process();
   const auto found = p.blocks.find(data);
@@ -187,6 +196,7 @@ cudaError_t cudaFree(void* data) {
 }
 
 cudaError_t cudaHostAlloc(void** data, size_t bytes, unsigned) {
+  if (refusedByCapture()) return cudaErrorStreamCaptureUnsupported;
   *data = malloc(bytes);
   return *data ? cudaSuccess : cudaErrorMemoryAllocation;
 }
@@ -232,22 +242,21 @@ cudaError_t cudaStreamDestroy(cudaStream_t stream) {
 }
 
 cudaError_t cudaStreamSynchronize(cudaStream_t stream) {
-  if (stream->capture) {
-    stream->invalidated = true;
-    return cudaErrorStreamCaptureUnsupported;
-  }
-  return state();
+  if (stream->capture) stream->invalidated = true;
+  return stream->capture || refusedByCapture() ? cudaErrorStreamCaptureUnsupported : state();
 }
 
 cudaError_t cudaStreamBeginCapture(cudaStream_t stream, cudaStreamCaptureMode) {
   if (stream->capture) return cudaErrorStreamCaptureUnsupported;
   stream->capture = new Graph;
-  stream->invalidated = false;
+  stream->invalidated = getenv("TLORA_EMULATED_UNRECORDABLE") != nullptr;
+  recorded = stream;
   return cudaSuccess;
 }
 
 cudaError_t cudaStreamEndCapture(cudaStream_t stream, cudaGraph_t* graph) {
-  if (!stream->capture) return cudaErrorInvalidValue;
+  if (!stream->capture || recorded != stream) return cudaErrorInvalidValue;
+  recorded = nullptr;
   *graph = stream->capture;
   stream->capture = nullptr;
   if (!stream->invalidated) return cudaSuccess;
@@ -268,6 +277,8 @@ cudaError_t cudaGraphInstantiate(cudaGraphExec_t* exec, cudaGraph_t graph, unsig
 }
 
 cudaError_t cudaGraphLaunch(cudaGraphExec_t exec, cudaStream_t stream) {
+  if (stream->capture) stream->invalidated = true;
+  if (stream->capture) return cudaErrorStreamCaptureUnsupported;
   for (const auto& work : exec->work) enqueue(stream, work);
   return state();
 }
@@ -297,7 +308,7 @@ cudaError_t cudaEventRecord(cudaEvent_t event, cudaStream_t) {
   return state();
 }
 
-cudaError_t cudaEventSynchronize(cudaEvent_t) { return state(); }
+cudaError_t cudaEventSynchronize(cudaEvent_t) { return refusedByCapture() ? cudaErrorStreamCaptureUnsupported : state(); }
 
 cudaError_t cudaEventElapsedTime(float* ms, cudaEvent_t start, cudaEvent_t end) {
   *ms = float(end->ms - start->ms);

@@ -43,7 +43,7 @@ export interface CliContext {
   readonly err: Screen;
   readonly env: Readonly<Record<string, string | undefined>>;
   readonly parts: CliParts;
-  /** Calls `listener` at every Ctrl-C, until the returned function is called. */
+  /** Calls `listener` at every Ctrl-C or SIGTERM, until the returned function is called. */
   onInterrupt(listener: () => void): () => void;
   /** Milliseconds. */
   now(): number;

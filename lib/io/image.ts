@@ -32,8 +32,8 @@ const MIN_SIDE = 8;
  * proportions, resampled with Lanczos. Colours are brought to 8-bit sRGB; transparent parts show white.
  *
  * @param source a path, a file: URL, or the file's bytes (JPEG, PNG, WebP, AVIF, TIFF, GIF: the first frame).
- * @throws FileFormatError when it cannot be read as a picture, is a vector drawing or is less than 8 pixels wide or
- * high.
+ * @throws FileFormatError when it cannot be read as a picture, is a vector drawing, has other channels than of 8 or 16 bits or is less than 8
+ * pixels wide or high.
  */
 export async function loadPhoto(source: string | URL | Uint8Array, size: PhotoSize): Promise<Photo> {
   const target = typeof size === 'number' ? { width: size, height: size } : size;
@@ -41,7 +41,9 @@ export async function loadPhoto(source: string | URL | Uint8Array, size: PhotoSi
   const bytes = await readSource(source, name);
   const sharp = await loadSharp();
   const decoder = (): Sharp => sharp(bytes, { failOn: 'error' });
-  const original = uprightSize(name, await readable(name, () => decoder().metadata()));
+  const metadata = await readable(name, () => decoder().metadata());
+  expectDepth(name, metadata);
+  const original = uprightSize(name, metadata);
   const crop = centreCrop(original, target);
   const rgb = decoder().autoOrient().extract(crop).flatten({ background: '#ffffff' }).toColourspace('srgb');
   const raw = await readable(name, () => rgb.raw({ depth: 'uchar' }).toBuffer({ resolveWithObject: true }));
@@ -96,6 +98,14 @@ async function readable<T>(name: string, work: () => Promise<T>): Promise<T> {
       hint: 'Give a whole JPEG, PNG, WebP, AVIF or TIFF file; convert other formats (such as HEIC) first.',
     });
   }
+}
+
+/** What white is in other numbers is anyone's guess: 1, 255, 65535. */
+function expectDepth(name: string, { depth }: Metadata): void {
+  if (depth === undefined || depth === 'uchar' || depth === 'ushort') return;
+  throw new FileFormatError(`${name}: expected 8 or 16 bits a channel, got numbers of the type ${depth}`, {
+    hint: 'Export it with 8 bits a channel.',
+  });
 }
 
 function uprightSize(name: string, { format, autoOrient }: Metadata): Size {

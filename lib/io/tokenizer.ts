@@ -1,9 +1,5 @@
-import { readFileSync } from 'node:fs';
-import { join } from 'node:path';
 import { Tokenizer as HuggingFaceTokenizer } from '@huggingface/tokenizers';
-import { FileFormatError } from '../errors.js';
-import { openError } from './fileBytes.js';
-import { readJsonObject } from './jsonFile.js';
+import { END, readTokenizerFiles, START, type TokenizerFiles } from './tokenizerFiles.js';
 
 export interface Encoding {
   /** `modelMaxLength` ids: start token, text, end token, padding. */
@@ -23,53 +19,55 @@ export interface Tokenizer {
   encode(text: string): Encoding;
 }
 
-interface SpecialTokens {
-  start: string;
-  end: string;
-  unknown: string;
-  pad: string;
-}
-
-const START = '<|startoftext|>';
-const END = '<|endoftext|>';
-
 /**
- * CLIP's byte-level BPE from a folder with vocab.json and merges.txt, and, when present, special_tokens_map.json and
- * tokenizer_config.json. Text is brought to NFC, each run of white space becomes one space, and letters become lower
- * case, code point by code point. Special tokens, the padding token included, are recognised inside the text. No ftfy:
- * text is taken as it is.
+ * CLIP's byte-level BPE from a folder that `readTokenizerFiles` reads. Text is brought to NFC, each run of white space becomes one space, and
+ * letters become lower case, code point by code point. Special and added tokens, the padding token included, are recognised inside the text,
+ * those that say so after it was normalized. No ftfy: text is taken as it is.
  *
  * @throws FileFormatError when a file is missing or does not fit the others.
  */
 export function loadTokenizer(folder: string): Tokenizer {
-  const vocabulary = readVocabulary(join(folder, 'vocab.json'));
-  const merges = readMerges(join(folder, 'merges.txt'), vocabulary);
-  const { special, modelMaxLength } = readSettings(folder);
-  const idOf = (token: string): number => {
-    const id = vocabulary[token];
-    if (id === undefined) throw badFile(join(folder, 'vocab.json'), `expected the token ${token}, got none`);
-    return id;
-  };
-  const startId = idOf(special.start);
-  const endId = idOf(special.end);
+  const files = readTokenizerFiles(folder);
+  const { vocabulary, special, added, modelMaxLength } = files;
+  const idOf = (token: string): number => vocabulary[token]!;
   const padId = idOf(special.pad);
-  idOf(special.unknown);
-  const bpe = new HuggingFaceTokenizer(clipDefinition(vocabulary, merges, special), {});
-  const splitter = new RegExp(`(${Object.values(special).map(escapeRegExp).join('|')})`, 'u');
+  const bpe = new HuggingFaceTokenizer(clipDefinition(files), {});
+  const early = splitter([...Object.values(special), ...added.filter((token) => !token.normalized).map(contentOf)]);
+  const late = new Map(added.filter((token) => token.normalized).map(({ content, id }) => [normalize(content), id]));
+  const lateSplitter = late.size > 0 ? splitter([...late.keys()]) : null;
+
+  const wordIds = (text: string): number[] => wordsOf(text).flatMap((word) => bpe.encode(word).ids);
+  const textIds = (text: string): number[] =>
+    lateSplitter ? pieces(text, lateSplitter, wordIds, (token) => late.get(token)!) : wordIds(text);
 
   function encode(text: string): Encoding {
-    const tokens = text
-      .split(splitter)
-      .flatMap((piece, i) =>
-        i % 2 === 1 ? [idOf(piece)] : wordsOf(normalize(piece)).flatMap((word) => bpe.encode(word).ids),
-      );
+    const tokens = pieces(text, early, (piece) => textIds(normalize(piece)), idOf);
     const kept = tokens.slice(0, modelMaxLength - 2);
     const ids = new Int32Array(modelMaxLength).fill(padId);
-    ids.set([startId, ...kept, endId]);
+    ids.set([idOf(special.start), ...kept, idOf(special.end)]);
     const rest = tokens.slice(kept.length);
     return { ids, truncated: rest.length > 0 ? bpe.decode(rest).trim() : undefined };
   }
-  return { modelMaxLength, startId, endId, padId, vocabularySize: Object.keys(vocabulary).length, encode };
+  const vocabularySize = Object.keys(vocabulary).length;
+  return { modelMaxLength, startId: idOf(special.start), endId: idOf(special.end), padId, vocabularySize, encode };
+}
+
+const contentOf = ({ content }: { content: string }): string => content;
+
+/** Finds tokens in a text, of two that begin alike the longer one. */
+function splitter(tokens: readonly string[]): RegExp {
+  const longestFirst = [...new Set(tokens)].sort((a, b) => b.length - a.length);
+  return new RegExp(`(${longestFirst.map(escapeRegExp).join('|')})`, 'u');
+}
+
+/** Ids of a text in which `tokens` are found first. */
+function pieces(
+  text: string,
+  tokens: RegExp,
+  between: (piece: string) => number[],
+  idOf: (token: string) => number,
+): number[] {
+  return text.split(tokens).flatMap((piece, i) => (i % 2 === 1 ? [idOf(piece)] : between(piece)));
 }
 
 /**
@@ -96,14 +94,10 @@ function escapeRegExp(text: string): string {
   return text.replace(/[.*+?^${}()|[\]\\]/g, '\\$&');
 }
 
-/** What tokenizer.json would say, had the folder one. */
-function clipDefinition(
-  vocabulary: Record<string, number>,
-  merges: [string, string][],
-  special: SpecialTokens,
-): object {
+/** What a tokenizer.json without added tokens would say: `encode` finds these, normalizes and splits. */
+function clipDefinition({ vocabulary, merges, special }: TokenizerFiles): object {
   return {
-    added_tokens: [], // found before the text is normalized, by `encode`
+    added_tokens: [],
     normalizer: null,
     pre_tokenizer: { type: 'ByteLevel', add_prefix_space: false, trim_offsets: true, use_regex: false },
     post_processor: null,
@@ -118,80 +112,4 @@ function clipDefinition(
       fuse_unk: false,
     },
   };
-}
-
-function badFile(path: string, what: string): FileFormatError {
-  return new FileFormatError(`${path}: ${what}`, {
-    hint: 'Download the tokenizer folder of the model again.',
-  });
-}
-
-function readVocabulary(path: string): Record<string, number> {
-  const vocabulary = readJsonObject(path);
-  for (const [token, id] of Object.entries(vocabulary)) {
-    if (!Number.isSafeInteger(id) || (id as number) < 0) {
-      throw badFile(path, `${JSON.stringify(token)}: expected an id from 0 up, got ${JSON.stringify(id)}`);
-    }
-  }
-  return Object.assign(Object.create(null), vocabulary);
-}
-
-/** One merge a line, best first, below an optional version line. */
-function readMerges(path: string, vocabulary: Record<string, number>): [string, string][] {
-  let text: string;
-  try {
-    text = readFileSync(path, 'utf8');
-  } catch (error) {
-    throw openError(path, error);
-  }
-  const lines = text.split('\n').map((line) => line.replace(/\r$/, ''));
-  if (lines[0]?.startsWith('#version')) lines.shift();
-  return lines
-    .filter((line) => line !== '')
-    .map((line) => {
-      const [left, right, ...more] = line.split(' ');
-      if (!left || !right || more.length > 0 || vocabulary[left + right] === undefined) {
-        throw badFile(
-          path,
-          `expected two tokens whose union is in vocab.json, got ${JSON.stringify(line.slice(0, 60))}`,
-        );
-      }
-      return [left, right];
-    });
-}
-
-function readSettings(folder: string): { special: SpecialTokens; modelMaxLength: number } {
-  const config = readIfPresent(join(folder, 'tokenizer_config.json'));
-  const settings = { ...config, ...readIfPresent(join(folder, 'special_tokens_map.json')) };
-  const special = {
-    start: tokenText(settings.bos_token) ?? START,
-    end: tokenText(settings.eos_token) ?? END,
-    unknown: tokenText(settings.unk_token) ?? END,
-    pad: tokenText(settings.pad_token) ?? END,
-  };
-  const length = config.model_max_length ?? 77;
-  if (!Number.isSafeInteger(length) || (length as number) < 2 || (length as number) > 65536) {
-    throw badFile(
-      join(folder, 'tokenizer_config.json'),
-      `model_max_length: expected 77, got ${JSON.stringify(length)}`,
-    );
-  }
-  return { special, modelMaxLength: length as number };
-}
-
-function readIfPresent(path: string): Record<string, unknown> {
-  try {
-    return readJsonObject(path);
-  } catch (error) {
-    if (error instanceof FileFormatError && (error.cause as NodeJS.ErrnoException | undefined)?.code === 'ENOENT')
-      return {};
-    throw error;
-  }
-}
-
-/** A token is stored as its text or as `{ content: text, … }`. */
-function tokenText(token: unknown): string | undefined {
-  if (typeof token === 'string') return token;
-  const content = typeof token === 'object' && token !== null ? (token as { content?: unknown }).content : undefined;
-  return typeof content === 'string' ? content : undefined;
 }

@@ -1,3 +1,4 @@
+import { FileFormatError } from '../errors.js';
 import { createGraph, type Graph, input, result } from '../graph/graph.js';
 import type { Component, ModelFolder } from '../io/modelFolder.js';
 import { loadTokenizer } from '../io/tokenizer.js';
@@ -62,6 +63,20 @@ export function textEncoderConfig(encoder: Component): ClipTextConfig {
   return readClipTextConfig(encoder.config, encoder.name === 'text_encoder_2' ? encoder.name : 'text_encoder');
 }
 
+/** @throws FileFormatError if a tokenizer and its text encoder do not belong together */
+function expectTokens(encoder: Component, { maxPositions, vocabSize }: ClipTextConfig, ids: TokenRows): void {
+  const hint = 'Tokenizer and text encoder do not belong together: download both again.';
+  const length = ids.find((row) => row.length !== maxPositions)?.length;
+  if (length !== undefined) {
+    const expected = `model_max_length ${maxPositions}, as max_position_embeddings of ${encoder.name}`;
+    throw new FileFormatError(`[tokenizer of ${encoder.name}] expected ${expected}, got ${length}`, { hint });
+  }
+  const id = ids.flatMap((row) => [...row]).find((token) => token >= vocabSize);
+  if (id === undefined) return;
+  const expected = `ids below vocab_size of ${encoder.name}, ${vocabSize}`;
+  throw new FileFormatError(`[tokenizer of ${encoder.name}] expected ${expected}, got ${id}`, { hint });
+}
+
 /** Runs one text encoder, then frees its weights. */
 export async function runTextEncoder(
   session: Session,
@@ -70,6 +85,7 @@ export async function runTextEncoder(
   wanted: readonly ('last' | 'penultimate' | 'pooled')[],
 ): Promise<{ config: ClipTextConfig; results: Map<string, Float32Array> }> {
   const config = textEncoderConfig(encoder);
+  expectTokens(encoder, config, ids);
   const graph = textEncoderGraph(encoder, config, ids.length, wanted, session.compute);
   const results = await runOnce(session, graph, [encoder], encoderFeeds(ids, config.eosTokenId));
   releaseComponent(session, encoder);

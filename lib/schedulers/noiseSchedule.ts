@@ -54,6 +54,9 @@ const classSpacing: Readonly<Record<string, TimestepSpacing>> = {
   UniPCMultistepScheduler: 'linspace',
 };
 
+/** Classes that clip where the file does not say whether; others know no clipping. */
+const clipping = ['DDPMScheduler', 'DDPMParallelScheduler', 'DDIMScheduler', 'DDIMParallelScheduler'];
+
 function spacingOfClass(config: SchedulerConfig): TimestepSpacing {
   const name = config._class_name ?? 'PNDMScheduler';
   const spacing = typeof name === 'string' && Object.hasOwn(classSpacing, name) ? classSpacing[name] : undefined;
@@ -88,7 +91,7 @@ export function noiseSchedule(config: SchedulerConfig): NoiseSchedule {
     throw fieldError('rescale_betas_zero_snr', 'false with prediction_type "epsilon"', true);
   }
   const { betaSchedule, alphasCumprod } = alphasCumprodTable(config, trainTimesteps, zeroTerminalSnr);
-  const clips = readBoolean(config, 'clip_sample', false);
+  const clips = readBoolean(config, 'clip_sample', clipping.includes(String(config._class_name)));
   return {
     trainTimesteps,
     predictionType,

@@ -7,7 +7,7 @@ import type { Precision } from '../pipeline/precision.js';
 import { parseByteSize } from '../plan/byteSize.js';
 import type { StepEvent, TrainEvent } from './events.js';
 
-const picture = z.union([z.string().min(1), z.instanceof(URL), z.instanceof(Uint8Array)], {
+const picture = z.union([text, z.instanceof(URL), z.instanceof(Uint8Array)], {
   error: 'expected a path, a file URL or the bytes of a picture',
 });
 

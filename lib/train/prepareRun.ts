@@ -1,4 +1,3 @@
-import { createHash } from 'node:crypto';
 import { availableParallelism } from 'node:os';
 import { isAbsolute, resolve } from 'node:path';
 import { setImmediate as turn } from 'node:timers/promises';
@@ -25,6 +24,7 @@ import { type DrawnBatch, drawStep } from './draws.js';
 import { type Encoded, encodeInputs } from './encodeInputs.js';
 import type { DeviceInfo, MemoryInfo } from './events.js';
 import { adaptersOf, stepSizes } from './forecast.js';
+import { imageDigest, modelDigest } from './inputDigest.js';
 import type { ResolvedTrainOptions } from './options.js';
 import { planRun } from './phaseMemory.js';
 import { latentFeeds, loadPhotos, type TrainingLatents, trainingResolution } from './pictureLatents.js';
@@ -107,7 +107,7 @@ function outline(options: ResolvedTrainOptions, control: RunControl): Outline {
   const side = trainingResolution(model.vae, readUnetConfig(model.unet.config).sampleSize, options.resolution);
   const { layout, notices } = setupAdapters(model.unet, options);
   warn(options, notices, control);
-  const settings = describe(options, side, precision);
+  const settings = describe(options, model, side, precision);
   const saved = savedState(options, settings, layout);
   const step = stepSizes(model, side, options.batch, device.compute);
   const trainerOptions: TrainerOptions = {
@@ -257,14 +257,17 @@ async function startRun(
 }
 
 /** The settings that `config.json` holds: everything that changes the numbers of a run, and where its inputs lie. */
-function describe(options: ResolvedTrainOptions, side: number, precision: Precision): Record<string, unknown> {
+function describe(
+  options: ResolvedTrainOptions,
+  model: OpenModel,
+  side: number,
+  precision: Precision,
+): Record<string, unknown> {
   const { signal, onStep, onEvent, images, overwrite, resume, outputDir, ...rest } = options;
-  const shown = images.map((image) => (image instanceof Uint8Array ? `sha256:${sha256(image)}` : pathOf(image)));
-  return { ...rest, model: pathOf(options.model), images: shown, resolution: side, precision };
-}
-
-function sha256(bytes: Uint8Array): string {
-  return createHash('sha256').update(bytes).digest('hex');
+  const imageDigests = images.map(imageDigest);
+  const shown = images.map((image, i) => (image instanceof Uint8Array ? `sha256:${imageDigests[i]}` : pathOf(image)));
+  const inputs = { model: pathOf(options.model), images: shown, modelDigest: modelDigest(model), imageDigests };
+  return { ...rest, ...inputs, resolution: side, precision };
 }
 
 function pathOf(source: string | URL): string {

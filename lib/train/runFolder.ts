@@ -1,3 +1,4 @@
+import { randomUUID } from 'node:crypto';
 import {
   closeSync,
   existsSync,
@@ -44,12 +45,18 @@ export interface RunFolder {
   samplePath(step: number, index: number): string;
   /** Appends one line to the log. @throws FileWriteError */
   log(line: object): void;
+  /** @throws FileWriteError if another process has taken the folder since it was claimed */
+  expectClaimed(): void;
 }
 
-export function runFolder(dir: string): RunFolder {
+/** @param claim of the run that writes to the folder, as its `config.json` has it */
+export function runFolder(dir: string, claim?: string): RunFolder {
   const file = (name: (typeof FILES)[number]): string => join(dir, name);
   const six = (step: number): string => String(step).padStart(6, '0');
   const logPath = file('log.jsonl');
+  const expectClaimed = (): void => {
+    if (claim !== undefined) expectClaim(file('config.json'), claim);
+  };
   return {
     dir,
     configPath: file('config.json'),
@@ -60,8 +67,23 @@ export function runFolder(dir: string): RunFolder {
     algorithmsPath: file('algorithms.json'),
     checkpointPath: (step) => join(dir, 'checkpoints', `adapter-${six(step)}.safetensors`),
     samplePath: (step, index) => join(dir, 'samples', `step-${six(step)}-${index}.png`),
-    log: (line) => refusalNamed(logPath, () => appendLine(logPath, `${JSON.stringify(line)}\n`)),
+    log: (line) => {
+      expectClaimed();
+      refusalNamed(logPath, () => appendLine(logPath, `${JSON.stringify(line)}\n`));
+    },
+    expectClaimed,
   };
+}
+
+function expectClaim(configPath: string, claim: string): void {
+  const config = refusalNamed(configPath, () => readFileSync(configPath, 'utf8'));
+  if (config.includes(claim)) return;
+  throw new FileWriteError(
+    `${configPath}: expected the settings of this run, got those of another: nothing was written`,
+    {
+      hint: 'Another process has begun a run in this folder: give each an --out of its own.',
+    },
+  );
 }
 
 function appendLine(path: string, line: string): void {
@@ -117,6 +139,7 @@ function expectFree(dir: string, overwrite: boolean): void {
 /** Settings that may change when a run goes on: they do not change the numbers of its steps. */
 const MAY_CHANGE = [
   'format',
+  'claim',
   'steps',
   'saveEvery',
   'sample',
@@ -129,6 +152,9 @@ const MAY_CHANGE = [
   'dtype',
 ];
 
+/** Of what the settings only name: the option, and the digest of its contents. Earlier runs may have none. */
+const CONTENTS: Readonly<Record<string, string>> = { modelDigest: 'model', imageDigests: 'images' };
+
 /** What settings were in runs that do not name them. */
 const ONCE_ALWAYS: Readonly<Record<string, unknown>> = { precision: 'fp32', deterministic: false };
 
@@ -137,13 +163,24 @@ const ONCE_ALWAYS: Readonly<Record<string, unknown>> = { precision: 'fp32', dete
  */
 function expectSameSettings(earlier: Record<string, unknown>, now: Record<string, unknown>): void {
   for (const name of new Set([...Object.keys(earlier), ...Object.keys(now)])) {
-    if (MAY_CHANGE.includes(name)) continue;
+    if (MAY_CHANGE.includes(name) || (name in CONTENTS && earlier[name] === undefined)) continue;
     const [was, is] = [JSON.stringify(earlier[name] ?? ONCE_ALWAYS[name]), JSON.stringify(now[name])];
     if (was === is) continue;
+    const of = CONTENTS[name];
+    if (of !== undefined) throw changedContents(of, earlier[of]);
     throw new ConfigError(`${name}: expected ${was ?? 'none'}, as in the run to go on with, got ${is ?? 'none'}`, {
       hint: 'Resume with the settings of the run, or start a new one in another --out.',
     });
   }
+}
+
+function changedContents(option: string, where: unknown): ConfigError {
+  return new ConfigError(
+    `${option}: expected the contents that the run to go on with began with, got others in ${where}`,
+    {
+      hint: 'Put the files back as they were, or start a new run in another --out.',
+    },
+  );
 }
 
 /** Where a run is to write, and whether it goes on with an earlier one. */
@@ -172,10 +209,31 @@ export function checkRunFolder({ outputDir, resume, overwrite }: FolderWish, set
  * @throws ConfigError, FileFormatError, FileWriteError
  */
 export async function claimRunFolder(wish: FolderWish, settings: object): Promise<RunFolder> {
-  const folder = checkRunFolder(wish, settings);
-  if (!wish.resume) refusalNamed(folder.dir, () => clear(folder.dir));
-  await writeFileAtomic(folder.configPath, `${JSON.stringify(asJson(settings), null, 2)}\n`);
-  return folder;
+  const { dir, configPath } = checkRunFolder(wish, settings);
+  refusalNamed(dir, () => (wish.resume ? clearCutOff(dir) : clear(dir)));
+  const claim = randomUUID();
+  await writeFileAtomic(configPath, `${JSON.stringify({ ...asJson(settings), claim }, null, 2)}\n`);
+  return runFolder(dir, claim);
+}
+
+const CUT_OFF = /\.(\d+)\.[0-9a-f]+\.tmp$/;
+
+/** Removes files that processes which have ended were writing. */
+function clearCutOff(dir: string): void {
+  for (const name of ownFiles(dir)) {
+    const pid = CUT_OFF.exec(name)?.[1];
+    if (pid !== undefined && !isOther(Number(pid))) rmSync(join(dir, name), { force: true });
+  }
+}
+
+/** Whether a process besides this one has the number. */
+function isOther(pid: number): boolean {
+  if (pid === process.pid) return false;
+  try {
+    return process.kill(pid, 0);
+  } catch (error) {
+    return (error as NodeJS.ErrnoException).code !== 'ESRCH';
+  }
 }
 
 function clear(dir: string): void {

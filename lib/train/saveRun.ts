@@ -47,6 +47,7 @@ export async function saveRun(
   { checkpoint, signal }: { checkpoint: boolean; signal: AbortSignal },
 ): Promise<void> {
   const { session, layout, folder } = run;
+  folder.expectClaimed();
   await writeAlgorithms(folder, run.algorithms());
   const lossScale = run.trainer.queue?.lossScale() ?? null;
   await saveTrainState(folder.statePath, session, layout.flat, step, { signal, lossScale });

@@ -62,6 +62,23 @@ describe('the command line', () => {
     expect(before.equals(readFileSync(at('parts', 'adapter.safetensors')))).toBe(false);
   });
 
+  it('goes on when the reader of its output leaves', async () => {
+    const child = spawn(process.execPath, [...cli, ...training, '--steps', '2', '--out', 'unread'], { cwd: dir });
+    for (const stream of [child.stdout, child.stderr]) stream.destroy();
+    expect(await new Promise((resolve) => child.on('close', resolve))).toBe(0);
+    expect(existsSync(at('unread', 'adapter.safetensors'))).toBe(true);
+  });
+
+  it('fails when its output cannot be written', () => {
+    const { status, stderr } = spawnSync('sh', ['-c', '"$0" "$@" > /dev/full', process.execPath, ...cli, 'schedule'], {
+      encoding: 'utf8',
+    });
+    expect({ status, stderr }).toEqual({
+      status: 1,
+      stderr: expect.stringMatching(/^error: Cannot write to stdout: ENOSPC/),
+    });
+  });
+
   it('makes pictures with the adapter', async () => {
     const adapter = join('whole', 'adapter.safetensors');
     const made = tlora(
@@ -167,12 +184,13 @@ async function startLongRun(
 }
 
 describe('Ctrl-C', () => {
-  it('once finishes the step, saves, and can be resumed', async () => {
-    const { child, ended, stderr } = await startLongRun('stopped');
-    child.kill('SIGINT');
+  it.each(['SIGINT', 'SIGTERM'] as const)('once, %s, finishes the step, saves, and can be resumed', async (signal) => {
+    const out = `stopped by ${signal}`;
+    const { child, ended, stderr } = await startLongRun(out);
+    child.kill(signal);
     expect(await ended).toBe(130);
     expect(stderr()).toContain('stopped after');
-    const log = readFileSync(at('stopped', 'log.jsonl'), 'utf8').trim().split('\n');
+    const log = readFileSync(at(out, 'log.jsonl'), 'utf8').trim().split('\n');
     const steps = Number(/stopped after (\d+) steps/.exec(stderr())?.[1]);
     expect(
       log
@@ -180,7 +198,7 @@ describe('Ctrl-C', () => {
         .filter((line) => line.step !== undefined)
         .at(-1),
     ).toMatchObject({ step: steps });
-    const resumed = tlora(...training, '--steps', String(steps + 1), '--out', 'stopped', '--resume', '--json');
+    const resumed = tlora(...training, '--steps', String(steps + 1), '--out', out, '--resume', '--json');
     expect(resumed.status).toBe(0);
     expect(JSON.parse(resumed.stdout)).toMatchObject({ steps: steps + 1 });
   });

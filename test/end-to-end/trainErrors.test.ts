@@ -177,6 +177,9 @@ describe('an input that cannot be used', () => {
     truncateSync(tiny.at('cut off', 'vae', 'diffusion_pytorch_model.safetensors'), 5000);
     cpSync(tiny.model, tiny.at('no tokenizer'), { recursive: true });
     renameSync(tiny.at('no tokenizer', 'tokenizer', 'vocab.json'), tiny.at('no tokenizer', 'tokenizer', 'words.json'));
+    for (const name of ['more tokens', 'shorter']) cpSync(tiny.model, tiny.at(name), { recursive: true });
+    writeFileSync(tiny.at('more tokens', 'tokenizer', 'added_tokens.json'), '{"<new>": 70000}');
+    writeFileSync(tiny.at('shorter', 'tokenizer', 'tokenizer_config.json'), '{"model_max_length": 40}');
   });
 
   const cases: [string, () => Partial<TrainOptions>, new (...args: never[]) => Error, RegExp][] = [
@@ -188,6 +191,18 @@ describe('an input that cannot be used', () => {
     ['a model without index', () => ({ model: photo('no index') }), FileFormatError, /model_index\.json/],
     ['a truncated file', () => ({ model: photo('cut off') }), FileFormatError, /vae.diffusion_pytorch_model/],
     ['no vocabulary', () => ({ model: photo('no tokenizer') }), FileFormatError, /vocab\.json/],
+    [
+      'a token that the text encoder does not have',
+      () => ({ model: photo('more tokens'), prompt: 'a <new> {0}' }),
+      FileFormatError,
+      /\[tokenizer of text_encoder\] expected ids below vocab_size of text_encoder, \d+, got 70000/,
+    ],
+    [
+      'shorter prompts',
+      () => ({ model: photo('shorter') }),
+      FileFormatError,
+      /expected model_max_length 77, .* got 40/,
+    ],
     [
       'no such device',
       () => ({ device: 'cuda:99' }),

@@ -1,8 +1,21 @@
-import { appendFileSync, readFileSync, rmSync, statSync, truncateSync } from 'node:fs';
+import {
+  appendFileSync,
+  closeSync,
+  cpSync,
+  openSync,
+  readFileSync,
+  readSync,
+  rmSync,
+  statSync,
+  truncateSync,
+  writeFileSync,
+  writeSync,
+} from 'node:fs';
 import { beforeAll, describe, expect, it } from 'vitest';
 import { ConfigError, FileFormatError } from '../../lib/errors.js';
+import { readSafetensorsHeader } from '../../lib/io/safetensors.js';
 import type { TrainOptions } from '../../lib/train/options.js';
-import { logOf, tinyTraining, valuesOf } from './tinyTraining.js';
+import { logOf, tinyTraining, valuesOf, writePhoto } from './tinyTraining.js';
 
 const tiny = tinyTraining();
 
@@ -76,6 +89,38 @@ describe('a resumed run', () => {
     await expect(run).rejects.toThrow(new RegExp(`^${name}: expected .*, as in the run to go on with, got `));
     expect(valuesOf(tiny.at(out))).toEqual(before);
     expect(readFileSync(tiny.at(out, 'config.json'), 'utf8')).toBe(config);
+  });
+
+  it('refuses pictures and models whose files have changed, and takes those of another time', async () => {
+    cpSync(tiny.model, tiny.at('own model'), { recursive: true });
+    cpSync(tiny.photo, tiny.at('own.png'));
+    const more = { model: tiny.at('own model'), image: tiny.at('own.png') };
+    await tiny.run('contents', { ...more, steps: 1 });
+    await writePhoto(tiny.at('own.png'), 90, 80);
+    await expect(tiny.run('contents', { ...more, resume: true })).rejects.toThrow(
+      /^images: expected the contents that the run to go on with began with, got others in .*own\.png/,
+    );
+    cpSync(tiny.photo, tiny.at('own.png'));
+    for (const part of ['unet', 'vae']) {
+      const path = tiny.at('own model', part, 'diffusion_pytorch_model.safetensors');
+      const { offset } = readSafetensorsHeader(path).tensors.get(
+        part === 'unet' ? 'conv_in.weight' : 'quant_conv.weight',
+      )!;
+      const file = openSync(path, 'r+');
+      const bytes = Buffer.alloc(4);
+      readSync(file, bytes, 0, 4, offset);
+      writeSync(file, Buffer.alloc(4), 0, 4, offset);
+      await expect(tiny.run('contents', { ...more, resume: true })).rejects.toThrow(
+        /^model: expected the contents.*own model/,
+      );
+      writeSync(file, bytes, 0, 4, offset);
+      closeSync(file);
+    }
+    await tiny.run('contents', { ...more, resume: true });
+    const config = tiny.at('contents', 'config.json');
+    const { modelDigest: _m, imageDigests: _i, ...earlier } = JSON.parse(readFileSync(config, 'utf8'));
+    writeFileSync(config, JSON.stringify(earlier));
+    expect(await tiny.run('contents', { ...more, steps: 3, resume: true })).toMatchObject({ steps: 3 });
   });
 
   it('needs a run, its state, and steps that are left', async () => {

@@ -30,6 +30,25 @@ function waves(width: number, height: number, channels: Channels = 3): Uint8Arra
 
 const image = (width: number, height: number, channels: Channels = 3, pixels = waves(width, height, channels)) =>
   sharp(pixels, { raw: { width, height, channels } });
+/** A gray TIFF of float32 from 0 to 1, `side` × `side`. */
+function floatTiff(side: number): Buffer {
+  const data = Float32Array.from({ length: side * side }, (_, i) => i / (side * side));
+  // width, height, bits, no compression, black is 0, where, channels, rows, bytes, floats
+  const tags = [256, 257, 258, 259, 262, 273, 277, 278, 279, 339];
+  const values = [side, side, 32, 1, 1, 8, 1, side, data.byteLength, 3];
+  const directory = Buffer.alloc(2 + 12 * tags.length + 4);
+  directory.writeUInt16LE(tags.length, 0);
+  for (const [i, tag] of tags.entries()) {
+    directory.writeUInt16LE(tag, 2 + 12 * i);
+    directory.writeUInt16LE(4, 4 + 12 * i); // LONG
+    directory.writeUInt32LE(1, 6 + 12 * i);
+    directory.writeUInt32LE(values[i]!, 10 + 12 * i);
+  }
+  const head = Buffer.from([0x49, 0x49, 42, 0, 0, 0, 0, 0]);
+  head.writeUInt32LE(8 + data.byteLength, 4);
+  return Buffer.concat([head, Buffer.from(data.buffer), directory]);
+}
+
 const png = (width: number, height: number, channels: Channels = 3): Promise<Buffer> =>
   image(width, height, channels).png().toBuffer();
 
@@ -214,6 +233,13 @@ describe('what is no photo', () => {
   test('one pixel wide or high', async () => {
     await refused(await png(1, 500), /expected at least 8×8 pixels, got 1×500/);
     await refused(await png(500, 1), /got 500×1/);
+  });
+
+  test('numbers of which nobody knows what white is', async () => {
+    const floats = floatTiff(16);
+    await expect(loadPhoto(floats, 16)).rejects.toThrow(
+      /expected 8 or 16 bits a channel, got numbers of the type float/,
+    );
   });
 
   test('a drawing', async () => {

@@ -1,4 +1,4 @@
-import { mkdtempSync, rmSync, writeFileSync } from 'node:fs';
+import { mkdirSync, mkdtempSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import fc from 'fast-check';
@@ -57,6 +57,124 @@ describe('with the vocabulary of CLIP', () => {
       }),
       { numRuns: 30 },
     );
+  });
+});
+
+/** The folder as transformers 5 saves it: everything in tokenizer.json. */
+function writeSingleFile(from: string, to: string, change: (file: SingleFile) => void = () => {}): string {
+  const read = (name: string): string => readFileSync(join(from, name), 'utf8');
+  const flags = { single_word: false, lstrip: false, rstrip: false };
+  const special = (content: string, id: number): Added => ({ id, content, ...flags, normalized: false, special: true });
+  const file: SingleFile = {
+    added_tokens: [special('!', 0), special('<|startoftext|>', 49406), special('<|endoftext|>', 49407)],
+    normalizer: {
+      type: 'Sequence',
+      normalizers: [{ type: 'NFC' }, { type: 'Replace', pattern: {}, content: ' ' }, { type: 'Lowercase' }],
+    },
+    model: {
+      type: 'BPE',
+      unk_token: '<|endoftext|>',
+      continuing_subword_prefix: '',
+      end_of_word_suffix: '</w>',
+      vocab: JSON.parse(read('vocab.json')),
+      merges: read('merges.txt')
+        .split('\n')
+        .filter((line) => line !== '' && !line.startsWith('#version'))
+        .map((line) => line.split(' ')),
+    },
+  };
+  file.added_tokens.push({ ...special('<sks>', 49408), normalized: true, special: false });
+  change(file);
+  mkdirSync(to, { recursive: true });
+  writeFileSync(join(to, 'tokenizer.json'), JSON.stringify(file));
+  writeFileSync(join(to, 'tokenizer_config.json'), '{"pad_token": "!", "model_max_length": 77}');
+  return to;
+}
+
+interface Added {
+  id: number;
+  content: string;
+  single_word: boolean;
+  lstrip: boolean;
+  rstrip: boolean;
+  normalized: boolean;
+  special: boolean;
+}
+
+interface SingleFile {
+  added_tokens: Added[];
+  normalizer: { type: string; normalizers: { type: string; [field: string]: unknown }[] };
+  model: Record<string, unknown>;
+}
+
+describe('a folder with tokenizer.json alone', () => {
+  const at = (name: string): string => join(folder, name);
+
+  test.each(promptCases())('gives the ids of the reference: $prompt', ({ prompt, ids2 }) => {
+    single ??= loadTokenizer(writeSingleFile(at('tokenizer_2'), at('single')));
+    expect([...single.encode(prompt).ids]).toEqual(padded(ids2, 0));
+  });
+  let single: Tokenizer | undefined;
+
+  // Ids of transformers 5.18.
+  test('knows added tokens, wherever they are stored', () => {
+    const ids = padded([49406, 320, 1125, 539, 49408, 1929, 49407], 0);
+    const whole = loadTokenizer(writeSingleFile(at('tokenizer_2'), at('added')));
+    for (const prompt of ['a photo of <sks> dog', 'a photo of<SKS>dog'])
+      expect([...whole.encode(prompt).ids]).toEqual(ids);
+    expect(whole.encode(`${'a '.repeat(75)}<sks> dog`).truncated).toBe('<sks>dog');
+    writeClipFolder(at('plain'), '!');
+    writeFileSync(join(at('plain'), 'added_tokens.json'), '{"<sks>": 49408}');
+    expect([...loadTokenizer(at('plain')).encode('a photo of <sks> dog').ids]).toEqual(ids);
+    writeClipFolder(at('described'), '!');
+    const token = { content: '<sks>', lstrip: false, normalized: false, rstrip: false, single_word: false };
+    const settings = { pad_token: '!', added_tokens_decoder: { 49408: token } };
+    writeFileSync(join(at('described'), 'tokenizer_config.json'), JSON.stringify(settings));
+    const raw = loadTokenizer(at('described'));
+    expect([...raw.encode('a photo of <sks> dog').ids]).toEqual(ids);
+    expect([...raw.encode('a photo of <SKS> dog').ids]).not.toContain(49408);
+  });
+
+  test.each<[string, (file: SingleFile) => void, RegExp]>([
+    [
+      'another model',
+      (file) => {
+        file.model.type = 'Unigram';
+      },
+      /tokenizer\.json: model\.type: expected BPE.*got "Unigram"/,
+    ],
+    [
+      'another normalizer',
+      (file) => {
+        file.normalizer.normalizers.pop();
+      },
+      /normalizer: expected NFC, Replace, Lowercase/,
+    ],
+    [
+      'no vocabulary',
+      (file) => {
+        delete file.model.vocab;
+      },
+      /tokenizer\.json: /,
+    ],
+    [
+      'a token that strips',
+      (file) => {
+        file.added_tokens[3]!.lstrip = true;
+      },
+      /"<sks>": lstrip: expected false, got true/,
+    ],
+    [
+      'a token of two ids',
+      (file) => {
+        file.added_tokens[0]!.id = 5;
+      },
+      /!: expected the id 0, got 5/,
+    ],
+  ])('%s is an error', (name, change, message) => {
+    const made = writeSingleFile(at('tokenizer_2'), at(name.replaceAll(' ', '-')), change);
+    expect(() => loadTokenizer(made)).toThrow(FileFormatError);
+    expect(() => loadTokenizer(made)).toThrow(message);
   });
 });
 

@@ -105,6 +105,14 @@ describe('noiseSchedule', () => {
     expect(sigmas[999]! / 20291.303).toBeCloseTo(1, 7);
   });
 
+  it('a class that clips does so unless the file says otherwise', () => {
+    const clip = (name: string, more = {}): number | undefined =>
+      noiseSchedule({ _class_name: name, ...more }).clipSampleRange;
+    expect(['DDIMScheduler', 'DDPMScheduler'].map((name) => clip(name))).toEqual([1, 1]);
+    expect(clip('DDIMScheduler', { clip_sample: false })).toBeUndefined();
+    expect(['PNDMScheduler', 'EulerDiscreteScheduler'].map((name) => clip(name))).toEqual([undefined, undefined]);
+  });
+
   it('accepts fields without effect, and null for the default', () => {
     const odd = {
       ...sdxl,

@@ -1,3 +1,4 @@
+import { spawnSync } from 'node:child_process';
 import { existsSync, mkdirSync, mkdtempSync, readdirSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
@@ -33,7 +34,10 @@ describe('claimRunFolder', () => {
   it('makes a new folder with the settings in it', async () => {
     const folder = await claimRunFolder(wish('a/b'), settings);
     const config = JSON.parse(readFileSync(folder.configPath, 'utf8')) as object;
-    expect(config).toEqual({ format: 'tlora run 1', rank: 4, images: ['photo.png'], steps: 10 });
+    expect(config).toEqual({
+      ...{ format: 'tlora run 1', rank: 4, images: ['photo.png'], steps: 10 },
+      claim: expect.stringMatching(/^[0-9a-f-]{36}$/),
+    });
   });
 
   it('refuses a folder that holds a foreign file', async () => {
@@ -105,6 +109,34 @@ describe('checkRunFolder', () => {
       writeFileSync(join(dir, 'config.json'), text);
       expect(() => checkRunFolder(wish('.', { resume: true }), settings)).toThrow(FileFormatError);
     }
+  });
+});
+
+describe('a folder that another process takes', () => {
+  it('is written no more', async () => {
+    const first = await claimRunFolder(wish('taken'), settings);
+    first.log({ step: 1 });
+    first.expectClaimed();
+    const second = await claimRunFolder(wish('taken', { overwrite: true }), settings);
+    expect(() => first.log({ step: 2 })).toThrow(FileWriteError);
+    expect(() => first.expectClaimed()).toThrow(
+      /config\.json: expected the settings of this run, got those of another/,
+    );
+    expect(existsSync(first.logPath)).toBe(false);
+    second.log({ step: 1 });
+    const third = await claimRunFolder(wish('taken', { resume: true }), settings);
+    expect(() => second.log({ step: 2 })).toThrow(FileWriteError);
+    third.log({ step: 2 });
+    expect(readFileSync(third.logPath, 'utf8')).toBe('{"step":1}\n{"step":2}\n');
+  });
+
+  it('loses what processes that have ended were writing, and no more', async () => {
+    const { dir: at } = await claimRunFolder(wish('cut off'), settings);
+    const { pid: ended } = spawnSync(process.execPath, ['--version']);
+    const names = [ended, process.pid, process.ppid].map((pid) => `.state.safetensors.${pid}.0a1b2c3d.tmp`);
+    for (const name of [...names, '.notes.1.0a.tmp']) writeFileSync(join(at, name), '');
+    await claimRunFolder(wish('cut off', { resume: true }), settings);
+    expect(readdirSync(at).sort()).toEqual(['.notes.1.0a.tmp', names[2], 'config.json'].sort());
   });
 });
 

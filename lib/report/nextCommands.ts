@@ -1,5 +1,5 @@
 // What to do with a run next, as commands that can be copied.
-import { resolveTrainOptions, type TrainOptions } from '../train/options.js';
+import { resolveTrainOptions, type TrainOptions, trainOptionNames } from '../train/options.js';
 import type { ReportContent } from './page.js';
 import type { RunFacts } from './runFacts.js';
 
@@ -10,7 +10,7 @@ export function shellWord(text: string): string {
 
 /** Settings that have a place of their own in the command, or need not be given again. */
 const NOT_FLAGS = new Set([
-  ...['format', 'model', 'images', 'className', 'steps', 'captions', 'watch', 'sample'],
+  ...['model', 'images', 'className', 'steps', 'captions', 'watch', 'sample'],
   ...['saveEvery', 'threads', 'device', 'memory'],
 ]);
 
@@ -21,7 +21,8 @@ function flagsOf(config: RunFacts['config']): string[] {
   const defaults = resolveTrainOptions(least) as unknown as Record<string, unknown>;
   const flags = Object.entries(config).flatMap(([name, value]) => {
     const isDefault = JSON.stringify(value) === JSON.stringify(defaults[name]);
-    if (NOT_FLAGS.has(name) || (isDefault && name !== 'variant' && name !== 'rank')) return [];
+    if (!trainOptionNames.includes(name) || NOT_FLAGS.has(name) || (isDefault && name !== 'variant' && name !== 'rank'))
+      return [];
     const flag = `--${name.replace(/[A-Z]/g, (letter) => `-${letter.toLowerCase()}`)}`;
     if (value === false) return [];
     return [value === true ? flag : `${flag} ${shellWord(String(value))}`];

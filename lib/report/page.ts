@@ -67,7 +67,20 @@ function table({ title, head, rows, note, narrow = false }: ReportTable): string
 }
 
 /** Settings that say where things lie or how a run is followed, and not how it learns. */
-const NOT_SHOWN = new Set(['format', 'model', 'images', 'watch', 'sample', 'saveEvery', 'threads', 'device', 'memory']);
+const NOT_SHOWN = new Set([
+  'format',
+  'claim',
+  'modelDigest',
+  'imageDigests',
+  'model',
+  'images',
+  'watch',
+  'sample',
+  'saveEvery',
+  'threads',
+  'device',
+  'memory',
+]);
 
 function settingText(value: unknown): string {
   return value === undefined || value === null

@@ -204,9 +204,9 @@ parity() {
   local left=$((ends - SECONDS - 15))
   replayed $((left * 55 / 100)) ops ops.trace --each 90 --last attention,selfAttention,crossAttention,conv2d
   TLORA_ATTENTION=own replayed $((left * 15 / 100)) own-attention ops.trace --each 90 --filter ttention
-  local run=(parity.trace --each 90 --bounds 1e-4,3e-3,2e-2 --states 9e-3)
+  local begun=$SECONDS run=(parity.trace --each 90 --bounds 1e-4,3e-3,2e-2 --states 9e-3)
   replayed "$left" parity "${run[@]}"
-  if ((ends - SECONDS > 20)); then
+  if ((ends - SECONDS > SECONDS - begun + 10)); then
     TLORA_DEPENDENT_LAUNCH=1 replayed "$left" dependent-launches "${run[@]}"
   else
     echo "no time left for parity with dependent launches"

@@ -50,10 +50,21 @@ function ownerLives(lock) {
   }
 }
 
-/** The folder of the NVIDIA wheels of the python3 on PATH, or ''. */
+/** Puts the CUDA toolkit on PATH where only its installer has put it anywhere. */
+function findToolkit() {
+  if (spawnSync('nvcc', ['--version'], { stdio: 'ignore' }).status === 0) return;
+  const { CUDA_HOME, CUDA_PATH } = process.env;
+  const folders = [CUDA_HOME, CUDA_PATH, '/usr/local/cuda'].filter(Boolean).map((toolkit) => path.join(toolkit, 'bin'));
+  const found = folders.find((folder) => fs.existsSync(path.join(folder, 'nvcc')));
+  if (found) process.env.PATH = `${process.env.PATH}${path.delimiter}${found}`;
+}
+
+/** The folder of the NVIDIA wheels of the python3 on PATH, or ''; of several the one with cuDNN. */
 function nvidiaRoot() {
   if (process.env.TLORA_NVIDIA_ROOT) return process.env.TLORA_NVIDIA_ROOT;
-  const script = 'import nvidia; print(list(nvidia.__path__)[0])';
+  const script = `import nvidia, os
+paths = list(nvidia.__path__)
+print(next((p for p in paths if os.path.isdir(p + "/cudnn")), paths[0]))`;
   const asked = spawnSync('python3', ['-c', script], { encoding: 'utf8' });
   return asked.status === 0 ? asked.stdout.trim() : '';
 }
@@ -133,6 +144,7 @@ function build(mode) {
     say('CMake was not found; the CUDA backend needs it');
     return false;
   }
+  if (mode !== 'cpu') findToolkit();
   if (buildWithCMake({ auto: 'AUTO', cuda: 'ON', cpu: 'OFF' }[mode])) return true;
   const hasCudaSources = fs.existsSync(path.join(root, 'native', 'cuda'));
   if (mode !== 'auto' || !hasCudaSources) return false;

@@ -133,6 +133,10 @@ DnnGraph attentionForwardGraph(const FusedAttention& s) {
 
 DnnGraph attentionGradientGraph(const FusedAttention& s, int64_t heads) { return Gradient(s, heads).build(); }
 
+bool attentionGradientWorks(const FusedAttention& s, size_t version) {
+  return version >= kForwardSince && (s.tq > 1 || s.tk > 1) && (s.tk % 128 == 0 || version > 91500);
+}
+
 int64_t attentionGradientBytes(const FusedAttention& s, int64_t heads) {
   constexpr int64_t kTile = 128, kRest = 4096;
   const auto rounded = [](int64_t t) { return (t + kTile - 1) / kTile * kTile; };

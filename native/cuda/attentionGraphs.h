@@ -18,6 +18,10 @@ DnnGraph attentionForwardGraph(const FusedAttention& shape);
 // 10 alone.) `heads` of shape.heads are done, of shape.n samples. kOne is the number 1, kDelta memory for [n, heads, tq] float32.
 DnnGraph attentionGradientGraph(const FusedAttention& shape, int64_t heads);
 
+// Whether it is right where engines take it: not for a single token; and with cuDNN before 9.15.1 the last keys must fill a tile of 128, or a CUDA
+// graph's replay reads what is not there (release notes of cuDNN's frontend 1.16, which adds a mask there).
+bool attentionGradientWorks(const FusedAttention& shape, size_t version);
+
 // Workspace that engines take for it: dS in 16 bits, tokens rounded up to their tiles.
 int64_t attentionGradientBytes(const FusedAttention& shape, int64_t heads);
 

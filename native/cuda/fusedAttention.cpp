@@ -108,7 +108,7 @@ bool fusedAttention(Context& context, const FusedAttention& s, const void* q, co
 bool fusedAttentionVjp(Context& context, const FusedAttention& s, const FusedAttentionGradient& tensors, const std::function<void()>& own) {
   const Room room(context);
   const Part part(context, room.bytes, s);
-  if (part.heads == 0 || !coverable(context, s)) return false;
+  if (part.heads == 0 || !coverable(context, s) || !attentionGradientWorks(s, cudnnGetVersion())) return false;
   FusedAttentionGradient t = tensors;
   Places places(context);
   const int64_t element = int64_t(dtypeBytes(s.dtype)), queryRow = s.queryRow * element, keyRow = s.keyRow * element, outRow = s.outRow() * element;

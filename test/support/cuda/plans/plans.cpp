@@ -118,12 +118,21 @@ void report(Report& report, DType dtype) {
   }
 }
 
+// Versions of cuDNN whose gradient is left alone.
+int wrongVersions() {
+  const FusedAttention text{DType::bf16, 1, 20, 1024, 77, 64}, whole{DType::bf16, 1, 20, 1024, 1024, 64}, one{DType::bf16, 1, 1, 1, 1, 64};
+  const bool right = attentionGradientWorks(whole, 91301) && !attentionGradientWorks(whole, 91001) && !attentionGradientWorks(text, 91500) &&
+                     attentionGradientWorks(text, 91501) && !attentionGradientWorks(one, 92400);
+  if (!right) printf("the versions of cuDNN whose gradient of attention works are wrong\n");
+  return right ? 0 : 1;
+}
+
 }  // namespace
 }  // namespace tlora::cuda
 
 int main() {
   using namespace tlora::cuda;
-  int wrong = 0;
+  int wrong = wrongVersions();
   for (const Described& device : kDevices) {
     const Descriptor properties = describe(device);
     Report all{{.deviceProperties = properties.get()}, device.capability};

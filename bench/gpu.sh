@@ -149,6 +149,7 @@ identify() {
   timeout 20 nvidia-smi --query-gpu=name,driver_version,compute_cap,memory.total,memory.used --format=csv || echo "nvidia-smi: FAILED"
   nvcc --version | tail -n 2 || echo "no nvcc on PATH"
   echo "libraries: ${TLORA_NVIDIA_ROOT:-those of the system}, $(nproc) processors"
+  find "${TLORA_NVIDIA_ROOT:-/nowhere}/.." -maxdepth 1 -name 'nvidia_cu[db]*.dist-info' 2>/dev/null | sed 's|.*/||; s|\.dist-info||' | sort || true
 }
 
 # Ends what takes longer than LIMIT seconds, so that the stage ends in time; goes on after a failure, and counts it.
@@ -217,8 +218,10 @@ parity() {
 # The kernels of the libraries are many and large: they come last, and are not looked at for races.
 sanitize() {
   local tool own=(--kernel-name kns=5tlora4cuda) left=$((ends - SECONDS - 15))
-  # Some toolkits have it beside their programs rather than among them.
-  if ! command -v compute-sanitizer; then PATH=$PATH:$(dirname "$(readlink -f "$(command -v nvcc || echo "$0")")")/../compute-sanitizer; fi
+  # Toolkits have it beside their programs, too.
+  local bin
+  bin=$(dirname "$(readlink -f "$(command -v nvcc || echo /usr/local/cuda/bin/nvcc)")")
+  if ! command -v compute-sanitizer >/dev/null; then PATH=$PATH:$bin/../compute-sanitizer:/usr/local/cuda/bin:/usr/local/cuda/compute-sanitizer; fi
   if ! command -v compute-sanitizer; then
     echo "compute-sanitizer is not on PATH: FAILED"
     failures=$((failures + 1))

@@ -134,7 +134,8 @@ DnnGraph attentionForwardGraph(const FusedAttention& s) {
 DnnGraph attentionGradientGraph(const FusedAttention& s, int64_t heads) { return Gradient(s, heads).build(); }
 
 bool attentionGradientWorks(const FusedAttention& s, size_t version) {
-  return version >= kForwardSince && (s.tq > 1 || s.tk > 1) && (s.tk % 128 == 0 || version > 91500);
+  const bool whole = s.tq % 128 == 0 && s.tk % 128 == 0;
+  return version >= kForwardSince && s.tq > 1 && s.tk % 128 != 64 && (whole || version >= 91800);
 }
 
 int64_t attentionGradientBytes(const FusedAttention& s, int64_t heads) {

@@ -18,8 +18,10 @@ DnnGraph attentionForwardGraph(const FusedAttention& shape);
 // 10 alone.) `heads` of shape.heads are done, of shape.n samples. kOne is the number 1, kDelta memory for [n, heads, tq] float32.
 DnnGraph attentionGradientGraph(const FusedAttention& shape, int64_t heads);
 
-// Whether it is right where engines take it: not for a single token; and with cuDNN before 9.15.1 the last keys must fill a tile of 128, or a CUDA
-// graph's replay reads what is not there (release notes of cuDNN's frontend 1.16, which adds a mask there).
+// Whether it is right where engines take it, by what is reported of Hopper's: one query gives NaN in dk and dv; 64 keys beyond whole tiles of 128
+// are masked as if the tile ended with them, so that dq is NaN where lse is below -88.7 (NVIDIA/cudnn-frontend, pull request 628: 9.30 and before);
+// tokens that end within a tile read past the keys when a CUDA graph is replayed (before 9.15.1, frontend's release notes 1.16) and
+// what was never written to the workspace (before 9.18, NVIDIA/TransformerEngine, issue 2186).
 bool attentionGradientWorks(const FusedAttention& shape, size_t version);
 
 // Workspace that engines take for it: dS in 16 bits, tokens rounded up to their tiles.

@@ -64,6 +64,7 @@ describe('train options', () => {
 
   it('fill prompts', () => {
     expect(fillPrompt('{0} and {0}', 'sks', 'dog')).toBe('sks dog and sks dog');
+    expect(fillPrompt('a {0}!', '$&', '$$ bill')).toBe('a $& $$ bill!');
   });
 });
 

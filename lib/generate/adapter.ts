@@ -101,7 +101,8 @@ export async function loadGenerationAdapter(
  */
 export function fillSubject(option: string, prompt: string, adapter: GenerationAdapter | undefined): string {
   if (!prompt.includes('{0}')) return prompt;
-  if (adapter?.subject !== undefined) return prompt.replaceAll('{0}', adapter.subject);
+  const subject = adapter?.subject;
+  if (subject !== undefined) return prompt.replaceAll('{0}', () => subject);
   const why = adapter ? `${adapter.file.path} does not name token and class` : 'there is no adapter';
   throw new ConfigError(`${option}: expected no {0}, as ${why}, got '${prompt}'`, {
     hint: 'Write the words themselves, such as "a photo of sks dog".',

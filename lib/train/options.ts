@@ -255,5 +255,5 @@ function checkRelations(options: ResolvedTrainOptions, givenMinRank: number | un
 
 /** A prompt with `{0}` replaced by "token class". */
 export function fillPrompt(prompt: string, token: string, className: string): string {
-  return prompt.replaceAll('{0}', `${token} ${className}`);
+  return prompt.replaceAll('{0}', () => `${token} ${className}`);
 }

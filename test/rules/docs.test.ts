@@ -1,5 +1,6 @@
 import { describe, expect, it } from 'vitest';
 import { generateOptionNames } from '../../lib/generate/options.js';
+import * as tlora from '../../lib/index.js';
 import { trainOptionNames } from '../../lib/train/options.js';
 import manifest from '../../package.json' with { type: 'json' };
 import { read, trackedFiles } from './trackedFiles.js';
@@ -18,6 +19,27 @@ describe('README.md', () => {
       expect(readme).toContain(`\nnpm install && ${command}\n`);
       expect(manifest.scripts).toHaveProperty(script);
     }
+  });
+});
+
+describe('docs/api.md', () => {
+  const api = read('docs/api.md');
+
+  it('names all that the package exports, and the codes of its errors', () => {
+    const unnamed = Object.keys(tlora).filter((name) => !new RegExp(`\\| \`${name}[\`(]|\`${name}\``).test(api));
+    expect(unnamed).toEqual([]);
+    const codes = [...read('lib/errors.ts').matchAll(/'(ERR_TLORA_\w+|ABORT_ERR)'/g)].map(([, code]) => code!);
+    expect(codes.length).toBeGreaterThan(9);
+    expect(codes.filter((code) => !api.includes(`\`${code}\``))).toEqual([]);
+  });
+
+  it('names the codes of all warnings', () => {
+    const sources = trackedFiles().filter((path) => /^lib\/.*\.ts$/.test(path));
+    const codes = sources.flatMap((path) =>
+      [...read(path).matchAll(/type: 'warning', code: '(\w+)'/g)].map(([, code]) => code!),
+    );
+    expect(new Set(codes).size).toBeGreaterThan(5);
+    expect(codes.filter((code) => !api.includes(`\`${code}\``))).toEqual([]);
   });
 });
 

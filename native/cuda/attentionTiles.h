@@ -16,6 +16,7 @@ struct Heads {
   // Elements from a token to the next: of q and dq; of k, v, dk and dv; of o and dO.
   int64_t queryRow, keyRow, outRow;
   float scale;  // 1 / sqrt(d)
+  float slope;  // that of a score in gradients: 0 where there is one key, whose probability is 1 whatever it is
   bool causal;
 };
 

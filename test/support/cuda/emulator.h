@@ -11,10 +11,12 @@
 
 #include "runtime_api.h"
 
+#ifndef TLORA_PTX_MACHINE
 struct dim3 {
   unsigned x, y, z;
   constexpr dim3(unsigned x = 1, unsigned y = 1, unsigned z = 1) : x(x), y(y), z(z) {}
 };
+#endif
 
 namespace tlora::emulated {
 

@@ -5,6 +5,7 @@
 #include <unistd.h>
 
 #include <algorithm>
+#include <atomic>
 #include <cstring>
 #include <map>
 #include <mutex>
@@ -23,6 +24,7 @@ constexpr size_t kPoisonBytes = size_t{256} << 10;  // of a block's beginning: a
 std::recursive_mutex mutex;
 char* base = nullptr;
 size_t top = 0, inUse = 0;
+std::atomic<unsigned long> changes{1};
 int opened = 0;
 std::map<char*, size_t> live, holes;  // bytes in granules, and a granule more that is never used
 
@@ -78,6 +80,7 @@ char* allocateDevice(size_t bytes) {
     top += room;
   }
   live[data] = bytes;
+  changes++;
   inUse += bytes;
   if (checking()) {
     const DeviceAccess access;
@@ -93,6 +96,7 @@ bool releaseDevice(char* data) {
   if (found == live.end()) return false;
   const size_t bytes = found->second, room = (bytes / kGranule + 2) * kGranule;
   live.erase(found);
+  changes++;
   inUse -= bytes;
   holes[data] = room;
   madvise(data, room, MADV_DONTNEED);
@@ -104,6 +108,16 @@ size_t deviceBytesInUse() {
   const std::lock_guard lock(mutex);
   return inUse;
 }
+
+DeviceRange allocationAt(const char* address) {
+  const std::lock_guard lock(mutex);
+  const auto after = live.upper_bound(const_cast<char*>(address));
+  if (after == live.begin()) return {nullptr, nullptr};
+  const auto& [begin, bytes] = *std::prev(after);
+  return {begin, begin + bytes};
+}
+
+unsigned long heapChanges() { return changes; }
 
 DeviceAccess::DeviceAccess() {
   mutex.lock();

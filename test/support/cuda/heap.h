@@ -13,6 +13,14 @@ char* allocateDevice(size_t bytes);
 bool releaseDevice(char* data);
 size_t deviceBytesInUse();
 
+struct DeviceRange {
+  const char *begin, *end;
+};
+// The allocation that an address lies in or, where it lies in none, the one before it; both nullptr: there is none.
+DeviceRange allocationAt(const char* address);
+// How often memory was given out or given back.
+unsigned long heapChanges();
+
 // Opens device memory to this process for as long as it lives.
 class DeviceAccess {
  public:

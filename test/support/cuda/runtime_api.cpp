@@ -13,20 +13,24 @@
 
 #include "heap.h"
 
-namespace tlora::emulated {
-
-struct Graph {
+struct CUgraph_st {
   std::vector<std::function<void()>> work;
 };
 
-struct Stream {
-  Graph* capture = nullptr;    // what is being recorded, if anything
-  bool invalidated = false;    // something that cannot be recorded was asked for meanwhile
+struct CUgraphExec_st {
+  CUgraph_st graph;
 };
 
-struct Event {
+struct CUstream_st {
+  CUgraph_st* capture = nullptr;  // what is being recorded, if anything
+  bool invalidated = false;       // something that cannot be recorded was asked for meanwhile
+};
+
+struct CUevent_st {
   double ms;
 };
+
+namespace tlora::emulated {
 
 namespace {
 
@@ -229,7 +233,7 @@ cudaError_t cudaMemsetAsync(void* to, int value, size_t bytes, cudaStream_t stre
 cudaError_t cudaStreamCreateWithFlags(cudaStream_t* stream, unsigned) {
   const std::lock_guard lock(process().mutex);
   process().streams++;
-  *stream = new Stream;
+  *stream = new CUstream_st;
   return cudaSuccess;
 }
 
@@ -248,7 +252,7 @@ cudaError_t cudaStreamSynchronize(cudaStream_t stream) {
 
 cudaError_t cudaStreamBeginCapture(cudaStream_t stream, cudaStreamCaptureMode) {
   if (stream->capture) return cudaErrorStreamCaptureUnsupported;
-  stream->capture = new Graph;
+  stream->capture = new CUgraph_st;
   stream->invalidated = getenv("TLORA_EMULATED_UNRECORDABLE") != nullptr;
   recorded = stream;
   return cudaSuccess;
@@ -272,14 +276,14 @@ cudaError_t cudaStreamIsCapturing(cudaStream_t stream, cudaStreamCaptureStatus* 
 }
 
 cudaError_t cudaGraphInstantiate(cudaGraphExec_t* exec, cudaGraph_t graph, unsigned long long) {
-  *exec = new Graph(*graph);
+  *exec = new CUgraphExec_st{*graph};
   return cudaSuccess;
 }
 
 cudaError_t cudaGraphLaunch(cudaGraphExec_t exec, cudaStream_t stream) {
   if (stream->capture) stream->invalidated = true;
   if (stream->capture) return cudaErrorStreamCaptureUnsupported;
-  for (const auto& work : exec->work) enqueue(stream, work);
+  for (const auto& work : exec->graph.work) enqueue(stream, work);
   return state();
 }
 
@@ -294,7 +298,7 @@ cudaError_t cudaGraphDestroy(cudaGraph_t graph) {
 }
 
 cudaError_t cudaEventCreateWithFlags(cudaEvent_t* event, unsigned) {
-  *event = new Event;
+  *event = new CUevent_st;
   return cudaSuccess;
 }
 

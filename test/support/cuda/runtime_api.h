@@ -1,12 +1,32 @@
 // The host's half of the CUDA runtime for the emulated build: memory, streams, events and graphs under CUDA's own names, as far
 // as native/cuda uses them. Device memory is the process's (heap.h). Work on a stream is done at once; on a stream that is being captured
-// it it is kept, and done when the graph is launched. cuda_runtime.h includes this.
+// it is kept, and done when the graph is launched. cuda_runtime.h includes this.
 #pragma once
 #include <cstddef>
 #include <cstdint>
 #include <functional>
 
-enum cudaError_t {
+// What the handles of the runtime point to (runtime_api.cpp).
+struct CUstream_st;
+struct CUgraph_st;
+struct CUgraphExec_st;
+struct CUevent_st;
+
+namespace tlora::emulated {
+using Stream = CUstream_st;
+// Does `work` now, or keeps it for the graph that is being captured from `stream`. What `work` captures it must own.
+// An exception from `work` makes the stream's next synchronisation, and everything after it, fail with cudaErrorLaunchFailure.
+void enqueue(Stream* stream, std::function<void()> work);
+// Moves the clock that events read where TLORA_EMULATED_TIMES is set; it stands still otherwise.
+void pass(double ms);
+}  // namespace tlora::emulated
+
+// The PTX machine (ptx/) takes CUDA's own declarations, as the code does that nvcc compiled.
+#ifdef TLORA_PTX_MACHINE
+#include <cuda_runtime_api.h>
+#else
+
+enum cudaError {
   cudaSuccess = 0,
   cudaErrorInvalidValue = 1,
   cudaErrorMemoryAllocation = 2,
@@ -24,25 +44,15 @@ enum cudaError_t {
   cudaErrorStreamCaptureUnsupported = 900,
   cudaErrorStreamCaptureInvalidated = 901
 };
+using cudaError_t = cudaError;
 enum cudaMemcpyKind { cudaMemcpyHostToHost, cudaMemcpyHostToDevice, cudaMemcpyDeviceToHost, cudaMemcpyDeviceToDevice, cudaMemcpyDefault };
 enum cudaStreamCaptureStatus { cudaStreamCaptureStatusNone, cudaStreamCaptureStatusActive, cudaStreamCaptureStatusInvalidated };
 enum cudaStreamCaptureMode { cudaStreamCaptureModeGlobal, cudaStreamCaptureModeThreadLocal, cudaStreamCaptureModeRelaxed };
 
-namespace tlora::emulated {
-struct Stream;
-struct Graph;
-struct Event;
-// Does `work` now, or keeps it for the graph that is being captured from `stream`. What `work` captures it must own.
-// An exception from `work` makes the stream's next synchronisation, and everything after it, fail with cudaErrorLaunchFailure.
-void enqueue(Stream* stream, std::function<void()> work);
-// Moves the clock that events read where TLORA_EMULATED_TIMES is set; it stands still otherwise.
-void pass(double ms);
-}  // namespace tlora::emulated
-
-using cudaStream_t = tlora::emulated::Stream*;
-using cudaGraph_t = tlora::emulated::Graph*;
-using cudaGraphExec_t = tlora::emulated::Graph*;
-using cudaEvent_t = tlora::emulated::Event*;
+using cudaStream_t = CUstream_st*;
+using cudaGraph_t = CUgraph_st*;
+using cudaGraphExec_t = CUgraphExec_st*;
+using cudaEvent_t = CUevent_st*;
 
 struct cudaDeviceProp {
   char name[256];
@@ -51,6 +61,8 @@ struct cudaDeviceProp {
 };
 
 constexpr unsigned cudaStreamNonBlocking = 1, cudaEventDisableTiming = 2, cudaHostAllocDefault = 0;
+
+extern "C" {
 
 const char* cudaGetErrorString(cudaError_t error);
 const char* cudaGetErrorName(cudaError_t error);
@@ -90,3 +102,7 @@ cudaError_t cudaEventDestroy(cudaEvent_t event);
 cudaError_t cudaEventRecord(cudaEvent_t event, cudaStream_t stream);
 cudaError_t cudaEventSynchronize(cudaEvent_t event);
 cudaError_t cudaEventElapsedTime(float* ms, cudaEvent_t start, cudaEvent_t end);
+
+}  // extern "C"
+
+#endif

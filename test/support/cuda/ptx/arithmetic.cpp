@@ -467,6 +467,7 @@ void decodeSelect(Decoder& d) {
   const Type type = d.type();
   operands(d, type, 2);
   d.source(Type::pred);
+  d.in.selects = true;
   switch (bytesOf(type)) {
     case 2: d.in.run = select<uint16_t>; break;
     case 4: d.in.run = select<uint32_t>; break;

@@ -60,6 +60,10 @@ void Block::begin(Warp& warp) {
   warp.carry = 0;
   warp.mask = 0;
   std::fill(std::begin(warp.lanes), std::end(warp.lanes), 0);
+  if (emulated::checking()) {
+    warp.nobodys.clear();
+    for (const bool from : launch_->kernel->nobodys) warp.nobodys.push_back(from ? kEveryLane : 0);
+  }
   for (Copies& copies : warp.copies) copies.open.clear(), copies.groups.clear();
   for (const auto& [special, place] : launch_->kernel->specials) {
     uint32_t* values = warp.at<uint32_t>(place);
@@ -147,6 +151,50 @@ bool Block::come(Warp& warp, const Instruction& in, uint32_t active) {
   return true;
 }
 
+// Follows values that no instruction has written to where they would be seen (Watch).
+void Block::follow(Warp& warp, const Instruction& in, uint32_t active) {
+  const Watch& watch = launch_->kernel->watches[in.watch - 1];
+  const auto of = [&](uint32_t suspect) { return suspect == Watch::kNone ? 0 : warp.nobodys[suspect]; };
+  uint32_t bad = 0;
+  if (watch.kind == Watch::selects) {
+    const uint32_t predicate = *warp.at<uint32_t>(in.at[3]);
+    bad = (of(watch.first) & predicate) | (of(watch.second) & ~predicate);
+  } else {
+    for (const uint32_t suspect : watch.reads) {
+      bad |= of(suspect);
+      const uint32_t seen = watch.kind == Watch::observes ? bad & (in.guard != kNoGuard ? warp.group : active) : 0;
+      if (seen) warp.fail(unsigned(__builtin_ctz(seen)), "register " + launch_->kernel->suspects[suspect] + " holds what no instruction has written");
+    }
+  }
+  for (const uint32_t suspect : watch.writes) warp.nobodys[suspect] = (warp.nobodys[suspect] & ~active) | (bad & active);
+}
+
+// All lanes wait. Some may have ended meanwhile that others waited for, or all have come to shuffles in several places.
+void Block::unblock(Warp& warp) {
+  const Instruction* code = launch_->kernel->code.data();
+  bool found = false;
+  std::vector<Meeting> meeting;
+  for (Warp::Parked& p : warp.parked) {
+    warp.pc = p.pc;
+    meeting.push_back({&code[p.pc], p.mask});
+    if (come(warp, code[p.pc], p.mask)) p.waiting = false, found = true;
+  }
+  if (found) return;
+  if (meet(warp, meeting)) {
+    std::vector<Warp::Parked> groups;
+    std::swap(groups, warp.parked);
+    for (const Warp::Parked& p : groups) park(warp, p.pc + 1, p.mask, false);
+    return;
+  }
+  const Warp::Parked& p = warp.parked.front();
+  warp.pc = p.pc;
+  std::string others;
+  for (const Warp::Parked& o : warp.parked) {
+    if (o.pc != p.pc) others += "; others wait at PTX line " + std::to_string(code[o.pc].line);
+  }
+  warp.fail(unsigned(__builtin_ctz(p.mask)), "lanes that this instruction waits for never come to it" + others);
+}
+
 void Block::runWarp(Warp& warp) {
   const Instruction* code = launch_->kernel->code.data();
   for (;;) {
@@ -155,21 +203,7 @@ void Block::runWarp(Warp& warp) {
       warp.group = 0;
       if (!choose(warp)) {
         if (!warp.live) return;
-        // Lanes may have ended that others waited for.
-        bool found = false;
-        for (Warp::Parked& p : warp.parked) {
-          warp.pc = p.pc;
-          if (come(warp, code[p.pc], p.mask)) p.waiting = false, found = true;
-        }
-        if (!found) {
-          const Warp::Parked& p = warp.parked.front();
-          warp.pc = p.pc;
-          std::string others;
-          for (const Warp::Parked& o : warp.parked) {
-            if (o.pc != p.pc) others += "; others wait at PTX line " + std::to_string(code[o.pc].line);
-          }
-          warp.fail(unsigned(__builtin_ctz(p.mask)), "lanes that this instruction waits for never come to it" + others);
-        }
+        unblock(warp);
         choose(warp);
       }
     }
@@ -179,6 +213,7 @@ void Block::runWarp(Warp& warp) {
       const uint32_t predicate = *warp.at<uint32_t>(in.guard);
       active &= in.guardNot ? ~predicate : predicate;
     }
+    if (in.watch && !warp.nobodys.empty()) follow(warp, in, active);
     switch (in.flow) {
       case Flow::next:
         if (active) {

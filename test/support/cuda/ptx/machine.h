@@ -57,6 +57,7 @@ struct Warp {
   std::vector<Parked> parked;
   uint32_t nextParked = UINT32_MAX;  // the lowest pc of those that do not wait
   std::vector<char> registers, local;
+  std::vector<uint32_t> nobodys;    // lanes where each of the kernel's suspects holds a value of nobody's; empty: not checking
   std::array<Copies, kLanes> copies;
   uint32_t synced = 0;              // races.h: time of the last bar.warp.sync of the whole warp
 
@@ -72,6 +73,15 @@ struct Warp {
   unsigned firstLane() const { return unsigned(__builtin_ctz(mask)); }
   [[noreturn]] void fail(unsigned lane, const std::string& what);
 };
+
+// Lanes that wait at an instruction.
+struct Meeting {
+  const Instruction* in;
+  uint32_t lanes;
+};
+// A shuffle is done when all lanes of its mask have come to one of the same mode with the same mask, not necessarily to the same one: nvcc
+// copies it into both arms of a branch. false: these are not that.
+bool meet(Warp& warp, const std::vector<Meeting>& groups);
 
 // Writes f(lane) for the lanes that take part.
 template <class T, class F>
@@ -127,6 +137,8 @@ class Block {
   void park(Warp& warp, uint32_t pc, uint32_t lanes, bool waiting);
   bool choose(Warp& warp);
   bool come(Warp& warp, const Instruction& in, uint32_t active);
+  void unblock(Warp& warp);
+  void follow(Warp& warp, const Instruction& in, uint32_t active);
   void passBarrier();
 
   const Launch* launch_;

@@ -239,6 +239,7 @@ bool decodeLoad(Decoder& d) {
     d.append(slot, false);
     d.in.count = uint8_t(bytesOf(type));
     d.in.run = copyRegister;
+    d.in.observes = false;
     return true;
   }
   const Width base = d.address();
@@ -260,6 +261,7 @@ bool decodeStore(Decoder& d) {
     d.source(type);
     d.in.count = uint8_t(bytesOf(type));
     d.in.run = copyRegister;
+    d.in.observes = false;
     return true;
   }
   const Width base = d.address();
@@ -359,8 +361,9 @@ bool decodeCopy(Decoder& d) {
 }  // namespace
 
 bool decodeMemory(const std::string& name, Decoder& d) {
+  if (name != "cp" && name != "ld" && name != "st") return false;
+  d.in.observes = true;
   if (name == "cp") return decodeCopy(d);
-  if (name != "ld" && name != "st") return false;
   const bool known = name == "ld" ? decodeLoad(d) : decodeStore(d);
   if (known && !d.in.run) d.unknown();
   return known;

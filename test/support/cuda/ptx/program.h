@@ -50,6 +50,17 @@ struct Instruction {
   Flow flow = Flow::next;
   bool guardNot = false;
   bool crossLane = false;     // results may not lie where sources do
+  bool observes = false, selects = false;  // Watch
+  uint32_t watch = 0;         // of the kernel's watches, from 1 on; 0: none
+};
+
+// What an instruction does with values that are nobody's. A path through the kernel reads some registers before it writes them; nvcc lets
+// such values into sums that it then does not choose. They may be computed with, but not stored, sent, branched on or used as an address.
+struct Watch {
+  enum Kind : uint8_t { computes, selects, observes } kind = computes;
+  std::vector<uint32_t> reads, writes;  // registers, of those that such a value can come to
+  uint32_t first = 0, second = 0;       // of a selection: what is taken where the predicate is true, and false; kNone: always good
+  static constexpr uint32_t kNone = UINT32_MAX;
 };
 
 // What a kernel reads of its surroundings, in this order; each fills one register.
@@ -75,7 +86,9 @@ struct Kernel {
   size_t localBytes = 0;    // of each thread
   unsigned maxThreads = 1024;
   unsigned requiredThreads[3] = {0, 0, 0};
-  std::string uninitialised;  // a register that may be read before it is written, in words; empty: none
+  std::vector<std::string> suspects;  // registers that a value of nobody's can come to
+  std::vector<bool> nobodys;          // of the suspects: whether it is in them when the kernel begins
+  std::vector<Watch> watches;
   std::shared_ptr<const std::string> text;  // of its module
 
   // Line `line` of the module's text, without blanks at its ends.

@@ -1,8 +1,9 @@
 // PTX has as many registers as it likes; a warp's file would not fit into a processor's cache. Those that never hold a value at the same
 // time share a slot: liveness over the kernel's blocks, then one pass over the intervals (Poletto and Sarkar, "Linear Scan Register
-// Allocation", 1999). A register that is alive where the kernel begins may be read before it is written.
+// Allocation", 1999). A register that is alive where the kernel begins may be read before it is written: the machine watches those.
 #include <algorithm>
 #include <array>
+#include <map>
 
 #include "decode.h"
 
@@ -113,6 +114,50 @@ class Liveness {
   std::vector<Range> ranges_;
 };
 
+// Watches all instructions that a value can come to which lies in `bad` when the kernel begins.
+void watch(Kernel& kernel, const Bits& bad, const std::vector<bool>& given, const std::vector<std::string>& names) {
+  std::map<uint32_t, uint32_t> suspects;
+  const auto add = [&](uint32_t reg, bool nobodys) {
+    if (!suspects.try_emplace(reg, uint32_t(kernel.suspects.size())).second) return false;
+    kernel.suspects.push_back(names[reg]);
+    kernel.nobodys.push_back(nobodys);
+    return true;
+  };
+  const auto known = [&](Place place) {
+    const auto found = suspects.find(place);
+    return found == suspects.end() ? Watch::kNone : found->second;
+  };
+  bad.each([&](uint32_t reg) {
+    if (!given[reg]) add(reg, true);
+  });
+  if (suspects.empty()) return;
+  for (bool changed = true; changed;) {
+    changed = false;
+    for (const Instruction& in : kernel.code) {
+      if (in.observes) continue;
+      const Place* at = kernel.operands.data() + in.first;
+      const bool reads = std::any_of(at + in.results, at + in.operands, [&](Place p) { return known(p) != Watch::kNone; });
+      for (unsigned o = 0; reads && o < in.results; o++) changed |= add(at[o], false);
+    }
+  }
+  for (Instruction& in : kernel.code) {
+    const Place* at = kernel.operands.data() + in.first;
+    Watch w;
+    w.kind = in.selects ? Watch::selects : in.observes || in.results == 0 ? Watch::observes : Watch::computes;
+    for (unsigned o = 0; o < in.operands; o++) {
+      if (known(at[o]) != Watch::kNone) (o < in.results ? w.writes : w.reads).push_back(known(at[o]));
+    }
+    if (in.selects) w.first = known(at[1]), w.second = known(at[2]);
+    if (known(in.guard) != Watch::kNone) {
+      w.kind = Watch::observes;
+      w.reads = {known(in.guard)};
+    }
+    if (w.reads.empty() && w.writes.empty()) continue;
+    kernel.watches.push_back(std::move(w));
+    in.watch = uint32_t(kernel.watches.size());
+  }
+}
+
 }  // namespace
 
 void allocateRegisters(Kernel& kernel, const std::vector<Width>& widths, const std::vector<std::string>& names) {
@@ -123,8 +168,8 @@ void allocateRegisters(Kernel& kernel, const std::vector<Width>& widths, const s
   liveness.atEntry().each([&](uint32_t reg) {
     if (given[reg]) return;
     ranges[reg].from = 0;
-    if (kernel.uninitialised.empty()) kernel.uninitialised = names[reg];
   });
+  watch(kernel, liveness.atEntry(), given, names);
   // A result may lie where a source of the same instruction ends, unless lanes read each other's.
   std::vector<bool> early(widths.size(), false);
   for (const Instruction& in : kernel.code) {

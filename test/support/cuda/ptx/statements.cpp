@@ -258,7 +258,7 @@ class Reader {
     t.text = word();
     if (isdigit(static_cast<unsigned char>(t.text[0]))) {
       t.kind = Token::number;
-      if (minus) t.text.insert(0, "-");
+      if (minus) t.text = std::string("-").append(t.text);
       return t;
     }
     while (at_ < text_.size() && text_[at_] == '.') t.text += "." + directive();  // %tid.x

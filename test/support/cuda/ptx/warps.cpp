@@ -10,34 +10,53 @@ namespace {
 
 enum class Shuffle : uint8_t { up, down, bfly, idx };
 
-void shuffle(Warp& w, const Instruction& in) {
-  // results: d, and with `count` 2 a predicate; then a, b, c, mask.
+struct Shuffled {
+  uint32_t a[kLanes], b[kLanes], c[kLanes], members[kLanes], out[kLanes];
+  uint32_t inside;
+};
+
+// Results: d and, with `count` 2, a predicate; then a, b, c and the mask.
+void gather(Warp& w, const Instruction& in, uint32_t lanes, Shuffled& s) {
   const unsigned first = in.count;
-  const uint32_t *a = w.at<uint32_t>(in.at[first]), *b = w.at<uint32_t>(in.at[first + 1]), *c = w.at<uint32_t>(in.at[first + 2]);
-  const uint32_t* members = w.at<uint32_t>(in.at[first + 3]);
-  uint32_t values[kLanes];
-  memcpy(values, a, sizeof values);
-  uint32_t inside = 0, out[kLanes];
-  for (unsigned lane = 0; lane < kLanes; lane++) {
-    const unsigned step = b[lane] & 31, clamp = c[lane] & 31, segment = c[lane] >> 8 & 31;
+  uint32_t* const to[] = {s.a, s.b, s.c, s.members};
+  for (unsigned o = 0; o < 4; o++) {
+    const uint32_t* from = w.at<uint32_t>(in.at[first + o]);
+    for (unsigned i = 0; i < kLanes; i++) to[o][i] = lanes >> i & 1 ? from[i] : to[o][i];
+  }
+}
+
+void exchange(Warp& w, Shuffle mode, uint32_t lanes, Shuffled& s) {
+  s.inside = 0;
+  for (uint32_t left = lanes; left; left &= left - 1) {
+    const unsigned lane = unsigned(__builtin_ctz(left));
+    const unsigned step = s.b[lane] & 31, clamp = s.c[lane] & 31, segment = s.c[lane] >> 8 & 31;
     const int most = int((lane & segment) | (clamp & ~segment)), least = int(lane & segment);
     int from = 0;
-    bool in_ = false;
-    switch (Shuffle(in.immediate)) {
-      case Shuffle::up: from = int(lane) - int(step), in_ = from >= most; break;
-      case Shuffle::down: from = int(lane + step), in_ = from <= most; break;
-      case Shuffle::bfly: from = int(lane ^ step), in_ = from <= most; break;
-      case Shuffle::idx: from = int(unsigned(least) | (step & ~segment)), in_ = from <= most; break;
+    switch (mode) {
+      case Shuffle::up: from = int(lane) - int(step); break;
+      case Shuffle::down: from = int(lane + step); break;
+      case Shuffle::bfly: from = int(lane ^ step); break;
+      case Shuffle::idx: from = int(unsigned(least) | (step & ~segment)); break;
     }
-    if (!in_) from = int(lane);
-    out[lane] = values[from];
-    inside |= uint32_t{in_} << lane;
-    if (!(w.mask >> lane & 1)) continue;
-    if (!(members[lane] >> from & 1)) w.fail(lane, "the thread reads lane " + std::to_string(from) + ", which is not in its mask");
-    if (!(w.live >> from & 1)) w.fail(lane, "the thread reads lane " + std::to_string(from) + ", which has ended or never was");
+    const bool inside = mode == Shuffle::up ? from >= most : from <= most;
+    if (!inside) from = int(lane);
+    if (!(s.members[lane] >> from & 1)) w.fail(lane, "the thread reads lane " + std::to_string(from) + ", which is not in its mask");
+    if (!(lanes >> from & 1)) w.fail(lane, "the thread reads lane " + std::to_string(from) + ", which has ended or never was");
+    s.out[lane] = s.a[from];
+    s.inside |= uint32_t{inside} << lane;
   }
-  put<uint32_t>(w, in.at[0], [&](unsigned i) { return out[i]; });
-  if (in.count == 2) putPredicate(w, in.at[1], inside);
+}
+
+void scatter(Warp& w, const Instruction& in, const Shuffled& s) {
+  put<uint32_t>(w, in.at[0], [&](unsigned i) { return s.out[i]; });
+  if (in.count == 2) putPredicate(w, in.at[1], s.inside);
+}
+
+void shuffle(Warp& w, const Instruction& in) {
+  Shuffled s;
+  gather(w, in, kEveryLane, s);
+  exchange(w, Shuffle(in.immediate), w.mask, s);
+  scatter(w, in, s);
 }
 
 void decodeShuffle(Decoder& d) {
@@ -192,6 +211,26 @@ void decodeDependency(Decoder& d) {
 
 }  // namespace
 
+bool meet(Warp& w, const std::vector<Meeting>& groups) {
+  Shuffled s = {};
+  uint32_t all = 0;
+  for (const Meeting& group : groups) {
+    if (group.in->run != shuffle || group.in->immediate != groups[0].in->immediate) return false;
+    gather(w, *group.in, group.lanes, s);
+    all |= group.lanes;
+  }
+  for (uint32_t left = all; left; left &= left - 1) {
+    const uint32_t members = s.members[unsigned(__builtin_ctz(left))];
+    if (members != s.members[unsigned(__builtin_ctz(all))] || (members & w.live) != all) return false;
+  }
+  exchange(w, Shuffle(groups[0].in->immediate), all, s);
+  for (const Meeting& group : groups) {
+    w.setMask(group.lanes);
+    scatter(w, *group.in, s);
+  }
+  return true;
+}
+
 bool decodeWarp(const std::string& name, Decoder& d) {
   if (name == "shfl") decodeShuffle(d);
   else if (name == "vote") decodeVote(d);
@@ -206,7 +245,7 @@ bool decodeWarp(const std::string& name, Decoder& d) {
   } else {
     return false;
   }
-  d.in.crossLane = true;
+  d.in.crossLane = d.in.observes = true;
   return true;
 }
 

@@ -47,6 +47,7 @@ const device = {
   TLORA_TEST_DEVICE: 'cuda',
   TLORA_CUDA_LIBRARY: path.join(release, 'tlora_cuda_ptx.so'),
   TLORA_PTX_PLANTED: release,
+  TLORA_DEPENDENT_LAUNCH: '1', // every kernel then has to wait for the one before it
 };
 
 if (flags.includes('--training')) {

@@ -160,6 +160,7 @@ __global__ void segments(float* y) {
 struct Device {
   cudaStream_t stream = nullptr;
   int multiprocessors = 1;
+  bool dependentLaunches = false;
 };
 
 void run(const char* name, Device& d, float* y) {

@@ -1,59 +1,13 @@
-// Arithmetic, logic, comparison and selection (PTX ISA, "Integer Arithmetic", "Extended-Precision", "Floating Point", "Comparison and
-// Selection", "Logic and Shift"). Single and double precision are IEEE 754 with subnormals; a .ftz that changes results is not known here but
-// for approximations. Those are computed to the last bit or so: a device may be off by what the ISA allows.
+// Arithmetic of integers, sums and products of both kinds, comparison, selection, logic (PTX ISA, "Integer Arithmetic", "Extended-Precision",
+// "Comparison and Selection", "Logic and Shift"). Single and double precision are IEEE 754 with subnormals.
 #include <algorithm>
 #include <functional>
 
-#include "types.h"
+#include "elementwise.h"
 
 namespace tlora::ptx {
 
 namespace {
-
-template <class T>
-using Unsigned = std::make_unsigned_t<T>;
-
-template <class T, class F>
-void unary(Warp& w, const Instruction& in, F f) {
-  const T* a = w.at<T>(in.at[1]);
-  put<T>(w, in.at[0], [=](unsigned i) __attribute__((always_inline)) { return f(a[i]); });
-}
-
-template <class T, class F>
-void binary(Warp& w, const Instruction& in, F f) {
-  const T *a = w.at<T>(in.at[1]), *b = w.at<T>(in.at[2]);
-  put<T>(w, in.at[0], [=](unsigned i) __attribute__((always_inline)) { return f(a[i], b[i]); });
-}
-
-template <class T, class F>
-void ternary(Warp& w, const Instruction& in, F f) {
-  const T *a = w.at<T>(in.at[1]), *b = w.at<T>(in.at[2]), *c = w.at<T>(in.at[3]);
-  put<T>(w, in.at[0], [=](unsigned i) __attribute__((always_inline)) { return f(a[i], b[i], c[i]); });
-}
-
-// A handler of a stateless lambda over T.
-template <class T, class F>
-Handler binaryOf(F) {
-  return [](Warp& w, const Instruction& in) { binary<T>(w, in, F{}); };
-}
-template <class T, class F>
-Handler unaryOf(F) {
-  return [](Warp& w, const Instruction& in) { unary<T>(w, in, F{}); };
-}
-template <class T, class F>
-Handler ternaryOf(F) {
-  return [](Warp& w, const Instruction& in) { ternary<T>(w, in, F{}); };
-}
-
-void operands(Decoder& d, Type type, int sources) {
-  d.result(type);
-  for (int i = 0; i < sources; i++) d.source(type);
-}
-
-// .rn is what all of these do where nothing else is said.
-void roundsToNearest(Decoder& d, Type type) {
-  if (isFloat(type)) d.mod("rn");
-}
 
 // ---- extended precision: the carry of lane i is bit i
 
@@ -260,31 +214,7 @@ void decodeLogic(Decoder& d, F, bool one) {
   }
 }
 
-// ---- floats
-
-// Rounds a * b + c down. The product is exact in double; the sum's error (Knuth's two-sum) decides what its rounding hides.
-inline float fmaDown(float a, float b, float c) {
-  const double product = double(a) * double(b), addend = c, sum = product + addend;
-  const double back = sum - product, error = (product - (sum - back)) + (addend - back);
-  const float nearest = float(sum);
-  const bool above = double(nearest) > sum || (double(nearest) == sum && error < 0);
-  const int32_t bits = std::bit_cast<int32_t>(nearest);
-  // Infinity rounded up from a finite sum goes down to the largest float as well.
-  const int32_t lower = nearest > 0 ? bits - 1 : nearest < 0 ? bits + 1 : int32_t(0x80000001u);
-  return above ? std::bit_cast<float>(lower) : nearest;
-}
-
-void decodeFma(Decoder& d) {
-  const bool down = d.mod("rm");
-  if (!down && !d.mod("rn")) d.unknown();
-  const Type type = d.type();
-  operands(d, type, 3);
-  if (!down) {
-    d.in.run = onFloat(type, []<class T>(Tag<T>) { return ternaryOf<T>([](T a, T b, T c) { return std::is_same_v<T, float> ? T(__builtin_fmaf(float(a), float(b), float(c))) : T(__builtin_fma(a, b, c)); }); });
-  } else if (type == Type::f32) {
-    d.in.run = ternaryOf<float>([](float a, float b, float c) { return fmaDown(a, b, c); });
-  }
-}
+// ---- sums, signs, bits
 
 template <class F>
 void decodeSum(Decoder& d, F, bool subtract) {
@@ -299,74 +229,6 @@ void decodeSum(Decoder& d, F, bool subtract) {
       else return T(F{}(Unsigned<T>(a), Unsigned<T>(b)));
     });
   });
-}
-
-// 2^x: 2^f of the fraction by its series, exact to the last bits of a double's float part.
-inline double powerOfTwo(double x) {
-  x = x < -300 ? -300 : x > 300 ? 300 : x;
-  const double whole = std::nearbyint(x), f = (x - whole) * 0.69314718055994530942;
-  double sum = 1.0 / 39916800;
-  for (const double c : {1.0 / 3628800, 1.0 / 362880, 1.0 / 40320, 1.0 / 5040, 1.0 / 720, 1.0 / 120, 1.0 / 24, 1.0 / 6, 0.5, 1.0, 1.0}) sum = sum * f + c;
-  const auto exponent = static_cast<int64_t>(static_cast<int32_t>(whole == whole ? whole : 0.0)) + 1023;
-  return sum * std::bit_cast<double>(exponent << 52);
-}
-
-inline float flushed(float x) { return std::fabs(x) < 0x1p-126f ? std::copysign(0.0f, x) : x; }
-
-enum class Approximate : uint8_t { ex2, lg2, rcp, rsqrt, sqrt, sin, cos, tanh };
-
-template <Approximate which>
-inline float approximately(float x) {
-  switch (which) {
-    case Approximate::ex2: return float(powerOfTwo(x));
-    case Approximate::lg2: return float(std::log2(double(x)));
-    case Approximate::rcp: return 1.0f / x;
-    case Approximate::rsqrt: return float(1.0 / std::sqrt(double(x)));
-    case Approximate::sqrt: return std::sqrt(x);
-    case Approximate::sin: return float(std::sin(double(x)));
-    case Approximate::cos: return float(std::cos(double(x)));
-    case Approximate::tanh: return float(std::tanh(double(x)));
-  }
-}
-
-template <Approximate which>
-bool decodeApproximate(Decoder& d) {
-  const bool flush = d.mod("ftz");
-  const Type type = d.type();
-  operands(d, type, 1);
-  if (type == Type::f64 && which == Approximate::rcp && flush) {
-    // A gross approximation: the lower half of the result is zero.
-    d.in.run = unaryOf<double>([](double x) {
-      const double from = std::fabs(x) < 0x1p-1022 ? std::copysign(0.0, x) : x, exact = 1.0 / from;
-      const double to = std::fabs(exact) < 0x1p-1022 ? std::copysign(0.0, exact) : exact;
-      return std::bit_cast<double>(std::bit_cast<uint64_t>(to) & 0xffffffff00000000u);
-    });
-  } else if (type == Type::f32) {
-    d.in.run = flush ? unaryOf<float>([](float x) { return flushed(approximately<which>(flushed(x))); })
-                     : unaryOf<float>([](float x) { return approximately<which>(x); });
-  }
-  return true;
-}
-
-bool decodeFunctions(const std::string& name, Decoder& d) {
-  if (d.mod("approx")) {
-    if (name == "ex2") return decodeApproximate<Approximate::ex2>(d);
-    if (name == "lg2") return decodeApproximate<Approximate::lg2>(d);
-    if (name == "rcp") return decodeApproximate<Approximate::rcp>(d);
-    if (name == "rsqrt") return decodeApproximate<Approximate::rsqrt>(d);
-    if (name == "sqrt") return decodeApproximate<Approximate::sqrt>(d);
-    if (name == "sin") return decodeApproximate<Approximate::sin>(d);
-    if (name == "cos") return decodeApproximate<Approximate::cos>(d);
-    if (name == "tanh") return decodeApproximate<Approximate::tanh>(d);
-    return false;
-  }
-  if (name != "rcp" && name != "sqrt") return false;
-  if (!d.mod("rn")) d.unknown();
-  const Type type = d.type();
-  operands(d, type, 1);
-  if (name == "rcp") d.in.run = onFloat(type, []<class T>(Tag<T>) { return unaryOf<T>([](T a) { return T(1) / a; }); });
-  else d.in.run = onFloat(type, []<class T>(Tag<T>) { return unaryOf<T>([](T a) { return T(std::sqrt(a)); }); });
-  return true;
 }
 
 void decodeAbsolute(Decoder& d) {
@@ -389,13 +251,6 @@ void decodeNegate(Decoder& d) {
       else return T(Unsigned<T>(0) - Unsigned<T>(a));
     });
   });
-}
-
-// The sign of the first, the magnitude of the second.
-void decodeCopysign(Decoder& d) {
-  const Type type = d.type();
-  operands(d, type, 2);
-  d.in.run = onFloat(type, []<class T>(Tag<T>) { return binaryOf<T>([](T a, T b) { return T(std::copysign(b, a)); }); });
 }
 
 template <bool leading>
@@ -486,7 +341,6 @@ bool decodeArithmetic(const std::string& name, Decoder& d) {
       {"sub", [](Decoder& d) { decodeSum(d, [](auto a, auto b) { return a - b; }, true); }},
       {"mul", decodeMultiply},
       {"mad", decodeMultiplyAdd},
-      {"fma", decodeFma},
       {"div", decodeDivide},
       {"rem", [](Decoder& d) {
          const Type type = d.type();
@@ -503,7 +357,6 @@ bool decodeArithmetic(const std::string& name, Decoder& d) {
       {"not", [](Decoder& d) { decodeLogic(d, [](auto a, auto) { return ~a; }, true); }},
       {"abs", decodeAbsolute},
       {"neg", decodeNegate},
-      {"copysign", decodeCopysign},
       {"clz", decodeBits<true>},
       {"popc", decodeBits<false>},
       {"setp", decodeCompare},
@@ -511,7 +364,7 @@ bool decodeArithmetic(const std::string& name, Decoder& d) {
   };
   const auto found = all.find(name);
   if (found == all.end()) {
-    if (!decodeExtended(name, d) && !decodeFunctions(name, d)) return false;
+    if (!decodeExtended(name, d)) return false;
   } else {
     found->second(d);
   }

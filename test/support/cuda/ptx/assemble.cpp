@@ -1,7 +1,5 @@
 #include "assemble.h"
 
-#include <cxxabi.h>
-
 #include <algorithm>
 #include <bit>
 #include <cstdlib>
@@ -21,19 +19,6 @@ struct Symbol {
   uint32_t id = 0;     // of a register or a slot
   uint64_t address = 0;
 };
-
-std::string demangled(const std::string& name) {
-  int status = 0;
-  char* text = abi::__cxa_demangle(name.c_str(), nullptr, nullptr, &status);
-  std::string out = status == 0 ? text : name;
-  free(text);
-  const size_t arguments = out.rfind(">(") == std::string::npos ? out.rfind('(') : out.rfind(">(") + 1;
-  if (status == 0 && arguments != std::string::npos) out.resize(arguments);
-  for (const std::string_view noise : {"tlora::cuda::", "(anonymous namespace)::", "void "}) {
-    for (size_t at; (at = out.find(noise)) != std::string::npos;) out.erase(at, noise.size());
-  }
-  return out;
-}
 
 Width registerWidth(const std::string& type) {
   if (type == "pred") return Width::pred;
@@ -254,7 +239,7 @@ class Assembler : public Names {
     }
     Decoder d(s, *this, kernel_, in);
     try {
-      if (!decodeArithmetic(s.text, d) && !decodeConversion(s.text, d) && !decodeMemory(s.text, d) && !decodeWarp(s.text, d)) d.unknown();
+      if (!decodeArithmetic(s.text, d) && !decodeFloat(s.text, d) && !decodeConversion(s.text, d) && !decodeMemory(s.text, d) && !decodeWarp(s.text, d)) d.unknown();
     } catch (const std::runtime_error& error) {
       if (strncmp(error.what(), "PTX line", 8) == 0) throw;
       d.unknown(error.what());
@@ -353,22 +338,6 @@ class Assembler : public Names {
 
 }  // namespace
 
-std::string Kernel::textOf(uint32_t line) const {
-  size_t from = 0;
-  for (uint32_t i = 1; i < line && from != std::string::npos; i++) {
-    from = text->find('\n', from);
-    if (from != std::string::npos) from++;
-  }
-  if (from == std::string::npos) return "";
-  const size_t to = std::min(text->find('\n', from), text->size());
-  std::string out = text->substr(from, to - from);
-  std::replace(out.begin(), out.end(), '\t', ' ');
-  const size_t first = out.find_first_not_of(' ');
-  out.erase(0, std::min(first, out.size()));
-  while (!out.empty() && out.back() == ' ') out.pop_back();
-  return out;
-}
-
 Module::Module(std::string text) : source_(std::make_shared<const std::string>(std::move(text))), text_(readText(*source_)) {}
 
 const Kernel& Module::kernel(const std::string& name) {
@@ -377,7 +346,7 @@ const Kernel& Module::kernel(const std::string& name) {
   const auto found = text_.functions.find(name);
   if (found == text_.functions.end() || !found->second.entry) throw std::runtime_error("the module has no kernel " + name);
   auto kernel = std::make_unique<Kernel>();
-  kernel->name = demangled(name);
+  kernel->name = readableName(name);
   kernel->text = source_;
   try {
     Assembler(text_, variables_, *kernel).run(found->second);
@@ -390,6 +359,12 @@ const Kernel& Module::kernel(const std::string& name) {
 const std::vector<char>* Module::variable(const std::string& name) const {
   const auto found = variables_.find(name);
   return found == variables_.end() ? nullptr : &found->second;
+}
+
+int Module::target() const {
+  constexpr std::string_view word = ".target sm_";
+  const size_t at = source_->find(word);
+  return at == std::string::npos ? 0 : atoi(source_->c_str() + at + word.size());
 }
 
 bool Module::holds(const char* address, size_t bytes) const {

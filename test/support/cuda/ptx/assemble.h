@@ -16,6 +16,8 @@ class Module {
   const Kernel& kernel(const std::string& name);
   // A variable of the module, or nullptr.
   const std::vector<char>* variable(const std::string& name) const;
+  // The compute capability that it is for: 90.
+  int target() const;
   bool holds(const char* address, size_t bytes) const;
 
  private:

@@ -1,4 +1,5 @@
-// From one statement to one instruction: what the files of instructions (arithmetic.cpp, conversions.cpp, memory.cpp, warps.cpp) decode with.
+// From one statement to one instruction: what the files of instructions (arithmetic.cpp, floats.cpp, conversions.cpp, memory.cpp,
+// warps.cpp) decode with.
 #pragma once
 #include <string>
 #include <string_view>
@@ -73,6 +74,7 @@ class Decoder {
 
 // Sets `run` (or `flow`) and the operands; false: not one of its instructions.
 bool decodeArithmetic(const std::string& name, Decoder& d);
+bool decodeFloat(const std::string& name, Decoder& d);
 bool decodeConversion(const std::string& name, Decoder& d);
 bool decodeMemory(const std::string& name, Decoder& d);
 bool decodeWarp(const std::string& name, Decoder& d);

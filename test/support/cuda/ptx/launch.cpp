@@ -188,6 +188,25 @@ cudaError_t cudaFuncSetAttribute(const void* function, cudaFuncAttribute attribu
   return cudaSuccess;
 }
 
+cudaError_t cudaFuncGetAttributes(cudaFuncAttributes* attributes, const void* function) {
+  const std::lock_guard lock(mutex);
+  const auto found = entries().find(function);
+  if (found == entries().end()) return cudaErrorInvalidDeviceFunction;
+  try {
+    Module& module = moduleOf(*found->second.binary);
+    const Kernel& kernel = module.kernel(found->second.name);
+    *attributes = {};
+    attributes->sharedSizeBytes = kernel.staticShared;
+    attributes->localSizeBytes = kernel.localBytes;
+    attributes->maxThreadsPerBlock = int(kernel.maxThreads);
+    attributes->maxDynamicSharedSizeBytes = int(found->second.askedShared ? found->second.askedShared : kUnaskedShared - kernel.staticShared);
+    attributes->ptxVersion = attributes->binaryVersion = module.target();
+    return cudaSuccess;
+  } catch (const std::exception&) {
+    return cudaErrorInvalidDeviceFunction;
+  }
+}
+
 cudaError_t cudaLaunchKernelExC(const cudaLaunchConfig_t* config, const void* function, void** arguments) {
   const std::lock_guard lock(mutex);
   const auto found = entries().find(function);

@@ -14,6 +14,7 @@ namespace {
 struct Device {
   cudaStream_t stream = nullptr;
   int multiprocessors = 1;
+  bool dependentLaunches = false;
 };
 
 __device__ unsigned lane() { return threadIdx.x % 32; }

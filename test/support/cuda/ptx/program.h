@@ -95,6 +95,9 @@ struct Kernel {
   std::string textOf(uint32_t line) const;
 };
 
+// A kernel's name without its parameters and this project's namespaces.
+std::string readableName(const std::string& mangled);
+
 // Shared addresses begin here: a block's first KiB is the system's.
 constexpr size_t kReservedShared = 1024;
 // Generic addresses of shared and local memory; those of global memory are the host's.

@@ -7,6 +7,7 @@ import { type ComputeDevice, chooseDevice, type DeviceInfo } from '../pipeline/d
 import { type OpenModel, openModel } from '../pipeline/openModel.js';
 import type { Precision } from '../pipeline/precision.js';
 import { openSession, type Session } from '../pipeline/session.js';
+import { tellUnrecorded } from '../pipeline/unrecorded.js';
 import { noiseSchedule } from '../schedulers/noiseSchedule.js';
 import type { Sampler } from '../schedulers/sampler.js';
 import { fillSubject, type GenerationAdapter, loadGenerationAdapter, openGenerationAdapter } from './adapter.js';
@@ -104,11 +105,13 @@ async function withSession<T>(
   { device, options: { onEvent } }: Pick<Generation, 'device' | 'options'>,
   body: (session: Session) => Promise<T>,
 ): Promise<T> {
-  const warn = (message: string): void => onEvent?.({ type: 'warning', code: 'ALGORITHM_CACHE', message });
-  const session = openSession(device, warn);
+  const warn = (code: string, message: string): void => onEvent?.({ type: 'warning', code, message });
+  const cacheWarning = (message: string): void => warn('ALGORITHM_CACHE', message);
+  const opened = openSession(device, cacheWarning);
+  const session = { ...opened, engine: tellUnrecorded(opened.engine, warn) };
   try {
     const value = await body(session);
-    await keepAlgorithms(session, warn);
+    await keepAlgorithms(session, cacheWarning);
     return value;
   } finally {
     session.engine.dispose();

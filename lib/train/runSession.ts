@@ -3,6 +3,7 @@ import type { Engine, Program } from '../addon/surface.js';
 import { AbortError } from '../errors.js';
 import type { ComputeDevice } from '../pipeline/device.js';
 import { openSession, type Session } from '../pipeline/session.js';
+import { tellUnrecorded } from '../pipeline/unrecorded.js';
 import { cacheWarning } from './algorithms.js';
 import type { RunControl } from './trainingRun.js';
 
@@ -17,11 +18,12 @@ export interface RunSession {
  * that no work begins between the abort and its being noticed.
  */
 export function openRunSession(device: ComputeDevice, control: Pick<RunControl, 'signal' | 'emit'>): RunSession {
-  const { signal } = control;
+  const { signal, emit } = control;
   const opened = openSession(device, cacheWarning(control));
+  const telling = tellUnrecorded(opened.engine, (code, message) => emit({ type: 'warning', code, message }));
   const watch = addAbortListener(signal, () => opened.engine.cancel());
   return {
-    session: { ...opened, engine: stoppable(opened.engine, control) },
+    session: { ...opened, engine: stoppable(telling, signal) },
     close: () => {
       watch[Symbol.dispose]();
       opened.engine.dispose();
@@ -29,7 +31,7 @@ export function openRunSession(device: ComputeDevice, control: Pick<RunControl, 
   };
 }
 
-function stoppable(engine: Engine, { signal, emit }: Pick<RunControl, 'signal' | 'emit'>): Engine {
+function stoppable(engine: Engine, signal: AbortSignal): Engine {
   const unless = <T>(work: () => Promise<T>): Promise<T> =>
     signal.aborted ? Promise.reject(new AbortError(signal.reason)) : work();
   return {
@@ -37,15 +39,7 @@ function stoppable(engine: Engine, { signal, emit }: Pick<RunControl, 'signal' |
     loadWeights: (weights) => unless(() => engine.loadWeights(weights)),
     load: (plan): Program => {
       const program = engine.load(plan);
-      const run: Program['run'] = async (options) => {
-        const report = await unless(() => program.run(options));
-        if (report.unrecorded !== undefined) {
-          const message = `the device works call by call, which is slower: its work cannot be recorded: ${report.unrecorded}`;
-          emit({ type: 'warning', code: 'NOT_RECORDED', message });
-        }
-        return report;
-      };
-      return { ...program, run };
+      return { ...program, run: (options) => unless(() => program.run(options)) };
     },
   };
 }

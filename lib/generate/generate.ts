@@ -1,5 +1,6 @@
 import { availableParallelism } from 'node:os';
 import { ConfigError } from '../errors.js';
+import { makeFolder } from '../io/outputFolder.js';
 import { readAutoencoderConfig } from '../models/autoencoderConfig.js';
 import { readUnetConfig } from '../models/unetConfig.js';
 import { keepAlgorithms } from '../pipeline/algorithmCache.js';
@@ -58,6 +59,7 @@ export async function generate(given: GenerateOptions): Promise<GenerateResult> 
   emit({ type: 'phase', phase: 'load' });
   const generation = prepare(options, device);
   expectGenerationMemory(generation.model, { ...generation.wish, ...generation, memory: options.memory });
+  makeFolder(options.outputDir); // before hours of work whose pictures could not be written
   const latents = await sampleAll(generation);
   const pictures = await decodeAll(generation, latents);
   return { pictures, device: info, precision, durationMs: performance.now() - begun };

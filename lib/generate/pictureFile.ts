@@ -1,12 +1,22 @@
-import { existsSync, mkdirSync } from 'node:fs';
+import { closeSync, openSync, rmSync } from 'node:fs';
 import { join } from 'node:path';
+import { writeRefusal } from '../io/atomicFile.js';
 import { writePng } from '../io/image.js';
+import { makeFolder } from '../io/outputFolder.js';
 
-/** A path in `dir` for the picture of a seed at which nothing lies yet: `<seed>.png`, `<seed>-2.png`, … */
-export function freePath(dir: string, seed: number): string {
+/**
+ * Takes a path in `dir` for the picture of a seed: the first of `<seed>.png`, `<seed>-2.png`, … at which nothing lay. An empty file lies there
+ * from now on, so that no other process takes it.
+ */
+function takePath(dir: string, seed: number): string {
   for (let i = 1; ; i++) {
     const path = join(dir, i === 1 ? `${seed}.png` : `${seed}-${i}.png`);
-    if (!existsSync(path)) return path;
+    try {
+      closeSync(openSync(path, 'wx'));
+      return path;
+    } catch (error) {
+      if ((error as NodeJS.ErrnoException).code !== 'EEXIST') throw writeRefusal(path, error);
+    }
   }
 }
 
@@ -20,9 +30,14 @@ export async function savePicture(
   pixels: Uint8Array,
   parameters: { readonly seed: number; readonly width: number; readonly height: number },
 ): Promise<string> {
-  mkdirSync(dir, { recursive: true });
-  const path = freePath(dir, parameters.seed);
+  makeFolder(dir);
+  const path = takePath(dir, parameters.seed);
   const { width, height } = parameters;
-  await writePng(path, pixels, width, height, { Software: 'tlora', parameters: JSON.stringify(parameters) });
+  try {
+    await writePng(path, pixels, width, height, { Software: 'tlora', parameters: JSON.stringify(parameters) });
+  } catch (error) {
+    rmSync(path, { force: true });
+    throw error;
+  }
   return path;
 }

@@ -84,15 +84,20 @@ async function refusalsNamed<T>(path: string, work: Promise<T>): Promise<T> {
   try {
     return await work;
   } catch (error) {
-    const code = codeOf(error);
-    if (code === undefined) throw error;
-    const hint = HINTS[code];
-    const reason = error instanceof Error ? error.message : code;
-    throw new FileWriteError(`Cannot write ${path}: ${reason}`, {
-      cause: error,
-      ...(hint === undefined ? {} : { hint }),
-    });
+    throw writeRefusal(path, error);
   }
+}
+
+/** The error for a file that the system refuses to write; another error comes back as it is. */
+export function writeRefusal(path: string, error: unknown): unknown {
+  const code = codeOf(error);
+  if (code === undefined) return error;
+  const hint = HINTS[code];
+  const reason = error instanceof Error ? error.message : code;
+  return new FileWriteError(`Cannot write ${path}: ${reason}`, {
+    cause: error,
+    ...(hint === undefined ? {} : { hint }),
+  });
 }
 
 function codeOf(error: unknown): string | undefined {

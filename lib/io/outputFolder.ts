@@ -1,5 +1,36 @@
-import { existsSync, readdirSync, readFileSync } from 'node:fs';
-import { ConfigError } from '../errors.js';
+import { existsSync, mkdirSync, readdirSync, readFileSync, statSync } from 'node:fs';
+import { dirname, resolve } from 'node:path';
+import { ConfigError, FileWriteError } from '../errors.js';
+
+/**
+ * Makes a folder and those above it, unless they are there. (Node's own `recursive` never ends below folders such as /proc.)
+ * @throws FileWriteError
+ */
+export function makeFolder(dir: string): void {
+  try {
+    makeEach(resolve(dir));
+  } catch (cause) {
+    const reason = cause instanceof Error ? cause.message : String(cause);
+    throw new FileWriteError(`Cannot write ${dir}: ${reason}`, {
+      cause,
+      hint: 'Free some space, change the permissions, or choose another --out.',
+    });
+  }
+}
+
+function makeEach(dir: string): void {
+  if (isFolder(dir)) return;
+  if (dirname(dir) !== dir) makeEach(dirname(dir));
+  try {
+    mkdirSync(dir);
+  } catch (error) {
+    if (!isFolder(dir)) throw error; // another process may have made it
+  }
+}
+
+function isFolder(path: string): boolean {
+  return statSync(path, { throwIfNoEntry: false })?.isDirectory() ?? false;
+}
 
 /**
  * What an output folder holds; nothing if it does not exist yet.

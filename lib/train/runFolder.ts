@@ -1,19 +1,9 @@
 import { randomUUID } from 'node:crypto';
-import {
-  closeSync,
-  existsSync,
-  mkdirSync,
-  openSync,
-  readdirSync,
-  readFileSync,
-  rmdirSync,
-  rmSync,
-  writeSync,
-} from 'node:fs';
+import { closeSync, existsSync, openSync, readdirSync, readFileSync, rmdirSync, rmSync, writeSync } from 'node:fs';
 import { dirname, join } from 'node:path';
 import { ConfigError, FileFormatError, FileWriteError } from '../errors.js';
 import { writeFileAtomic } from '../io/atomicFile.js';
-import { isOfFormat, outputFolderContents } from '../io/outputFolder.js';
+import { isOfFormat, makeFolder, outputFolderContents } from '../io/outputFolder.js';
 
 /** Files that a run makes, and the names of those in its subfolders. Nothing else in the folder is ever touched. */
 const FILES = [
@@ -210,6 +200,7 @@ export function checkRunFolder({ outputDir, resume, overwrite }: FolderWish, set
  */
 export async function claimRunFolder(wish: FolderWish, settings: object): Promise<RunFolder> {
   const { dir, configPath } = checkRunFolder(wish, settings);
+  makeFolder(dir);
   refusalNamed(dir, () => (wish.resume ? clearCutOff(dir) : clear(dir)));
   const claim = randomUUID();
   await writeFileAtomic(configPath, `${JSON.stringify({ ...asJson(settings), claim }, null, 2)}\n`);
@@ -237,7 +228,6 @@ function isOther(pid: number): boolean {
 }
 
 function clear(dir: string): void {
-  mkdirSync(dir, { recursive: true });
   for (const name of ownFiles(dir)) rmSync(join(dir, name));
   for (const folder of Object.keys(SUBFOLDERS)) {
     const path = join(dir, folder);
@@ -247,7 +237,7 @@ function clear(dir: string): void {
 
 /** Makes the subfolders that a path needs. @throws FileWriteError */
 export function ensureParent(path: string): void {
-  refusalNamed(path, () => mkdirSync(dirname(path), { recursive: true }));
+  makeFolder(dirname(path));
 }
 
 const RUN_HINTS = {

@@ -1,8 +1,9 @@
-import { mkdtempSync, rmSync } from 'node:fs';
+import { mkdtempSync, readdirSync, rmSync, writeFileSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { fileURLToPath } from 'node:url';
 import { afterEach, beforeEach, describe, expect, it } from 'vitest';
+import { FileWriteError } from '../../lib/errors.js';
 import { fillSubject, type GenerationAdapter } from '../../lib/generate/adapter.js';
 import { predictionGraph } from '../../lib/generate/denoiser.js';
 import { expectGenerationMemory, generationBytes } from '../../lib/generate/memory.js';
@@ -30,6 +31,28 @@ describe('savePicture', () => {
     expect(paths).toEqual(['7.png', '7-2.png', '7-3.png'].map((name) => join(folder, name)));
     const text = await readPngText(paths[1]!);
     expect(JSON.parse(text.parameters!)).toEqual(parameters);
+  });
+
+  it('gives pictures that are saved at the same time names of their own', async () => {
+    const parameters = { seed: 7, width: 2, height: 1 };
+    const paths = await Promise.all([1, 2, 3, 4].map(() => savePicture(dir, new Uint8Array(6), parameters)));
+    expect(new Set(paths).size).toBe(4);
+    for (const path of paths) expect(Object.keys(await readPngText(path))).toContain('parameters');
+  });
+
+  it('leaves nothing behind where it cannot be written, and says so of the folder', async () => {
+    const parameters = { seed: 7, width: 2, height: 1 };
+    await expect(savePicture(dir, new Uint8Array(5), parameters)).rejects.toThrow();
+    expect(readdirSync(dir)).toEqual([]);
+    writeFileSync(join(dir, 'file'), '');
+    const below = savePicture(join(dir, 'file', 'pictures'), new Uint8Array(6), parameters);
+    await expect(below).rejects.toThrow(FileWriteError);
+    await expect(below).rejects.toThrow(/Cannot write .*pictures: /);
+  });
+
+  it.runIf(process.platform === 'linux')('ends where no folder can be made', async () => {
+    const lost = savePicture('/proc/no-such/pictures', new Uint8Array(6), { seed: 7, width: 2, height: 1 });
+    await expect(lost).rejects.toThrow(FileWriteError);
   });
 });
 

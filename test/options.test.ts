@@ -49,6 +49,9 @@ describe('train options', () => {
     refuses({ captions: ['a', 'b'] }, 'captions: expected one for each of 1 pictures, got 2');
     refuses({ prompt: 'a dog' }, "prompt: expected a text with {0}, which stands for token and class, got 'a dog'");
     refuses({ className: '' }, "className: expected a text that is not empty, got ''");
+    refuses({ image: '' }, "image: expected a text that is not empty, got ''");
+    refuses({ seed: 2 ** 53 }, 'seed: expected a whole number below 2⁵³, got 9007199254740992');
+    refuses({ seed: -1 }, 'seed: expected a whole number of at least 0, got -1');
     refuses({ sample: { every: 0, prompts: ['x'] } }, 'sample.every: expected a whole number of at least 1, got 0');
   });
 

@@ -3,7 +3,10 @@ import { z } from 'zod';
 /** A whole number of at least `least`, below 2⁵³. */
 export function whole(least: number): z.ZodNumber {
   const error = `expected a whole number of at least ${least}`;
-  return z.int({ error }).min(least, error);
+  const isLarge = (input: unknown): boolean => typeof input === 'number' && input > Number.MAX_SAFE_INTEGER;
+  return z
+    .int({ error: ({ input }) => (isLarge(input) ? 'expected a whole number below 2⁵³' : error) })
+    .min(least, error);
 }
 
 export function atLeast(least: number): z.ZodNumber {

@@ -1,7 +1,8 @@
 // Runs the tests of native/cuda, without a device, on what nvcc makes of its kernels: builds tlora_cuda_ptx.so (test/support/cuda/ptx, a machine
 // for PTX) and the machine's own planted kernels, then the machine's tests and every op's, with each access of a kernel checked for bounds,
 // alignment and races. Prints one line and succeeds where there is no nvcc, or a processor that lacks what the machine needs.
-// --build: only builds. --training: whole tiny runs instead, unchecked. Other arguments name test files: these alone.
+// --build: only builds. --training: whole tiny runs instead, unchecked. --sample PLAN...: three blocks of every kernel of emitted plans, at their full
+// sizes (tlora plan --emit), for what they reach for. Other arguments name test files: these alone.
 import { spawnSync } from 'node:child_process';
 import { readFileSync } from 'node:fs';
 import { availableParallelism } from 'node:os';
@@ -52,6 +53,11 @@ const device = {
 
 if (flags.includes('--training')) {
   run(process.execPath, [...vitest, 'test/end-to-end/trainCuda.test.ts'], device);
+} else if (flags[0] === '--sample') {
+  const plans = flags.slice(1).map((plan) => path.resolve(plan));
+  const program = path.join(root, 'build', 'Release', 'tlora-run-plan');
+  const options = ['--device', 'cuda', '--no-record', '--repeat', '1', '--fixed'];
+  run(program, [...plans, ...options], { ...device, TLORA_PTX_SAMPLE: '1', TLORA_EMULATED_MEMORY: String(40e9) });
 } else if (!flags.includes('--build')) {
   const files = flags.length > 0 ? flags : ['test/ptx', 'test/native/ops'];
   // Without the tests of the CPU's other paths.

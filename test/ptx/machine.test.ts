@@ -4,8 +4,8 @@ import { spawnSync } from 'node:child_process';
 import { join } from 'node:path';
 import { expect, test } from 'vitest';
 
-function said(program: string, kernel: string, check = '1'): string {
-  const env = { ...process.env, TLORA_EMULATE_CHECK: check };
+function said(program: string, kernel: string, check = '1', sample = '0'): string {
+  const env = { ...process.env, TLORA_EMULATE_CHECK: check, TLORA_PTX_SAMPLE: sample };
   return spawnSync(join(process.env.TLORA_PTX_PLANTED!, program), [kernel], { encoding: 'utf8', env }).stdout.trim();
 }
 
@@ -99,4 +99,11 @@ test.each([
 ])("passes the emulator's %s", (kernel, result) => {
   expect(said('tlora-planted-kernels', kernel)).toBe(result);
   expect(said('tlora-planted-kernels', kernel, '0')).toBe(result);
+});
+
+test('blocks of a sample reach as far as all', () => {
+  expect(said('tlora-planted-kernels', 'global out of bounds', '0', '1')).toMatch(
+    /at byte 16384 of an allocation of 16384/,
+  );
+  expect(said('tlora-planted-kernels', 'sums', '0', '1')).toMatch(/^ok/);
 });

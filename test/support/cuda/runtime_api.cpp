@@ -91,7 +91,13 @@ cudaError_t state() { return process().failed ? cudaErrorLaunchFailure : cudaSuc
 
 }  // namespace
 
-void enqueue(Stream* stream, std::function<void()> work) {
+bool sampling() {
+  static const bool flag = setting("TLORA_PTX_SAMPLE", 0) != 0;
+  return flag;
+}
+
+void enqueue(Stream* stream, std::function<void()> work, bool kernel) {
+  if (sampling() && !kernel) return;
   if (stream && stream->capture) {
     stream->capture->work.push_back(std::move(work));
   } else {

@@ -15,8 +15,11 @@ struct CUevent_st;
 namespace tlora::emulated {
 using Stream = CUstream_st;
 // Does `work` now, or keeps it for the graph that is being captured from `stream`. What `work` captures it must own.
+// `kernel`: it is one of native/cuda; with TLORA_PTX_SAMPLE=1 (ptx/launch.cpp) nothing else is done.
 // An exception from `work` makes the stream's next synchronisation, and everything after it, fail with cudaErrorLaunchFailure.
-void enqueue(Stream* stream, std::function<void()> work);
+void enqueue(Stream* stream, std::function<void()> work, bool kernel = false);
+// Whether TLORA_PTX_SAMPLE=1.
+bool sampling();
 // Moves the clock that events read where TLORA_EMULATED_TIMES is set; it stands still otherwise.
 void pass(double ms);
 }  // namespace tlora::emulated

@@ -62,14 +62,17 @@ export interface Op {
   /**
    * Gradients of the inputs, given those of the outputs (null: that output does not reach the loss).
    * `needs[i]` says whether input i's gradient is wanted; return null for the others. Of an input's gradient only the channels before
-   * `wanted[i]` on the last axis are; a rule may leave out the rest.
+   * `wanted[i]` on the last axis are; a rule may leave out the rest. `through`: see addsTo.
    */
   readonly vjp?: (
     node: Node,
     grads: readonly (Value | null)[],
     needs: readonly boolean[],
     wanted: readonly number[],
+    through?: Value | null,
   ) => (Value | null)[];
+  /** The input whose gradient from elsewhere the rule adds: it gets what there is of that as `through`, or null, and gives the sum. */
+  readonly addsTo?: number;
   /**
    * How many channels from the first on the rule needs of the gradient of output 0, to give `wanted` channels of those of the inputs (0:
    * none). Absent: all. Given fewer, the rule gets a gradient with no more than these.

@@ -6,14 +6,18 @@ export const layerNormOp: Op = {
   name: 'layerNorm',
   attrs: ['eps'],
   overwrites: [0],
-  vjp: (node, [dy], needs) => layerNormVjp(node, dy!, needs),
+  addsTo: 0,
+  vjp: (node, [dy], needs, _wanted, through) => layerNormVjp(node, { dy: dy!, through: through ?? null }, needs),
 };
 
-/** With g = dy · w: dx = rstd · (g − mean(g) − x̂ · mean(g · x̂)); dw = Σ dy · x̂; db = Σ dy over rows, both f32. */
+/**
+ * With g = dy · w: dx = rstd · (g − mean(g) − x̂ · mean(g · x̂)), added to `through` if that is given; dw = Σ dy · x̂; db = Σ dy over
+ * rows, both f32. Inputs: x, w, mean, rstd, dy, through.
+ */
 export const layerNormVjpOp: Op = {
   name: 'layerNormVjp',
   attrs: [],
-  overwrites: [0, 4],
+  overwrites: [0, 4, 5],
   scratchBytes: (node) => (node.outputs[1] || node.outputs[2] ? channelSumBytes(node.inputs[0]!) : 0),
 };
 
@@ -38,14 +42,18 @@ export function layerNorm(x: Value, w: Value | null, b: Value | null, { eps }: {
   return addNode(x.graph, layerNormOp, [x, w, b], outputs, { eps }).outputs[0]!;
 }
 
-function layerNormVjp(node: Node, dy: Value, [needX, needW, needB]: readonly boolean[]): (Value | null)[] {
+function layerNormVjp(
+  node: Node,
+  { dy, through }: { dy: Value; through: Value | null },
+  [needX, needW, needB]: readonly boolean[],
+): (Value | null)[] {
   const [x, w] = node.inputs;
   const [, mean, rstd] = node.outputs;
   const c = x!.shape.at(-1)!;
   const made = addNode(
     dy.graph,
     layerNormVjpOp,
-    [x!, w ?? null, mean!, rstd!, dy],
+    [x!, w ?? null, mean!, rstd!, dy, through],
     [
       needX ? { name: 'dx', shape: x!.shape, dtype: dy.dtype } : null,
       needW ? { name: 'dw', shape: [c], dtype: 'f32' } : null,

@@ -18,6 +18,13 @@ function accumulate(grads: Map<Value, Value>, value: Value, gradient: Value): vo
   grads.set(value, sum === undefined ? gradient : add(sum, gradient));
 }
 
+/** The gradient so far of the input to which the node's rule adds its own, unless it has fewer channels or another type. */
+function soFar({ inputs, op }: Node, grads: Map<Value, Value>): Value | null {
+  const value = op.addsTo === undefined ? null : inputs[op.addsTo]!;
+  const sum = value ? grads.get(value) : undefined;
+  return value && sum?.dtype === value.dtype && sum.shape.at(-1) === value.shape.at(-1) ? sum : null;
+}
+
 /** How many channels of a value's gradient are wanted: 0 where it carries none. */
 type Wanted = (value: Value | null) => number;
 
@@ -40,14 +47,16 @@ function differentiate(node: Node, reached: Set<Value>, wanted: Wanted, grads: M
   const outputs = node.outputs.map((v) => (v === null ? null : (grads.get(v) ?? null)));
   const needs = node.inputs.map((v) => v !== null && reached.has(v));
   if (outputs.every((g) => g === null) || !needs.includes(true)) return;
-  const { vjp, name } = node.op;
+  const { vjp, name, addsTo } = node.op;
   if (!vjp) throw new ShapeError(`[${name}] has no gradient rule (at ${node.path})`);
   at(nodeGraph(node), node.path, 'backward', () => {
     const channels = node.inputs.map(wanted);
-    const inputs = vjp(node, outputs, needs, channels);
+    const through = soFar(node, grads);
+    const inputs = vjp(node, outputs, needs, channels, through);
     node.inputs.forEach((value, i) => {
       const gradient = inputs[i] ?? null;
       if (value === null || !needs[i] || gradient === null) return;
+      if (through && i === addsTo) grads.delete(value);
       const end = channels[i]!;
       const isWide = gradient.shape.length > 0 && gradient.shape.at(-1)! > end;
       accumulate(grads, value, isWide ? slice(gradient, { start: 0, end }) : gradient);

@@ -1,6 +1,6 @@
 // y = xhat w + b, xhat = (x - mean) rstd over the last axis; w and b may be absent. x [rows, c], float32; y may lie over x.
-// Gradient, with g = dy w: dx = rstd (g - mean(g) - xhat mean(g xhat)); dw = sum dy xhat, db = sum dy over rows: blocks of
-// rows (chunkRows) in float32, across blocks in float64. dx may lie over x or dy.
+// Gradient, with g = dy w: dx = rstd (g - mean(g) - xhat mean(g xhat)), added to `through` where that is given; dw = sum dy xhat,
+// db = sum dy over rows: blocks of rows (chunkRows) in float32, across blocks in float64. dx may lie over x, dy or through.
 #include <cmath>
 
 #include "cpu/blocks.h"
@@ -33,7 +33,7 @@ struct LayerNormRows {
 struct LayerNormVjpRows {
   template <int W>
   TLORA_INLINE static void run(const float* x, const float* w, const float* mean, const float* rstd, const float* dy,
-                               float* dx, int64_t rows, int64_t c) {
+                               const float* through, float* dx, int64_t rows, int64_t c) {
     for (int64_t r = 0; r < rows; r++, x += c, dy += c, dx += c) {
       const float m = mean[r], s = rstd[r];
       auto g = [&](int64_t i, auto part)
@@ -42,9 +42,15 @@ struct LayerNormVjpRows {
       const float sum = sumRow<W>(c, g) / c;
       const float product = sumRow<W>(c, [&](int64_t i, auto part)
                                              TLORA_INLINE_LAMBDA { return g(i, part) * xhat(i, part); }) / c;
-      eachVec<W>(c, [&](int64_t i, auto part) TLORA_INLINE_LAMBDA {
-        store(dx + i, s * (g(i, part) - sum - xhat(i, part) * product), part);
-      });
+      auto own = [&](int64_t i, auto part)
+                     TLORA_INLINE_LAMBDA { return s * (g(i, part) - sum - xhat(i, part) * product); };
+      if (through) {
+        eachVec<W>(c, [&](int64_t i, auto part)
+                          TLORA_INLINE_LAMBDA { store(dx + i, load<W>(through + i, part) + own(i, part), part); });
+        through += c;
+      } else {
+        eachVec<W>(c, [&](int64_t i, auto part) TLORA_INLINE_LAMBDA { store(dx + i, own(i, part), part); });
+      }
     }
   }
 };
@@ -88,6 +94,7 @@ void layerNorm(const Call& call, Context& context) {
 void layerNormVjp(const Call& call, Context& context) {
   const Tensor& x = call.in[0];
   const int64_t c = x.last(), rows = x.rows(), step = chunkRows(c), blocks = blocksOf(rows, step);
+  const float* through = call.in[5].f32();
   float *dx = call.out[0].f32(), *dw = call.out[1].f32(), *db = call.out[2].f32();
   float* partial = static_cast<float*>(call.scratch);
   context.pool.run(blocks, [&](int64_t task, int thread) {
@@ -96,7 +103,9 @@ void layerNormVjp(const Call& call, Context& context) {
     const float *mean = call.in[2].f32() + r, *rstd = call.in[3].f32() + r;
     float* sums = partial + task * 2 * c;
     if (dw || db) simd<LayerNormSums>(from, mean, rstd, dy, sums, sums + c, count, c);  // before dx covers x or dy
-    if (dx) simd<LayerNormVjpRows>(from, channelsOr(call.in[1], 1, c, context, thread, 0), mean, rstd, dy, dx + r * c, count, c);
+    if (!dx) return;
+    const float* w = channelsOr(call.in[1], 1, c, context, thread, 0);
+    simd<LayerNormVjpRows>(from, w, mean, rstd, dy, through ? through + r * c : nullptr, dx + r * c, count, c);
   });
   if (dw) sumPartials(context, partial, 1, blocks, 2 * c, c, dw);
   if (db) sumPartials(context, partial + c, 1, blocks, 2 * c, c, db);

@@ -1,8 +1,9 @@
 // y = xhat w + b, xhat = (x - mean) rstd over the last axis; w and b may be absent. x [rows, c]; mean and rstd [rows] float32.
-// Gradient, with g = dy w: dx = rstd (g - mean(g) - xhat mean(g xhat)); dw = sum dy xhat, db = sum dy over rows.
+// Gradient, with g = dy w: dx = rstd (g - mean(g) - xhat mean(g xhat)), added to `through` where that is given; dw = sum dy xhat, db = sum dy over rows.
 // A warp has one row. What it reads stays in registers, up to 2048 channels of bf16 forward and 1280 backward (half of that of
-// float32); the rest of a wider row is read again. Variance about the mean, in two steps; all sums float32. y may lie over x, dx over x or dy.
-// Traffic: forward x read, y written; backward x and dy read, dx written; with dw or db, x and dy once more.
+// float32); the rest of a wider row is read again. Variance about the mean, in two steps; all sums float32. y may lie over x, dx over x, dy or
+// through.
+// Traffic: forward x read, y written; backward x, dy and through read, dx written; with dw or db, x and dy once more.
 #include <cuda_runtime.h>
 
 #include "cuda/channels.h"
@@ -94,8 +95,8 @@ __global__ void normaliseRows(const T* x, ChannelValues w, ChannelValues b, T* y
 }
 
 template <class T>
-__global__ void __launch_bounds__(kThreads, 2) gradientRows(const T* x, ChannelValues w, const float* mean, const float* rstd, const T* dy, T* dx, int64_t rows, int64_t c,
-                             bool packed) {
+__global__ void __launch_bounds__(kThreads, 2) gradientRows(const T* x, ChannelValues w, const float* mean, const float* rstd, const T* dy, const T* through,
+                             T* dx, int64_t rows, int64_t c, bool packed) {
   waitForPrevious();
   constexpr int V = Pack<T>::size;
   const int64_t r = int64_t(blockIdx.x) * kWarps + threadIdx.x / 32;
@@ -121,7 +122,11 @@ __global__ void __launch_bounds__(kThreads, 2) gradientRows(const T* x, ChannelV
     const int64_t at = units.template at<T>(unit);
     float g[V];
     loadChannels(w, at, packed, 1, g);
-    for (int i = 0; i < V; i++) g[i] = s * (g[i] * toFloat(dys[i]) - sum - (toFloat(xs[i]) - m) * s * product);
+    for (int i = 0; i < V; i++) g[i] = __fmul_rn(s, g[i] * toFloat(dys[i]) - sum - (toFloat(xs[i]) - m) * s * product);
+    if (through) {  // two roundings, as those of a sum of its own
+      const Pack<T> other = loadUnit(through + r * c + at, packed);
+      for (int i = 0; i < V; i++) g[i] += toFloat(other[i]);
+    }
     storeUnit(dx + r * c + at, g, packed);
   });
 }
@@ -180,9 +185,9 @@ void layerNormVjp(const Call& call, Context& context) {
   float *dw = call.out[1].f32(), *db = call.out[2].f32(), *partial = static_cast<float*>(call.scratch);
   withType(x.dtype, [&](auto tag) {
     using T = typename decltype(tag)::type;
-    const T *from = static_cast<const T*>(x.data), *dy = static_cast<const T*>(call.in[4].data);
+    const T *from = static_cast<const T*>(x.data), *dy = static_cast<const T*>(call.in[4].data), *through = static_cast<const T*>(call.in[5].data);
     T* dx = static_cast<T*>(call.out[0].data);
-    const bool whole = packed<T>(c, x.data, dy, w, w) && onPack(dx);
+    const bool whole = packed<T>(c, x.data, dy, w, w) && onPack(dx) && onPack(through);
     if (dw || db) {  // before dx covers x or dy
       const int64_t step = std::min<int64_t>(256, std::max<int64_t>(8, 16384 / c));  // as lib/ops/layerNorm.ts counts the scratch memory
       const int64_t blocks = ceilDiv(rows, step), units = whole ? c / Pack<T>::size : c;
@@ -190,7 +195,7 @@ void layerNormVjp(const Call& call, Context& context) {
       if (dw) launchSumPartials(context, partial, blocks, 2 * c, c, dw);
       if (db) launchSumPartials(context, partial + c, blocks, 2 * c, c, db);
     }
-    if (dx) launch(context, gradientRows<T>, ceilDiv(rows, kWarps), kThreads, from, channelValues(w), mean, rstd, dy, dx, rows, c, whole);
+    if (dx) launch(context, gradientRows<T>, ceilDiv(rows, kWarps), kThreads, from, channelValues(w), mean, rstd, dy, through, dx, rows, c, whole);
   });
 }
 

@@ -1,6 +1,8 @@
 import { describe, expect, it } from 'vitest';
 import { createGraph, input } from '../../lib/graph/graph.js';
+import { add } from '../../lib/ops/add.js';
 import { layerNorm } from '../../lib/ops/layerNorm.js';
+import { scale } from '../../lib/ops/scale.js';
 import { evaluate, expectNear } from '../support/evaluate.js';
 import { checkGradients } from '../support/gradientCheck.js';
 
@@ -29,6 +31,14 @@ describe('layerNorm', () => {
 
   it('has the right gradient without weight and bias', () => {
     checkGradients({ inputs: { x: [4, 6] }, build: ({ x }) => layerNorm(x!, null, null, { eps: 1e-5 }) });
+  });
+
+  it('has the right gradient beside what goes around it', () => {
+    const inputs = { x: [2, 3, 5], w: [5], b: [5] };
+    checkGradients({
+      inputs,
+      build: ({ x, w, b }) => add(x!, scale(layerNorm(x!, w!, b!, { eps: 1e-5 }), 2)),
+    });
   });
 
   it('refuses a weight of another width', () => {

@@ -20,7 +20,7 @@ const layerNorm: Meaning = ([x, w, b], { eps }) => {
   return [y, mean, rstd];
 };
 
-const layerNormVjp: Meaning = ([x, w, mean, rstd, dy]) => {
+const layerNormVjp: Meaning = ([x, w, mean, rstd, dy, through]) => {
   const c = x!.shape.at(-1)!;
   const dx = new Float64Array(x!.data.length);
   const dw = new Float64Array(c);
@@ -31,7 +31,7 @@ const layerNormVjp: Meaning = ([x, w, mean, rstd, dy]) => {
     const sum = g.reduce((s, v) => s + v, 0) / c;
     const product = g.reduce((s, v, i) => s + v * normal[i]!, 0) / c;
     normal.forEach((n, i) => {
-      dx[r * c + i] = rstd!.data[r]! * (g[i]! - sum - n * product);
+      dx[r * c + i] = rstd!.data[r]! * (g[i]! - sum - n * product) + (through?.data[r * c + i] ?? 0);
       dw[i]! += dy!.data[r * c + i]! * n;
       db[i]! += dy!.data[r * c + i]!;
     });

@@ -1,12 +1,12 @@
 import { expect, test } from 'vitest';
-import { createGraph, elements, input, result, type Value } from '../../../lib/graph/graph.js';
+import { createGraph, result } from '../../../lib/graph/graph.js';
 import { add, addOp } from '../../../lib/ops/add.js';
 import { layerNorm } from '../../../lib/ops/layerNorm.js';
 import { scale } from '../../../lib/ops/scale.js';
 import { grad } from '../../../lib/transform/grad.js';
 import { checkKernel } from '../../support/checkKernel.js';
 import { runNative } from '../../support/nativeRun.js';
-import { pseudoRandom } from '../../support/pseudoRandom.js';
+import { randomInputs } from '../../support/randomInputs.js';
 
 for (const shape of [
   [1, 1],
@@ -67,17 +67,8 @@ test('layerNorm added to its own input, without weight and bias', () =>
 
 /** The gradient of x + 2 layerNorm(x), summed within the gradient's kernel or by an add. */
 async function residualGradient(summed: boolean): Promise<Float32Array> {
-  const random = pseudoRandom(3);
   const graph = createGraph();
-  const leaves = new Map<Value, Float64Array>();
-  const make = (name: string, shape: number[]): Value => {
-    const value = input(graph, name, shape);
-    leaves.set(
-      value,
-      Float64Array.from({ length: elements(shape) }, () => Math.fround(random.normal())),
-    );
-    return value;
-  };
+  const { make, leaves } = randomInputs(graph, 3);
   const [x, w, dy] = [make('x', [9, 77]), make('w', [77]), make('dy', [9, 77])];
   const normed = scale(layerNorm(x, w, null, { eps: 1e-5 }), 2);
   const [dx] = grad(summed ? add(x, normed) : normed, dy, [x]);

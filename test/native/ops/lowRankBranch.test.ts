@@ -12,6 +12,7 @@ import { type FactorSizes, startShapes, trainedShapes } from '../../support/lowR
 import { branchMeanings } from '../../support/meaning/lowRankBranch.js';
 import { onCuda, runNative } from '../../support/nativeRun.js';
 import { pseudoRandom } from '../../support/pseudoRandom.js';
+import { randomInputs } from '../../support/randomInputs.js';
 
 function join(base: Value, x: Value, factors: LowRankFactors, activeRank: Value, scale: number, equalRanks = false) {
   const [stacked] = lowRankFactors([[factors]], activeRank, { dtype: x.dtype, equalRanks });
@@ -20,17 +21,8 @@ function join(base: Value, x: Value, factors: LowRankFactors, activeRank: Value,
 
 /** y and all gradients of three samples of rank 5 of 12. */
 async function run(equalRanks: boolean): Promise<Map<string, Float32Array>> {
-  const random = pseudoRandom(5);
   const graph = createGraph();
-  const leaves = new Map<Value, Float64Array>();
-  const make = (name: string, shape: number[]): Value => {
-    const value = input(graph, name, shape);
-    leaves.set(
-      value,
-      Float64Array.from({ length: elements(shape) }, () => Math.fround(random.normal())),
-    );
-    return value;
-  };
+  const { make, leaves } = randomInputs(graph, 5);
   const [base, x] = [make('base', [3, 9, 20]), make('x', [3, 9, 28])];
   const trained = { up: make('up', [20, 12]), down: make('down', [12, 28]), lambda: make('lambda', [12]) };
   const start = { up0: make('up0', [20, 12]), down0: make('down0', [12, 28]), lambda0: make('lambda0', [12]) };

@@ -1,5 +1,5 @@
 import { randomBytes } from 'node:crypto';
-import { type FileHandle, open, rename, rm } from 'node:fs/promises';
+import { type FileHandle, link, open, rename, rm } from 'node:fs/promises';
 import { basename, dirname, join } from 'node:path';
 import { FileWriteError } from '../errors.js';
 
@@ -27,9 +27,33 @@ export async function writeFileAtomicStream(
   path: string,
   produce: (append: AppendBytes) => Promise<void>,
 ): Promise<void> {
+  await writeThenName(path, produce, (temporary) => refusalsNamed(path, rename(temporary, path)));
+}
+
+/**
+ * Writes `data` to the first path of `pathOf(1)`, `pathOf(2)`, … at which nothing lies, all in one folder. Nobody sees a part of it, and two
+ * that write at the same time get two paths.
+ *
+ * @returns the path
+ * @throws FileWriteError
+ */
+export async function writeNewFileAtomic(pathOf: (i: number) => string, data: Uint8Array): Promise<string> {
+  const name = async (temporary: string): Promise<string> => {
+    for (let i = 1; ; i++) if (await nameNew(temporary, pathOf(i))) return pathOf(i);
+  };
+  return await writeThenName(pathOf(1), (append) => append(data), name);
+}
+
+/** Writes a temporary file beside `path`, which `name` then gives its name. */
+async function writeThenName<T>(
+  path: string,
+  produce: (append: AppendBytes) => Promise<void>,
+  name: (temporary: string) => Promise<T>,
+): Promise<T> {
   const folder = dirname(path);
   const temporary = join(folder, `.${basename(path)}.${process.pid}.${randomBytes(4).toString('hex')}.tmp`);
   const file = await refusalsNamed(path, open(temporary, 'wx'));
+  let named: T;
   try {
     try {
       await produce((bytes) => refusalsNamed(path, writeAll(file, bytes)));
@@ -37,12 +61,42 @@ export async function writeFileAtomicStream(
     } finally {
       await refusalsNamed(path, file.close());
     }
-    await refusalsNamed(path, rename(temporary, path));
+    named = await name(temporary);
   } catch (error) {
     await rm(temporary, { force: true });
     throw error;
   }
   await syncFolder(folder);
+  return named;
+}
+
+/** Moves a file to a path unless something lies there; by a second name, as renaming would replace what lies there. */
+async function nameNew(temporary: string, path: string): Promise<boolean> {
+  try {
+    await link(temporary, path);
+  } catch (error) {
+    if (codeOf(error) === 'EEXIST') return false;
+    return await claimAndRename(temporary, path);
+  }
+  await rm(temporary, { force: true });
+  return true;
+}
+
+/** For file systems without second names, such as FAT. Killed between the two, it leaves an empty file. */
+async function claimAndRename(temporary: string, path: string): Promise<boolean> {
+  try {
+    await (await open(path, 'wx')).close();
+  } catch (error) {
+    if (codeOf(error) === 'EEXIST') return false;
+    throw writeRefusal(path, error);
+  }
+  try {
+    await rename(temporary, path);
+  } catch (error) {
+    await rm(path, { force: true });
+    throw writeRefusal(path, error);
+  }
+  return true;
 }
 
 async function writeAll(file: FileHandle, bytes: Uint8Array): Promise<void> {

@@ -6,7 +6,7 @@ import { openError } from './fileBytes.js';
 import { resampleLanczos } from './lanczos.js';
 import { loadSharp } from './loadSharp.js';
 
-export { readPngText, writePng } from './png.js';
+export { encodePng, readPngText, writePng } from './png.js';
 
 /** A picture ready for the VAE, and where it came from. All pairs are [height, width] or [top, left], in pixels. */
 export interface Photo {

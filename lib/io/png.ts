@@ -10,12 +10,7 @@ const SIGNATURE = Buffer.from('\x89PNG\r\n\x1a\n', 'latin1');
 const HEADER_CHUNK_BYTES = 25;
 const MAX_TEXT_BYTES = 64 * 1024 * 1024;
 
-/**
- * Writes [height, width, 3] RGB pixels as a PNG file, atomically, with `text` as its key–value text: tEXt chunks for
- * plain ASCII values, iTXt (UTF-8) for others. Keys have 1 to 79 Latin-1 characters.
- *
- * @throws FileWriteError when the system refuses.
- */
+/** Writes what `encodePng` gives as a file, atomically. @throws FileWriteError when the system refuses. */
 export async function writePng(
   path: string,
   pixels: Uint8Array,
@@ -23,8 +18,21 @@ export async function writePng(
   height: number,
   text: Readonly<Record<string, string>> = {},
 ): Promise<void> {
+  await writeFileAtomic(path, await encodePng(pixels, width, height, text));
+}
+
+/**
+ * [height, width, 3] RGB pixels as the bytes of a PNG file, with `text` as its key–value text: tEXt chunks for plain ASCII values, iTXt (UTF-8)
+ * for others. Keys have 1 to 79 Latin-1 characters.
+ */
+export async function encodePng(
+  pixels: Uint8Array,
+  width: number,
+  height: number,
+  text: Readonly<Record<string, string>>,
+): Promise<Uint8Array> {
   if (pixels.length !== width * height * 3) {
-    throw new FileFormatError(`[writePng] pixels: expected ${height}×${width}×3 values, got ${pixels.length}`);
+    throw new FileFormatError(`[encodePng] pixels: expected ${height}×${width}×3 values, got ${pixels.length}`);
   }
   const sharp = await loadSharp();
   const png = await sharp(pixels, { raw: { width, height, channels: 3 } })
@@ -32,7 +40,7 @@ export async function writePng(
     .toBuffer();
   const at = SIGNATURE.length + HEADER_CHUNK_BYTES;
   const chunks = Object.entries(text).map(([key, value]) => textChunk(key, value));
-  await writeFileAtomic(path, Buffer.concat([png.subarray(0, at), ...chunks, png.subarray(at)]));
+  return Buffer.concat([png.subarray(0, at), ...chunks, png.subarray(at)]);
 }
 
 /** The key–value text of a PNG file: its tEXt, zTXt and iTXt chunks. */
@@ -67,7 +75,7 @@ function damaged(path: string, what: string): FileFormatError {
 
 function textChunk(key: string, value: string): Buffer {
   if (!/^[\x20-\x7e\xa1-\xff]{1,79}$/.test(key)) {
-    throw new FileFormatError(`[writePng] text key: expected 1 to 79 Latin-1 characters, got ${JSON.stringify(key)}`);
+    throw new FileFormatError(`[encodePng] text key: expected 1 to 79 Latin-1 characters, got ${JSON.stringify(key)}`);
   }
   const isPlain = /^[\n\x20-\x7e]*$/.test(value);
   const [type, body] = isPlain

@@ -71,6 +71,7 @@ const NOT_SHOWN = new Set([
   'format',
   'claim',
   'modelDigest',
+  'tokenizerDigest',
   'imageDigests',
   'model',
   'images',

@@ -49,7 +49,9 @@ function runningProduct(betas: Float64Array): Float64Array {
 
 /**
  * Betas for which sqrt(alphasCumprod) is shifted and scaled so that the first stays and the last is 0 (arXiv 2305.08891, algorithm 1). Each
- * operation is rounded to float32: small betas lose digits in 1 − α, and models were trained with what is left of them.
+ * operation is rounded to float32: small betas lose digits in 1 − α, and models were trained with what is left of them. The square roots are
+ * correctly rounded, as a GPU has them; some builds of PyTorch for the CPU have one bit more or less in a fifth of them, which the lost digits
+ * make up to 6e-4 of a noise level.
  */
 function zeroTerminalSnrBetas(betas: Float64Array): Float64Array {
   const roots = runningProduct(betas).map((product) => f32(Math.sqrt(product)));

@@ -37,6 +37,8 @@ function levelsOf(schedule: NoiseSchedule, options: Required<SamplerOptions>): [
     return [timesteps, timesteps.map((t) => interpolate(table, t))];
   }
   const levels = karrasSigmas(table.at(-1)!, table[0]!, steps);
+  // Cosine schedules end so steeply that diffusers cuts their timesteps down. The first level is that of T − 1: there it has T − 2 or T − 1, as
+  // the rounding of a logarithm falls; here it is T − 1.
   const whole = schedule.betaSchedule === 'squaredcos_cap_v2' ? Math.trunc : roundHalfEven;
   return [levels.map((sigma) => whole(sigmaToTimestep(sigma, table))), levels];
 }

@@ -3,6 +3,7 @@ import { closeSync, openSync, readFileSync } from 'node:fs';
 import { openError, readFully } from '../io/fileBytes.js';
 import type { Component, ModelFolder } from '../io/modelFolder.js';
 import type { TensorRef } from '../io/safetensors.js';
+import { readTokenizerFiles } from '../io/tokenizerFiles.js';
 import type { PictureSource } from './options.js';
 
 /** Bytes of each weight that count: no two models agree in the beginnings of all of them. */
@@ -20,14 +21,23 @@ export function imageDigest(source: PictureSource): string {
 }
 
 /**
- * Tells models apart by all that a run reads of them, but the tokenizers: SHA-256 of the configs, and of key, type, shape and first bytes of
- * each weight. Takes milliseconds, whatever the size.
+ * Tells models apart by all that a run reads of them but the tokenizers, which have a digest of their own: SHA-256 of the configs, and of key,
+ * type, shape and first bytes of each weight. Takes milliseconds, whatever the size.
  */
 export function modelDigest(model: ModelFolder): string {
   const hash = createHash('sha256');
   hash.update(JSON.stringify(model.scheduler));
   for (const component of [model.unet, model.vae, model.textEncoder, model.textEncoder2]) {
     if (component) addComponent(hash, component);
+  }
+  return hash.digest('hex');
+}
+
+/** SHA-256 of all that a run reads of a model's tokenizers, in whichever files it stands. @throws FileFormatError */
+export function tokenizerDigest(model: ModelFolder): string {
+  const hash = createHash('sha256');
+  for (const folder of [model.tokenizer, model.tokenizer2]) {
+    if (folder !== undefined) hash.update(JSON.stringify(readTokenizerFiles(folder)));
   }
   return hash.digest('hex');
 }

@@ -24,7 +24,7 @@ import { type DrawnBatch, drawStep } from './draws.js';
 import { type Encoded, encodeInputs } from './encodeInputs.js';
 import type { DeviceInfo, MemoryInfo } from './events.js';
 import { adaptersOf, stepSizes } from './forecast.js';
-import { imageDigest, modelDigest } from './inputDigest.js';
+import { imageDigest, modelDigest, tokenizerDigest } from './inputDigest.js';
 import type { ResolvedTrainOptions } from './options.js';
 import { planRun } from './phaseMemory.js';
 import { latentFeeds, loadPhotos, type TrainingLatents, trainingResolution } from './pictureLatents.js';
@@ -266,8 +266,8 @@ function describe(
   const { signal, onStep, onEvent, images, overwrite, resume, outputDir, ...rest } = options;
   const imageDigests = images.map(imageDigest);
   const shown = images.map((image, i) => (image instanceof Uint8Array ? `sha256:${imageDigests[i]}` : pathOf(image)));
-  const inputs = { model: pathOf(options.model), images: shown, modelDigest: modelDigest(model), imageDigests };
-  return { ...rest, ...inputs, resolution: side, precision };
+  const digests = { modelDigest: modelDigest(model), tokenizerDigest: tokenizerDigest(model), imageDigests };
+  return { ...rest, model: pathOf(options.model), images: shown, ...digests, resolution: side, precision };
 }
 
 function pathOf(source: string | URL): string {

@@ -143,7 +143,11 @@ const MAY_CHANGE = [
 ];
 
 /** Of what the settings only name: the option, and the digest of its contents. Earlier runs may have none. */
-const CONTENTS: Readonly<Record<string, string>> = { modelDigest: 'model', imageDigests: 'images' };
+const CONTENTS: Readonly<Record<string, string>> = {
+  modelDigest: 'model',
+  tokenizerDigest: 'model',
+  imageDigests: 'images',
+};
 
 /** What settings were in runs that do not name them. */
 const ONCE_ALWAYS: Readonly<Record<string, unknown>> = { precision: 'fp32', deterministic: false };

@@ -116,9 +116,23 @@ describe('a resumed run', () => {
       writeSync(file, bytes, 0, 4, offset);
       closeSync(file);
     }
+    const merges = tiny.at('own model', 'tokenizer', 'merges.txt');
+    const text = readFileSync(merges, 'utf8');
+    const lines = text.trimEnd().split('\n');
+    writeFileSync(merges, [...lines.slice(0, -2), lines.at(-1), lines.at(-2)].join('\n'));
+    await expect(tiny.run('contents', { ...more, resume: true })).rejects.toThrow(/^model: expected the contents/);
+    writeFileSync(merges, text);
+    writeFileSync(tiny.at('own model', 'tokenizer', 'added_tokens.json'), '{"<dog>": 1}');
+    await expect(tiny.run('contents', { ...more, resume: true })).rejects.toThrow(/^model: expected the contents/);
+    rmSync(tiny.at('own model', 'tokenizer', 'added_tokens.json'));
     await tiny.run('contents', { ...more, resume: true });
     const config = tiny.at('contents', 'config.json');
-    const { modelDigest: _m, imageDigests: _i, ...earlier } = JSON.parse(readFileSync(config, 'utf8'));
+    const {
+      modelDigest: _m,
+      tokenizerDigest: _t,
+      imageDigests: _i,
+      ...earlier
+    } = JSON.parse(readFileSync(config, 'utf8'));
     writeFileSync(config, JSON.stringify(earlier));
     expect(await tiny.run('contents', { ...more, steps: 3, resume: true })).toMatchObject({ steps: 3 });
   });

@@ -1,9 +1,14 @@
-import { mkdir, mkdtemp, open, readdir, readFile, rm, writeFile } from 'node:fs/promises';
+import { type FileHandle, link, mkdir, mkdtemp, open, readdir, readFile, rm, writeFile } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
-import { afterEach, beforeEach, expect, test, vi } from 'vitest';
+import { afterEach, beforeEach, describe, expect, test, vi } from 'vitest';
 import { FileWriteError } from '../../lib/errors.js';
-import { writeFileAtomic, writeFileAtomicStream } from '../../lib/io/atomicFile.js';
+import { writeFileAtomic, writeFileAtomicStream, writeNewFileAtomic } from '../../lib/io/atomicFile.js';
+
+vi.mock('node:fs/promises', async (original) => {
+  const real = await original<typeof import('node:fs/promises')>();
+  return { ...real, link: vi.fn(real.link) };
+});
 
 let folder: string;
 beforeEach(async () => {
@@ -14,13 +19,18 @@ afterEach(async () => {
   await rm(folder, { recursive: true });
 });
 
-/** Makes one method of every open file fail as the system would. */
-async function refuse(method: 'write' | 'sync', code: string): Promise<void> {
+/** What all open files have. */
+async function filePrototype(): Promise<FileHandle> {
   const probe = await open(join(folder, 'probe'), 'w');
-  const prototype = Object.getPrototypeOf(probe) as typeof probe;
   await probe.close();
   await rm(join(folder, 'probe'));
-  vi.spyOn(prototype, method).mockRejectedValue(Object.assign(new Error(`${code}: refused, ${method}`), { code }));
+  return Object.getPrototypeOf(probe) as FileHandle;
+}
+
+/** Makes one method of every open file fail as the system would. */
+async function refuse(method: 'write' | 'sync', code: string): Promise<void> {
+  const refusal = Object.assign(new Error(`${code}: refused, ${method}`), { code });
+  vi.spyOn(await filePrototype(), method).mockRejectedValue(refusal);
 }
 
 test('text and bytes arrive, replace what was there and leave nothing else', async () => {
@@ -74,4 +84,36 @@ test('a missing folder and a folder in the way are refused by name', async () =>
   await mkdir(join(folder, 'b'));
   await expect(writeFileAtomic(join(folder, 'b'), '')).rejects.toBeInstanceOf(FileWriteError);
   expect(await readdir(folder)).toEqual(['b']);
+});
+
+describe('a new file', () => {
+  const pathOf = (i: number): string => join(folder, `${i}.txt`);
+
+  /** Eight files at once beside one that is there. */
+  async function writeEight(): Promise<void> {
+    await writeFile(pathOf(1), 'old');
+    const texts = Array.from({ length: 8 }, (_, i) => `text ${i}`);
+    const paths = await Promise.all(texts.map((text) => writeNewFileAtomic(pathOf, Buffer.from(text))));
+    expect(await readFile(pathOf(1), 'utf8')).toBe('old');
+    expect([...paths].sort()).toEqual([2, 3, 4, 5, 6, 7, 8, 9].map(pathOf));
+    expect(await Promise.all(paths.map((path) => readFile(path, 'utf8')))).toEqual(texts);
+    expect((await readdir(folder)).length).toBe(9);
+  }
+
+  test('never replaces another, whoever else is writing', writeEight);
+
+  test('neither does where files cannot have two names', async () => {
+    vi.mocked(link).mockRejectedValue(Object.assign(new Error('EPERM: no links here'), { code: 'EPERM' }));
+    await writeEight();
+  });
+
+  test('has no name before it is whole, so that a process that is killed leaves none', async () => {
+    const seen: string[][] = [];
+    vi.spyOn(await filePrototype(), 'sync').mockImplementation(async () => {
+      seen.push(await readdir(folder));
+    });
+    await writeNewFileAtomic(pathOf, Buffer.from('new'));
+    expect(seen[0]).toEqual([expect.stringMatching(/^\.1\.txt\.\d+\.[0-9a-f]+\.tmp$/)]);
+    expect(await readdir(folder)).toEqual(['1.txt']);
+  });
 });

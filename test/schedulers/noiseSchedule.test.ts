@@ -81,22 +81,58 @@ describe('noiseSchedule', () => {
   });
 
   it('rescaled betas lose the digits that float32 takes from them, so that noise levels are those of training', () => {
-    // DDIM's table of diffusers 0.40, in which the first beta of 1e-4 has three digits left.
-    const { alphasCumprod } = noiseSchedule({
-      num_train_timesteps: 100,
-      beta_schedule: 'scaled_linear',
-      beta_start: 0.0001,
-      beta_end: 0.02,
-      prediction_type: 'v_prediction',
-      rescale_betas_zero_snr: true,
-    });
-    expect(alphasCumprod[0]).toBe(0.9999001026153564);
-    for (const [t, alpha] of [
-      [1, 0.9994779229164124],
-      [50, 0.6667050719261169],
-      [98, 0.0005410363082773983],
-    ] as const)
-      expect(alphasCumprod[t]! / alpha).toBeCloseTo(1, 4); // its square roots may be off by a bit
+    // Tables of diffusers 0.40 with PyTorch's square roots rounded correctly. The first beta of 1e-4 has three digits left.
+    const tables: readonly [start: number, end: number, T: number, table: readonly (readonly [number, number])[]][] = [
+      [
+        1e-4,
+        0.02,
+        1000,
+        [
+          [0, 0.9999001026153564],
+          [1, 0.999794602394104],
+          [2, 0.9996864199638367],
+          [50, 0.9905923008918762],
+          [98, 0.971447229385376],
+          [998, 7.986307792862135e-8],
+        ],
+      ],
+      [
+        1e-4,
+        0.02,
+        100,
+        [
+          [0, 0.9999001026153564],
+          [1, 0.9994775652885437],
+          [2, 0.9989508390426636],
+          [50, 0.6667051911354065],
+          [98, 0.0005410456797108054],
+        ],
+      ],
+      [
+        0.00085,
+        0.012,
+        1000,
+        [
+          [0, 0.9991499781608582],
+          [1, 0.9982334971427917],
+          [2, 0.9973126649856567],
+          [50, 0.9481350779533386],
+          [98, 0.8894063234329224],
+          [998, 1.9679627882851491e-7],
+        ],
+      ],
+    ];
+    for (const [beta_start, beta_end, num_train_timesteps, table] of tables) {
+      const { alphasCumprod } = noiseSchedule({
+        num_train_timesteps,
+        beta_schedule: 'scaled_linear',
+        beta_start,
+        beta_end,
+        prediction_type: 'v_prediction',
+        rescale_betas_zero_snr: true,
+      });
+      for (const [t, alpha] of table) expect(alphasCumprod[t], `t = ${t}`).toBe(alpha);
+    }
   });
 
   it('a cosine schedule ends at its own noise level, above that of a terminal signal of zero', () => {

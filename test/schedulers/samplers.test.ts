@@ -179,6 +179,15 @@ describe('dpmpp2m', () => {
     expect(() => sampler.step(ones, 3, ones)).toThrow('[dpmpp2m] step 3: expected to follow step 2, got it after 1');
   });
 
+  it('with Karras levels on a cosine schedule: timesteps cut down, but for the first, which is the last of training', () => {
+    const { timesteps } = createSampler('dpmpp2m', noiseSchedule({ beta_schedule: 'squaredcos_cap_v2' }), {
+      steps: 10,
+      karras: true,
+    });
+    // DPMSolverMultistepScheduler of diffusers 0.40: 998, 998, … with 1000 training timesteps, 49, 48, … with 50.
+    expect([...timesteps]).toEqual([999, 998, 998, 998, 997, 995, 983, 894, 259, 0]);
+  });
+
   it('is of second order: halving the steps’ size quarters the error', () => {
     // x_0 as a smooth function of λ = −ln σ; the solution ∫ e^λ x_0 dλ over one λ range, refined, is the reference.
     const error = (steps: number): number => {

@@ -85,7 +85,7 @@ function drawn(sizes: Sizes, same = false): Map<string, Float64Array> {
   return data;
 }
 
-/** Declares the tests. `rounded`: KernelCase's. */
+/** Declares the tests. `rounded`: of each case. */
 export function testLowRank(join: Join, rounded?: KernelCase['rounded']): void {
   const run = (sizes: Sizes, data: Map<string, Float64Array>, wanted: readonly string[], threads: number) =>
     runBranch(join, sizes, data, wanted, threads);

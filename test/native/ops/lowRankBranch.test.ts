@@ -5,7 +5,7 @@ import type { LowRankFactors } from '../../../lib/ops/lowRank.js';
 import { lowRankBranch } from '../../../lib/ops/lowRankBranch.js';
 import { lowRankFactors } from '../../../lib/ops/lowRankFactors.js';
 import { grad } from '../../../lib/transform/grad.js';
-import { checkKernel, relativeError } from '../../support/checkKernel.js';
+import { checkKernel, type RoundedWithin, relativeError } from '../../support/checkKernel.js';
 import { roundTo } from '../../support/halfFloat.js';
 import { testLowRank } from '../../support/lowRankKernel.js';
 import { type FactorSizes, startShapes, trainedShapes } from '../../support/lowRankShapes.js';
@@ -37,6 +37,16 @@ async function run(equalRanks: boolean): Promise<Map<string, Float32Array>> {
   return runNative(graph, leaves);
 }
 
+/**
+ * dx and dA are products of E, which has the compute type: dA, a float32 result, is off by what rounding E once gives, and so are the
+ * gradients of down and lambda, which are made of it. Of dx that shows where the parts of few values cancel.
+ */
+const eRounded = (of: RegExp): RoundedWithin => ({
+  of,
+  meanings: (compute) => branchMeanings((data) => roundTo(data, compute)),
+});
+const throughFactors = eRounded(/^gradient of (x|down|lambda)/);
+
 interface GroupSizes extends FactorSizes {
   t: number;
   layers: number;
@@ -63,7 +73,7 @@ function checkGroup({ t, width, out, r, form, layers, ranks, equalRanks = false 
     inputs: { x: [n, t, width], w: [layers * out, width], ...Object.fromEntries(trained) },
     weights: { w: 'f32' },
     float32: trained.map(([name]) => name),
-    rounded: (compute) => branchMeanings((data) => roundTo(data, compute)),
+    rounded: throughFactors,
     fixed: { activeRank: { shape: [n], values: ranks, dtype: 'i32' }, ...Object.fromEntries(start) },
     build: ({ x, w, activeRank, ...values }) => {
       const group = Array.from({ length: layers }, (_, l): LowRankFactors => {
@@ -77,8 +87,34 @@ function checkGroup({ t, width, out, r, form, layers, ranks, equalRanks = false 
   });
 }
 
+interface GivenSizes {
+  n: number;
+  t: number;
+  width: number;
+  out: number;
+  r: number;
+  layers: number;
+  copies: number;
+}
+
+/** y, H and all gradients, on factors that are given in the compute type, with nothing masked. */
+function checkGiven({ n, t, width, out, r, layers, copies }: GivenSizes): Promise<void> {
+  const stack = 2 * 8 * Math.ceil(r / 8);
+  return checkKernel({
+    inputs: {
+      base: [n, t, layers * out],
+      x: [n, t, width],
+      a: [copies, layers * stack, width],
+      b: [layers * out, stack],
+    },
+    rounded: eRounded(/^gradient of a$/),
+    build: ({ base, x, a, b }) =>
+      lowRankBranch(base!, x!, { a: a!, b: b!, rank: r, layers }, { scale: 0.7 }).node!.outputs as readonly Value[],
+  });
+}
+
 describe.runIf(onCuda)('lowRankBranch', () => {
-  testLowRank(join, (compute) => branchMeanings((data) => roundTo(data, compute)));
+  testLowRank(join, throughFactors);
 
   it.each<GroupSizes>([
     { t: 5, width: 7, out: 3, r: 4, form: 'start', layers: 3, ranks: [2] },
@@ -87,6 +123,13 @@ describe.runIf(onCuda)('lowRankBranch', () => {
     { t: 9, width: 24, out: 40, r: 12, form: 'plain', layers: 4, ranks: [12, 3] },
     { t: 77, width: 64, out: 64, r: 33, form: 'start', layers: 3, ranks: [17, 17], equalRanks: true },
   ])('agrees with its meaning for several layers over one product: %j', checkGroup);
+
+  it.each<GivenSizes>([
+    { n: 1, t: 5, width: 7, out: 3, r: 4, layers: 1, copies: 1 },
+    { n: 3, t: 19, width: 33, out: 17, r: 5, layers: 1, copies: 3 },
+    { n: 2, t: 20, width: 40, out: 24, r: 16, layers: 3, copies: 1 },
+    { n: 2, t: 77, width: 64, out: 40, r: 33, layers: 2, copies: 2 },
+  ])('agrees with its meaning on given factors: %j', checkGiven);
 
   it('gives with one copy for all samples what it gives with one for each', async () => {
     const [one, each] = [await run(true), await run(false)];

@@ -1,5 +1,5 @@
 import type { Meaning, Tensor64 } from '../interpreter.js';
-import { meanings as attention } from './attention.js';
+import { meanings as of } from './attention.js';
 
 /** The halves of the channels. */
 function halves({ shape: [n, t, channels], data }: Tensor64): Tensor64[] {
@@ -11,17 +11,14 @@ function halves({ shape: [n, t, channels], data }: Tensor64): Tensor64[] {
   }));
 }
 
-/** The ops by what attention and its gradient mean, exactly or with rounding within. */
-export function crossMeanings(of: Record<string, Meaning>): Record<string, Meaning> {
-  const crossAttention: Meaning = ([q, kv], attrs, outputs) => of.attention!([q!, ...halves(kv!)], attrs, outputs);
-  const crossAttentionVjp: Meaning = ([q, kv, o, lse, dO], attrs, [dq, dkv]) => {
-    const value = (dq ?? dkv)!;
-    const [first, ...parts] = of.attentionVjp!([q!, ...halves(kv!), o!, lse!, dO!], attrs, [value, value, value]);
-    const c = q!.shape[2]!;
-    const joined = kv!.data.map((_, i) => parts[Math.floor(i / c) % 2]![Math.floor(i / (2 * c)) * c + (i % c)]!);
-    return [dq ? first! : null, dkv ? joined : null];
-  };
-  return { crossAttention, crossAttentionVjp };
-}
+const crossAttention: Meaning = ([q, kv], attrs, outputs) => of.attention!([q!, ...halves(kv!)], attrs, outputs);
 
-export const meanings: Record<string, Meaning> = crossMeanings(attention);
+const crossAttentionVjp: Meaning = ([q, kv, o, lse, dO], attrs, [dq, dkv]) => {
+  const value = (dq ?? dkv)!;
+  const [first, ...parts] = of.attentionVjp!([q!, ...halves(kv!), o!, lse!, dO!], attrs, [value, value, value]);
+  const c = q!.shape[2]!;
+  const joined = kv!.data.map((_, i) => parts[Math.floor(i / c) % 2]![Math.floor(i / (2 * c)) * c + (i % c)]!);
+  return [dq ? first! : null, dkv ? joined : null];
+};
+
+export const meanings: Record<string, Meaning> = { crossAttention, crossAttentionVjp };

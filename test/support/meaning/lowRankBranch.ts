@@ -22,11 +22,11 @@ function sizesOf(x: Tensor64, a: Tensor64, b: Tensor64, layers: number) {
   return { rows: n * t, width, copies, columns, stack, outs, out: outs / layers, copyOf, at };
 }
 
-/** The ops with their inner products, H and E, rounded. */
+/** The ops, E rounded. */
 export function branchMeanings(round: Round): Record<string, Meaning> {
   const lowRankBranch: Meaning = ([base, x, a, b], { scale, layers }) => {
     const { rows, width, columns, stack, outs, out, at } = sizesOf(x!, a!, b!, layers!);
-    const h = round(sums(rows, columns, width, (row, c, k) => x!.data[row * width + k]! * at(row, c, k)));
+    const h = sums(rows, columns, width, (row, c, k) => x!.data[row * width + k]! * at(row, c, k));
     const y = sums(rows, outs, stack, (row, o, c) => {
       return scale! * h[row * columns + Math.floor(o / out) * stack + c]! * b!.data[o * stack + c]!;
     });

@@ -1,5 +1,5 @@
 import type { Meaning, Tensor64 } from '../interpreter.js';
-import { meanings as attention } from './attention.js';
+import { meanings as of } from './attention.js';
 
 /** The thirds of the channels. */
 function thirds({ shape: [n, t, channels], data }: Tensor64): Tensor64[] {
@@ -11,15 +11,12 @@ function thirds({ shape: [n, t, channels], data }: Tensor64): Tensor64[] {
   }));
 }
 
-/** The ops by what attention and its gradient mean, exactly or with rounding within. */
-export function packedMeanings(of: Record<string, Meaning>): Record<string, Meaning> {
-  const selfAttention: Meaning = ([qkv], attrs, outputs) => of.attention!(thirds(qkv!), attrs, outputs);
-  const selfAttentionVjp: Meaning = ([qkv, o, lse, dO], attrs, [dqkv]) => {
-    const parts = of.attentionVjp!([...thirds(qkv!), o!, lse!, dO!], attrs, [dqkv!, dqkv!, dqkv!]);
-    const c = qkv!.shape[2]! / 3;
-    return [qkv!.data.map((_, i) => parts[Math.floor(i / c) % 3]![Math.floor(i / (3 * c)) * c + (i % c)]!)];
-  };
-  return { selfAttention, selfAttentionVjp };
-}
+const selfAttention: Meaning = ([qkv], attrs, outputs) => of.attention!(thirds(qkv!), attrs, outputs);
 
-export const meanings: Record<string, Meaning> = packedMeanings(attention);
+const selfAttentionVjp: Meaning = ([qkv, o, lse, dO], attrs, [dqkv]) => {
+  const parts = of.attentionVjp!([...thirds(qkv!), o!, lse!, dO!], attrs, [dqkv!, dqkv!, dqkv!]);
+  const c = qkv!.shape[2]! / 3;
+  return [qkv!.data.map((_, i) => parts[Math.floor(i / c) % 3]![Math.floor(i / (3 * c)) * c + (i % c)]!)];
+};
+
+export const meanings: Record<string, Meaning> = { selfAttention, selfAttentionVjp };

@@ -5,12 +5,14 @@ import { crossAttention } from '../ops/crossAttention.js';
 import { geglu } from '../ops/geglu.js';
 import { selfAttention } from '../ops/selfAttention.js';
 import type { ParamNode } from '../params/paramTree.js';
-import { inside, joinedLinearLayers, layerNormLayer, linearLayer, module, residual } from './layers.js';
+import { addedTo, inside, joinedLinearLayers, layerNormLayer, linearLayer, module } from './layers.js';
 
 export interface AttentionBlockOptions {
   heads: number;
   /** Whether to_q, to_k and to_v have a bias; to_out.0 always has. Default false. */
   bias?: boolean;
+  /** [n, t, c]: what to_out.0 adds to its product. Default none. */
+  residual?: Value | null;
 }
 
 /**
@@ -22,11 +24,11 @@ export interface AttentionBlockOptions {
  */
 export function attentionBlock(p: ParamNode, x: Value, context: Value, options: AttentionBlockOptions): Value {
   const out = x.shape.at(-1)!;
-  const { heads, bias = false } = options;
+  const { heads, bias = false, residual = null } = options;
   return module(p, () => {
     const qkv = context === x ? joinedLinearLayers(p, QKV, x, { out, bias }) : null;
     const o = qkv ? inside(p, () => selfAttention(qkv, { heads })) : attend(p, x, context, { out, heads, bias });
-    return linearLayer(p.child('to_out.0'), o, { out });
+    return linearLayer(p.child('to_out.0'), o, { out, residual });
   });
 }
 
@@ -55,8 +57,8 @@ export function joinedInputs(path: string): string[] | undefined {
   return module === undefined ? undefined : (module.endsWith('1') ? QKV : KV).map((name) => `${module}.${name}`);
 }
 
-/** FeedForward with GEGLU: net.2(a · gelu(b)), [a, b] = net.0.proj x, inner width 4c. */
-export function feedForward(p: ParamNode, x: Value): Value {
+/** FeedForward with GEGLU: net.2(a · gelu(b)), [a, b] = net.0.proj x, inner width 4c; and `residual` [n, t, c], which net.2 adds. */
+export function feedForward(p: ParamNode, x: Value, residual: Value | null = null): Value {
   const c = x.shape.at(-1)!;
   return module(p, () => {
     const gate = p.child('net.0');
@@ -64,7 +66,7 @@ export function feedForward(p: ParamNode, x: Value): Value {
       const pair = linearLayer(gate.child('proj'), x, { out: 8 * c });
       return inside(gate, () => geglu(pair));
     });
-    return linearLayer(p.child('net.2'), h, { out: c });
+    return linearLayer(p.child('net.2'), h, { out: c, residual });
   });
 }
 
@@ -76,9 +78,10 @@ export function feedForward(p: ParamNode, x: Value): Value {
 export function basicTransformerBlock(p: ParamNode, x: Value, context: Value, heads: number): Value {
   return module(p, () => {
     const norm1 = layerNormLayer(p.child('norm1'), x);
-    let h = residual(p, attentionBlock(p.child('attn1'), norm1, norm1, { heads }), x);
-    const norm2 = layerNormLayer(p.child('norm2'), h);
-    h = residual(p, attentionBlock(p.child('attn2'), norm2, context, { heads }), h);
-    return residual(p, feedForward(p.child('ff'), layerNormLayer(p.child('norm3'), h)), h);
+    const h1 = addedTo(p, x, (residual) => attentionBlock(p.child('attn1'), norm1, norm1, { heads, residual }));
+    const norm2 = layerNormLayer(p.child('norm2'), h1);
+    const h2 = addedTo(p, h1, (residual) => attentionBlock(p.child('attn2'), norm2, context, { heads, residual }));
+    const norm3 = layerNormLayer(p.child('norm3'), h2);
+    return addedTo(p, h2, (residual) => feedForward(p.child('ff'), norm3, residual));
   });
 }

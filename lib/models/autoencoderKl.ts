@@ -6,7 +6,7 @@ import type { ParamNode } from '../params/paramTree.js';
 import { attentionBlock } from './attention.js';
 import type { AutoencoderConfig } from './autoencoderConfig.js';
 import { downsample2D } from './downsampling.js';
-import { convLayer, groupNormLayer, groupNormSilu, inside, module, residual } from './layers.js';
+import { addedTo, convLayer, groupNormLayer, groupNormSilu, inside, module } from './layers.js';
 import { resnetBlock2D } from './resnet.js';
 import { upsample2D } from './upsampling.js';
 
@@ -22,13 +22,12 @@ function resnets(p: ParamNode, x: Value, count: number, out: number, groups: num
 function pictureAttention(p: ParamNode, x: Value, groups: number): Value {
   const [n, h, w, c] = x.shape as [number, number, number, number];
   const normed = groupNormLayer(p.child('group_norm'), x, { groups, eps: EPS });
-  const rows = inside(p, () => reshape(normed, [n, h * w, c]));
-  const y = attentionBlock(p, rows, rows, { heads: 1, bias: true });
-  return residual(
-    p,
-    inside(p, () => reshape(y, x.shape)),
-    x,
-  );
+  const toRows = (y: Value): Value => inside(p, () => reshape(y, [n, h * w, c]));
+  const rows = toRows(normed);
+  return addedTo(p, x, (skip) => {
+    const y = attentionBlock(p, rows, rows, { heads: 1, bias: true, residual: skip && toRows(skip) });
+    return inside(p, () => reshape(y, x.shape));
+  });
 }
 
 /** UNetMidBlock2D. */

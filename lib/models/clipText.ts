@@ -8,7 +8,7 @@ import { gatherRows } from '../ops/gatherRows.js';
 import { gelu } from '../ops/gelu.js';
 import type { ParamNode } from '../params/paramTree.js';
 import type { ClipTextConfig } from './clipTextConfig.js';
-import { inside, layerNormLayer, linearLayer, module, residual } from './layers.js';
+import { addedTo, inside, layerNormLayer, linearLayer, module } from './layers.js';
 
 export interface ClipTextInputs {
   /** Token ids [n, t], i32. */
@@ -69,12 +69,12 @@ function encoderLayer(
     const normed = layerNormLayer(p.child('layer_norm1'), x, layerNormEps);
     const [q, k, v] = ['q_proj', 'k_proj', 'v_proj'].map((name) => linearLayer(attn.child(name), normed, { out }));
     const o = inside(attn, () => attention(q!, k!, v!, { heads, causal: true }));
-    const h = residual(p, linearLayer(attn.child('out_proj'), o, { out }), x);
+    const h = addedTo(p, x, (residual) => linearLayer(attn.child('out_proj'), o, { out, residual }));
     const wide = linearLayer(mlp.child('fc1'), layerNormLayer(p.child('layer_norm2'), h, layerNormEps), {
       out: intermediateSize,
     });
     const active = inside(mlp, () => gelu(wide, activation));
-    return residual(p, linearLayer(mlp.child('fc2'), active, { out }), h);
+    return addedTo(p, h, (residual) => linearLayer(mlp.child('fc2'), active, { out, residual }));
   });
 }
 

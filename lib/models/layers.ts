@@ -5,6 +5,7 @@ import { conv2d } from '../ops/conv2d.js';
 import { groupNorm } from '../ops/groupNorm.js';
 import { layerNorm } from '../ops/layerNorm.js';
 import { linear } from '../ops/linear.js';
+import { linearResidual } from '../ops/linearResidual.js';
 import { slice } from '../ops/slice.js';
 import type { ParamNode } from '../params/paramTree.js';
 
@@ -25,6 +26,8 @@ export interface LinearLayer {
   out: number;
   /** Default true. */
   bias?: boolean;
+  /** [..., out]: what the product adds, from `addedTo`; the layer's output is the sum then. Default none. */
+  residual?: Value | null;
 }
 
 /** Of a product: in the type in which libraries add it. */
@@ -33,16 +36,25 @@ function bias(p: ParamNode, out: number): Value {
 }
 
 /** nn.Linear, x [..., in] → [..., out]: the frozen product (or its cached value), then the adapter that the hooks give. */
-export function linearLayer(p: ParamNode, x: Value, { out, bias: biased = true }: LinearLayer): Value {
+export function linearLayer(p: ParamNode, x: Value, options: LinearLayer): Value {
   return module(p, () => {
-    const base = p.hooks.cachedBase?.(p.path) ?? null;
-    if (base) {
-      p.markUsed('weight');
-      if (biased) p.markUsed('bias');
-    }
-    const product = base ?? linear(x, p.weight('weight', [out, x.shape.at(-1)!]), biased ? bias(p, out) : null);
-    return p.hooks.adapter?.(p.path, x, product) ?? product;
+    const base = cachedProduct(p, options) ?? product(p, x, options);
+    return p.hooks.adapter?.(p.path, x, base) ?? base;
   });
+}
+
+function product(p: ParamNode, x: Value, { out, bias: biased = true, residual: added }: LinearLayer): Value {
+  const w = p.weight('weight', [out, x.shape.at(-1)!]);
+  const b = biased ? bias(p, out) : null;
+  return added ? linearResidual(x, w, b, added) : linear(x, w, b);
+}
+
+function cachedProduct(p: ParamNode, { bias: biased = true, residual: added }: LinearLayer): Value | null {
+  const base = p.hooks.cachedBase?.(p.path) ?? null;
+  if (!base) return null;
+  p.markUsed('weight');
+  if (biased) p.markUsed('bias');
+  return added ? add(base, added) : base;
 }
 
 /**
@@ -117,4 +129,13 @@ export function layerNormLayer(p: ParamNode, x: Value, eps = 1e-5): Value {
 /** x + y under the module's path. */
 export function residual(p: ParamNode, x: Value, y: Value): Value {
   return inside(p, () => add(x, y));
+}
+
+/**
+ * What `body` makes, plus x. On a CUDA device the linear layer that ends `body` adds x within its product: `body` gets what that is to
+ * take as its `residual`, or null. Not in graphs for any device, nor where a hook watches outputs, which are those before the sum.
+ */
+export function addedTo(p: ParamNode, x: Value, body: (residual: Value | null) => Value): Value {
+  const { compute, anyDevice, onOutput } = p.hooks;
+  return compute && !anyDevice && !onOutput ? body(x) : residual(p, body(null), x);
 }

@@ -22,6 +22,7 @@ import { klDivergenceOp, klDivergenceVjpOp } from './klDivergence.js';
 import { l2NormalizeOp, l2NormalizeVjpOp } from './l2Normalize.js';
 import { layerNormOp, layerNormVjpOp } from './layerNorm.js';
 import { linearOp, linearVjpOp } from './linear.js';
+import { linearResidualOp, linearResidualVjpOp } from './linearResidual.js';
 import { lowRankOp, lowRankVjpOp } from './lowRank.js';
 import { lowRankBranchOp, lowRankBranchVjpOp } from './lowRankBranch.js';
 import { lowRankFactorsOp, lowRankFactorsVjpOp } from './lowRankFactors.js';
@@ -133,6 +134,8 @@ export const ops: readonly Op[] = [
   layerNormOp,
   layerNormVjpOp,
   linearOp,
+  linearResidualOp,
+  linearResidualVjpOp,
   linearVjpOp,
   lowRankOp,
   lowRankVjpOp,

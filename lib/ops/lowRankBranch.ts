@@ -27,7 +27,7 @@ export const lowRankBranchOp: Op = {
 
 /**
  * dx by way of the base, where that is a frozen product of the same x: the branch adds its own to it, so that no sum of gradients is
- * left. null: the base's own rule gives it.
+ * left. null: the base's own rule gives it. That of linearResidual, whose residual needs dy, adds it to the branch's in turn.
  */
 function baseGradient({ node }: Value, x: Value, dy: Value): Value | null {
   if (node?.op !== linearOp || node.inputs[0] !== x) return null;

@@ -135,7 +135,8 @@ describe('attention on a CUDA device', () => {
     expect([count(names, 'selfAttention'), count(names, 'crossAttention'), count(names, 'attention')]).toEqual([
       1, 1, 0,
     ]);
-    expect([count(names, 'linear'), count(names, 'lowRankBranch'), count(names, 'lowRankFactors')]).toEqual([7, 5, 1]);
+    expect([count(names, 'linear'), count(names, 'lowRankBranch'), count(names, 'lowRankFactors')]).toEqual([4, 5, 1]);
+    expect([count(names, 'linearResidual'), count(names, 'add')]).toEqual([3, 0]);
     const w = built.graph.nodes.find(({ op }) => op.name === 'linear')!.inputs[1]!;
     expect(w).toMatchObject({ shape: [3 * C, C], dtype: 'bf16', name: `unet/${BLOCK}.attn1.to_q+to_k+to_v.weight` });
     expect(w.leaf).toMatchObject({ rows: QKV.map((path) => `unet/${path}.weight`) });
@@ -143,16 +144,35 @@ describe('attention on a CUDA device', () => {
     expect(built.tree.usedElements()).toBe(Object.values(shapes).reduce((sum, shape) => sum + elements(shape), 0));
   });
 
-  it('leaves one gradient of x, the branch’s, which adds the product’s', () => {
+  it('leaves one gradient of each x: branch and product add to one another’s, and a norm what went around it', () => {
     const { graph, y, attached } = build({ compute: 'f32' });
     const forward = graph.nodes.length;
     grad(y, input(graph, 'dy', y.shape), [graph.leaves.get('input:x')!, ...attached.leaves()]);
-    const backward = graph.nodes.slice(forward).filter(({ path }) => path.includes('attn1'));
-    expect(backward.map(({ op }) => op.name)).toEqual([
-      ...['linearVjp', 'lowRankBranchVjp'],
+    const backward = graph.nodes.slice(forward);
+    expect(backward.filter(({ path }) => path.includes('attn1')).map(({ op }) => op.name)).toEqual([
+      ...['lowRankBranchVjp', 'linearResidualVjp'],
       'selfAttentionVjp',
       ...['linearVjp', 'lowRankBranchVjp'],
     ]);
+    expect(backward.filter(({ op }) => op.name === 'add')).toEqual([]);
+    const norms = backward.filter(({ op }) => op.name === 'layerNormVjp');
+    expect(norms.map(({ inputs }) => inputs.at(-1)?.name)).toEqual(['dy', 'dx', 'dx']);
+  });
+
+  it('adds what goes around within the products, but not for any device nor where outputs are watched', () => {
+    const seen = new Map<string, Value>();
+    const onOutput = (path: string, value: Value): void => void seen.set(path.slice(BLOCK.length + 1), value);
+    const sums = (form: Form): number[] => {
+      const names = opNames(build({ rank: () => 0, compute: 'bf16', ...form }));
+      return [count(names, 'linearResidual'), count(names, 'add')];
+    };
+    expect(sums({})).toEqual([3, 0]);
+    expect(sums({ hooks: { trained: () => null } })).toEqual([3, 0]);
+    expect(sums({ hooks: { anyDevice: true } })).toEqual([0, 3]);
+    expect(sums({ hooks: { onOutput } })).toEqual([0, 3]);
+    expect(opNames(build({})).filter((name) => name === 'linearResidual' || name === 'add')).toHaveLength(3);
+    for (const path of ['attn1', 'attn1.to_out.0', 'attn2', 'ff.net.2', 'ff'])
+      expect(seen.get(path)?.node?.op.name, path).toBe('linear');
   });
 
   it('stays separate for the CPU and for any device, where the file’s types differ, and where tensors are trained', () => {

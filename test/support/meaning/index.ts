@@ -22,6 +22,7 @@ import { meanings as klDivergence } from './klDivergence.js';
 import { meanings as l2Normalize } from './l2Normalize.js';
 import { meanings as layerNorm } from './layerNorm.js';
 import { meanings as linear } from './linear.js';
+import { meanings as linearResidual } from './linearResidual.js';
 import { meanings as lowRank } from './lowRank.js';
 import { meanings as lowRankBranch } from './lowRankBranch.js';
 import { meanings as lowRankFactors } from './lowRankFactors.js';
@@ -72,6 +73,7 @@ export const meanings: Record<string, Meaning> = {
   ...l2Normalize,
   ...layerNorm,
   ...linear,
+  ...linearResidual,
   ...lowRank,
   ...lowRankBranch,
   ...lowRankFactors,

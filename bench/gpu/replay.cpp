@@ -281,10 +281,11 @@ const Backend& openBackend(const Settings& settings) {
   const ssize_t length = readlink("/proc/self/exe", path, sizeof path);
   const std::string self(path, length > 0 ? static_cast<size_t>(length) : 0);
   const auto variable = [](const char* name) { return std::string(getenv(name) ? getenv(name) : ""); };
-  std::string reason;
-  const Backend* backend =
-      openCudaBackend({self.substr(0, self.find_last_of('/')), variable("TLORA_CUDA_LIBRARY"), variable("TLORA_NVIDIA_ROOT")}, reason);
+  const LibrarySearch search{self.substr(0, self.find_last_of('/')), variable("TLORA_CUDA_LIBRARY"), variable("TLORA_NVIDIA_ROOT")};
+  std::string reason, lacking;
+  const Backend* backend = openCudaBackend(search, reason, lacking);
   if (!backend) fail(kDevice, "%s", reason.c_str());
+  if (!lacking.empty()) fprintf(stderr, "warning: %s\n", lacking.c_str());
   return *backend;
 }
 

@@ -153,6 +153,8 @@ export interface CudaInfo {
   found: boolean;
   /** In one line, what is missing where no device can be used; otherwise ''. */
   reason: string;
+  /** In one line, what is missing that runs on the devices go on without; otherwise ''. */
+  lacking: string;
   devices: readonly CudaDevice[];
 }
 

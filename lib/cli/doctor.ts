@@ -91,13 +91,14 @@ function addonFindings(machine: Machine): Finding[] {
   ];
 }
 
-/** The devices, or in one line what is missing. */
-function cudaFindings({ found, reason, devices }: CudaInfo): Finding[] {
+/** The devices and what they go without, or in one line what is missing. */
+function cudaFindings({ found, reason, lacking, devices }: CudaInfo): Finding[] {
   if (!found) return [{ name: 'CUDA', text: `not used: ${reason}` }];
-  return devices.map((device) => {
+  const listed = devices.map((device) => {
     const text = deviceText(device);
     return { name: 'CUDA', text: isUsable(device) ? text : `not used: ${EXPECTED_CAPABILITY}, found ${text}` };
   });
+  return lacking === '' ? listed : [...listed, { name: 'CUDA', text: lacking }];
 }
 
 async function sharpFinding(machine: Machine): Promise<Finding> {

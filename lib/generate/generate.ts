@@ -54,8 +54,9 @@ export async function generate(given: GenerateOptions): Promise<GenerateResult> 
   const emit = options.onEvent ?? (() => {});
   const threads = options.threads ?? availableParallelism();
   const device = chooseDevice(options.device, { ...options, threads });
-  const { info, reason, precision } = device;
+  const { info, reason, precision, lacking } = device;
   emit({ type: 'device', device: info, reason, precision });
+  if (lacking) emit({ type: 'warning', code: 'LIBRARY_MISSING', message: lacking });
   emit({ type: 'phase', phase: 'load' });
   const generation = prepare(options, device);
   expectGenerationMemory(generation.model, { ...generation.wish, ...generation, memory: options.memory });

@@ -23,6 +23,8 @@ export interface ComputeDevice {
   readonly info: DeviceInfo;
   /** Why it was chosen. */
   readonly reason: string;
+  /** What is missing that it goes without, in one line. */
+  readonly lacking?: string;
   readonly precision: Precision;
   /** Type of activations and matrices; undefined on the CPU: float32, and weights in their stored type. */
   readonly compute: ComputeType | undefined;
@@ -115,7 +117,9 @@ export function chooseDevice(
   if (!device) return cpuDevice(threads, machine, whyNone(machine), precision);
   const count = machine.cuda.devices.length;
   const found = count === 1 ? 'the only device' : `the first of ${count} devices that can be used`;
-  return cudaDevice(settings, device, wish === 'auto' ? `${found} found` : 'asked for');
+  const { lacking } = machine.cuda;
+  const chosen = cudaDevice(settings, device, wish === 'auto' ? `${found} found` : 'asked for');
+  return lacking === '' ? chosen : { ...chosen, lacking };
 }
 
 /**
@@ -138,7 +142,12 @@ export function planDevice(
 ): ComputeDevice {
   const cuda = wish === 'auto' ? precision !== undefined && precision !== 'fp32' : wish !== 'cpu';
   if (!cuda)
-    return cpuDevice(threads, { cpu: [], cuda: { found: false, reason: '', devices: [] } }, 'asked for', precision);
+    return cpuDevice(
+      threads,
+      { cpu: [], cuda: { found: false, reason: '', lacking: '', devices: [] } },
+      'asked for',
+      precision,
+    );
   const index = Number(/\d+$/.exec(wish)?.[0] ?? 0);
   const facts = { index, name: 'CUDA', workspaceBytes: CUDA_WORKSPACE_BYTES };
   return cudaDevice({ threads, precision }, facts, 'asked for');

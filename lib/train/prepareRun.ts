@@ -101,8 +101,9 @@ interface Outline {
 function outline(options: ResolvedTrainOptions, control: RunControl): Outline {
   const threads = options.threads ?? availableParallelism();
   const device = chooseDevice(options.device, { ...options, threads });
-  const { info, reason, precision } = device;
+  const { info, reason, precision, lacking } = device;
   control.emit({ type: 'device', device: info, reason, precision });
+  if (lacking) control.emit({ type: 'warning', code: 'LIBRARY_MISSING', message: lacking });
   const model = openModel(options.model);
   const side = trainingResolution(model.vae, readUnetConfig(model.unet.config).sampleSize, options.resolution);
   const { layout, notices } = setupAdapters(model.unet, options);

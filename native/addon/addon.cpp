@@ -38,11 +38,11 @@ Napi::Object deviceObject(Napi::Env env, int index, const DeviceFacts& facts) {
   return o;
 }
 
-// { found, reason, devices }: opens the backend library if it can.
+// { found, reason, lacking, devices }: opens the backend library if it can.
 Napi::Value describeCuda(const Napi::CallbackInfo& info) {
   const Napi::Env env = info.Env();
-  std::string reason;
-  const Backend* backend = openCudaBackend(searchArgument(info[0]), reason);
+  std::string reason, lacking;
+  const Backend* backend = openCudaBackend(searchArgument(info[0]), reason, lacking);
   Napi::Array devices = Napi::Array::New(env);
   Reason trouble;
   const int count = backend ? backend->devices(trouble) : 0;
@@ -53,6 +53,7 @@ Napi::Value describeCuda(const Napi::CallbackInfo& info) {
   Napi::Object o = Napi::Object::New(env);
   o.Set("found", backend != nullptr);
   o.Set("reason", reason);
+  o.Set("lacking", lacking);
   o.Set("devices", devices);
   return o;
 }

@@ -100,8 +100,8 @@ namespace {
 std::shared_ptr<Engine> openEngine(const Napi::Object& options, int threads) {
   const Napi::Value wish = options.Get("device");
   const DeviceName device = parseDevice(wish.IsString() ? wish.As<Napi::String>().Utf8Value() : "cpu");
-  std::string reason;
-  const Backend* backend = device.cuda ? openCudaBackend(searchArgument(options.Get("search")), reason) : &cpuBackend();
+  std::string reason, lacking;
+  const Backend* backend = device.cuda ? openCudaBackend(searchArgument(options.Get("search")), reason, lacking) : &cpuBackend();
   const Napi::Value trialMs = options.Get("trialMs"), attentionBytes = options.Get("attentionBytes");
   if (!backend) fail(kDevice, "device cuda: %s", reason.c_str());
   try {

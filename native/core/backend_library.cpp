@@ -15,12 +15,12 @@ namespace {
 bool opens(const std::string& path) { return dlopen(path.c_str(), RTLD_NOW | RTLD_LOCAL) != nullptr; }
 
 // Opens the backend's file, and before it, one by one, the libraries that the system's loader does not find.
-void* openFile(const std::string& path, const LibrarySearch& search, std::string& reason) {
+void* openFile(const std::string& path, const LibrarySearch& search, std::string& reason, std::string& lacking) {
   openFromRoot(search);
   std::string before;
   for (;;) {
     if (void* handle = dlopen(path.c_str(), RTLD_NOW | RTLD_LOCAL)) {
-      const std::string missing = missingBehindDnn(search);
+      const std::string missing = missingBehindDnn(search, lacking);
       if (missing.empty()) return handle;
       reason = "the CUDA backend is there, but " + missing;
       return nullptr;
@@ -57,7 +57,7 @@ const Backend* tableOf(void* handle, const std::string& path, std::string& reaso
 
 }  // namespace
 
-const Backend* openCudaBackend(const LibrarySearch& search, std::string& reason) {
+const Backend* openCudaBackend(const LibrarySearch& search, std::string& reason, std::string& lacking) {
   static std::mutex mutex;
   const std::lock_guard lock(mutex);
   const std::string path = search.library.empty() ? search.folder + "/tlora_cuda.so" : search.library;
@@ -70,7 +70,7 @@ const Backend* openCudaBackend(const LibrarySearch& search, std::string& reason)
                                     : "TLORA_CUDA_LIBRARY names " + path + ", which cannot be read";
     return nullptr;
   }
-  void* handle = openFile(path, search, reason);
+  void* handle = openFile(path, search, reason, lacking);
   const Backend* table = handle ? tableOf(handle, path, reason) : nullptr;
   if (!table) return nullptr;
   Reason none;

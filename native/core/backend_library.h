@@ -14,8 +14,9 @@ struct LibrarySearch {
 };
 
 // The backend with at least one device, or nullptr and one line that says what is missing. The driver is asked for first, so that
-// a machine without one never loads NVIDIA's libraries (nvidia_libraries.h). A library stays open once it was opened.
-const Backend* openCudaBackend(const LibrarySearch& search, std::string& reason);
+// a machine without one never loads NVIDIA's libraries (nvidia_libraries.h). A library stays open once it was opened. lacking: one line
+// on what is missing though devices can be used, or nothing.
+const Backend* openCudaBackend(const LibrarySearch& search, std::string& reason, std::string& lacking);
 
 struct DeviceName {
   bool cuda = false;

@@ -1,9 +1,12 @@
 #include "nvidia_libraries.h"
 
 #include <dlfcn.h>
+#include <link.h>
+#include <unistd.h>
 
 #include <cstdio>
 #include <cstdlib>
+#include <cstring>
 #include <vector>
 
 namespace tlora {
@@ -60,15 +63,67 @@ std::string folderOf(const void* symbol) {
 
 // cuDNN compiles engines with NVRTC. That opens a second library of its own where the system's loader looks, which is not beside itself, so a
 // wheel's never finds it: without, cuDNN would say of every such engine, those of attention among them, that it is not supported.
-void provideCompiler(int major, const std::string& wheels, const LibrarySearch& search) {
+// Returns the library that could not be opened, or empty.
+std::string missingCompiler(int major, const std::string& wheels, const LibrarySearch& search) {
   const std::string name = "libnvrtc.so." + std::to_string(major);
-  if (!opensBelow(search.nvidiaRoot, name) && !opensBelow(wheels, name) && !opens(name) && !provide(name, search)) return;
+  if (!opensBelow(search.nvidiaRoot, name) && !opensBelow(wheels, name) && !opens(name) && !provide(name, search)) return name;
   void* compiler = opened(name);
   const auto version = compiler ? reinterpret_cast<int (*)(int*, int*)>(dlsym(compiler, "nvrtcVersion")) : nullptr;
   int found[2] = {};
-  if (!version || version(&found[0], &found[1]) != 0) return;
+  if (!version || version(&found[0], &found[1]) != 0) return name;
   const std::string second = "libnvrtc-builtins.so." + std::to_string(found[0]) + "." + std::to_string(found[1]);
-  if (!opens(folderOf(reinterpret_cast<const void*>(version)) + "/" + second)) opens(second);
+  const bool there = opens(folderOf(reinterpret_cast<const void*>(version)) + "/" + second) || opens(second);
+  return there ? "" : second;
+}
+
+struct Text {
+  uintptr_t symbol;
+  const char* text;
+  bool found;
+};
+
+// For dl_iterate_phdr: looks for a text in what is not to be written of the library that holds a symbol.
+int lookForText(dl_phdr_info* library, size_t, void* data) {
+  Text& wanted = *static_cast<Text*>(data);
+  const auto each = [&](auto does) {
+    for (int i = 0; i < library->dlpi_phnum; i++) {
+      const auto& part = library->dlpi_phdr[i];
+      if (part.p_type == PT_LOAD && does(part, library->dlpi_addr + part.p_vaddr)) return true;
+    }
+    return false;
+  };
+  if (!each([&](const auto& part, uintptr_t at) { return wanted.symbol >= at && wanted.symbol - at < part.p_memsz; })) return 0;
+  wanted.found = each([&](const auto& part, uintptr_t at) {
+    return (part.p_flags & (PF_R | PF_W)) == PF_R && memmem(reinterpret_cast<const void*>(at), part.p_filesz, wanted.text, strlen(wanted.text));
+  });
+  return 1;
+}
+
+// Whether the library that holds a symbol names another, and so will open it.
+bool isNamedBy(const void* symbol, const char* library) {
+  Text wanted{reinterpret_cast<uintptr_t>(symbol), library, false};
+  dl_iterate_phdr(lookForText, &wanted);
+  return wanted.found;
+}
+
+const std::string kAnew = "; install cuDNN 9 anew";
+
+std::string missingPart(const std::string& folder) {
+  for (const char* part :
+       {"libcudnn_graph.so.9", "libcudnn_heuristic.so.9", "libcudnn_engines_precompiled.so.9", "libcudnn_engines_runtime_compiled.so.9"}) {
+    if (opens(folder + "/" + part)) continue;
+    const std::string error = dlerror();
+    if (!opens(part)) return "a part of cuDNN cannot be opened: " + error + kAnew;
+  }
+  return "";
+}
+
+// A part that newer versions have, which refuse everything without it. It is left to cuDNN to open: before 9.26 it is said to be set up wrongly where
+// others have.
+std::string missingTensorPart(const std::string& folder, const void* graphSymbol) {
+  const std::string part = "libcudnn_engines_tensor_ir.so";
+  if (access((folder + "/" + part + ".9").c_str(), R_OK) == 0 || !isNamedBy(graphSymbol, part.c_str()) || opens(part + ".9")) return "";
+  return "a part of cuDNN is missing: " + part + ".9" + kAnew;
 }
 
 }  // namespace
@@ -90,8 +145,9 @@ std::string missingFunction(const std::string& error) {
 
 std::string howToInstall(const std::string& name) {
   if (name.starts_with("libcudnn")) return "pip install nvidia-cudnn-cu13 (or -cu12), or install cuDNN 9";
-  const std::string major = name.substr(name.rfind('.') + 1);
-  return "pip install " + std::string(major == "12" ? "nvidia-cublas-cu12" : "nvidia-cublas") + ", or install the CUDA " + major + " toolkit";
+  const std::string version = name.substr(name.find(".so.") + 4), major = version.substr(0, version.find('.'));
+  const std::string wheel = name.starts_with("libnvrtc") ? "nvidia-cuda-nvrtc" : "nvidia-cublas";
+  return "pip install " + wheel + (major == "12" ? "-cu12" : "") + ", or install the CUDA " + major + " toolkit";
 }
 
 void openFromRoot(const LibrarySearch& search) {
@@ -108,23 +164,23 @@ bool provide(const std::string& name, const LibrarySearch& search) {
 
 // The library that one links with opens its parts beside itself, and these the cuBLASLt of the CUDA that they were made with, which may be another
 // than that of the backend.
-std::string missingBehindDnn(const LibrarySearch& search) {
+std::string missingBehindDnn(const LibrarySearch& search, std::string& lacking) {
   void* dnn = opened("libcudnn.so.9");
   if (!dnn) return "";
   const std::string folder = folderOf(dlsym(dnn, "cudnnGetVersion"));
-  for (const char* part :
-       {"libcudnn_graph.so.9", "libcudnn_heuristic.so.9", "libcudnn_engines_precompiled.so.9", "libcudnn_engines_runtime_compiled.so.9"}) {
-    if (opens(folder + "/" + part)) continue;
-    const std::string error = dlerror();
-    if (!opens(part)) return "a part of cuDNN cannot be opened: " + error + "; install cuDNN 9 anew";
-  }
+  const std::string part = missingPart(folder);
+  if (!part.empty()) return part;
   void* graph = opened("libcudnn_graph.so.9");
   const auto version = graph ? reinterpret_cast<size_t (*)()>(dlsym(graph, "cudnnGetCudartVersion")) : nullptr;
-  if (!version) return "the library libcudnn_graph.so.9 is not that of cuDNN 9; install cuDNN 9 anew";
+  if (!version) return "the library libcudnn_graph.so.9 is not that of cuDNN 9" + kAnew;
+  const std::string tensorPart = missingTensorPart(folder, reinterpret_cast<const void*>(version));
+  if (!tensorPart.empty()) return tensorPart;
   const int major = int(version() / 1000);
   const std::string wheels = folder + "/../..", blas = "libcublasLt.so." + std::to_string(major);
   if (!opens(blas) && !opensBelow(wheels, blas) && !provide(blas, search)) return "cuDNN needs " + blas + ", which is missing: " + howToInstall(blas);
-  provideCompiler(major, wheels, search);
+  const std::string compiler = missingCompiler(major, wheels, search);
+  if (!compiler.empty())
+    lacking = compiler + " is missing, with which cuDNN compiles what computes attention, so that tlora's own kernels do it alone: " + howToInstall(compiler);
   return "";
 }
 

@@ -18,7 +18,8 @@ void openFromRoot(const LibrarySearch& search);
 // false: nowhere.
 bool provide(const std::string& name, const LibrarySearch& search);
 
-// Behind the backend's file: what cuDNN opens by itself later, and ends the process if it cannot. Empty, or what is missing.
-std::string missingBehindDnn(const LibrarySearch& search);
+// Behind the backend's file: what cuDNN opens by itself later, and ends the process if it cannot. Empty, or what is missing. lacking: what is
+// missing that runs go on without.
+std::string missingBehindDnn(const LibrarySearch& search, std::string& lacking);
 
 }  // namespace tlora

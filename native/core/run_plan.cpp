@@ -184,10 +184,11 @@ std::string variable(const char* name) {
 
 std::shared_ptr<Engine> openEngine(const Arguments& a, const Plan& plan) {
   const DeviceName device = parseDevice(a.device);
-  std::string reason;
+  std::string reason, lacking;
   const LibrarySearch search{ownFolder(), variable("TLORA_CUDA_LIBRARY"), variable("TLORA_NVIDIA_ROOT")};
-  const Backend* backend = device.cuda ? openCudaBackend(search, reason) : &cpuBackend();
+  const Backend* backend = device.cuda ? openCudaBackend(search, reason, lacking) : &cpuBackend();
   if (!backend) fail(kDevice, "device %s: %s", a.device.c_str(), reason.c_str());
+  if (!lacking.empty()) fprintf(stderr, "warning: %s\n", lacking.c_str());
   return std::make_shared<Engine>(*backend, a.threads ? a.threads : plan.threads, DeviceOptions{device.index, a.tf32, a.attentionBytes, a.fixed ? 0 : kTrialMs});
 }
 

@@ -14,7 +14,7 @@ const healthy: Machine = {
     backendAbi: 1,
     compiler: 'gcc 12',
     napi: 9,
-    cuda: { devices: [], found: false, reason: 'no NVIDIA driver' },
+    cuda: { devices: [], found: false, reason: 'no NVIDIA driver', lacking: '' },
   }),
   sharpVersion: async () => '0.35',
 };
@@ -30,14 +30,18 @@ describe('doctor', () => {
     expect(find(report, 'CUDA')?.text).toBe('not used: no NVIDIA driver');
   });
 
-  it('lists CUDA devices, and what an old one lacks', async () => {
+  it('lists CUDA devices, what an old one lacks, and what they go without', async () => {
     const device = { index: 0, name: 'H100', capability: '9.0', memoryBytes: 85e9, workspaceBytes: 0 };
     const devices = [device, { ...device, index: 1, name: 'T4', capability: '7.5', memoryBytes: 16e9 }];
-    const info = (): AddonInfo => ({ ...healthy.info(), cuda: { found: true, reason: '', devices } });
+    const info = (): AddonInfo => ({
+      ...healthy.info(),
+      cuda: { found: true, reason: '', lacking: 'no NVRTC', devices },
+    });
     const report = await doctor({ ...healthy, info });
     expect(report.findings.filter(({ name }) => name === 'CUDA').map(({ text }) => text)).toEqual([
       'cuda:0 H100, compute capability 9.0, 85.0GB',
       'not used: expected a compute capability of 8.0 or more, found cuda:1 T4, compute capability 7.5, 16.0GB',
+      'no NVRTC',
     ]);
   });
 

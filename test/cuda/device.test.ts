@@ -31,6 +31,7 @@ describe('devices', () => {
     expect(loadAddon().info().cuda).toEqual({
       found: true,
       reason: '',
+      lacking: '',
       devices: [0, 1].map((index) => ({
         index,
         name: 'Emulated device',
@@ -334,6 +335,7 @@ test('no device at all is a reason', () => {
     reason: expect.stringMatching(
       /^no CUDA device can be used: the driver sees no CUDA device .*\(cudaErrorNoDevice: /,
     ),
+    lacking: '',
     devices: [],
   });
 });

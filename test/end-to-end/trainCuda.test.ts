@@ -2,6 +2,7 @@
 import { existsSync, readFileSync } from 'node:fs';
 import sharp from 'sharp';
 import { afterEach, describe, expect, it, vi } from 'vitest';
+import { loadAddon } from '../../lib/addon/load.js';
 import { NonFiniteError } from '../../lib/errors.js';
 import { generate } from '../../lib/generate/generate.js';
 import { readSafetensorsHeader, readTensorFloat32 } from '../../lib/io/safetensors.js';
@@ -66,6 +67,15 @@ describe.runIf(onCuda)('a run on CUDA (TLORA_TEST_DEVICE=cuda)', { timeout: 600_
     const forecast = events.find((event) => event.type === 'forecast')!.memory;
     const { peak } = events.findLast((event) => event.type === 'step')!.memory;
     expect(Math.abs((peak - CUDA_WORKSPACE_BYTES) / (forecast - CUDA_WORKSPACE_BYTES) - 1)).toBeLessThan(0.03);
+  });
+
+  it('says which library it goes without', async () => {
+    const addon = loadAddon();
+    const info = addon.info();
+    const spied = vi.spyOn(addon, 'info').mockReturnValue({ ...info, cuda: { ...info.cuda, lacking: 'no compiler' } });
+    const events = await eventsOf(train({ ...tiny.options('lacking'), ...CUDA, steps: 1 }));
+    spied.mockRestore();
+    expect(events).toContainEqual({ type: 'warning', code: 'LIBRARY_MISSING', message: 'no compiler' });
   });
 
   it('refuses to go on in another precision', async () => {

@@ -67,7 +67,7 @@ describe('the CUDA backend', () => {
 
   test('of another version is refused', () => {
     const library = compile('other.so', BACKEND);
-    expect(look(library)).toEqual({
+    expect(look(library)).toMatchObject({
       found: false,
       reason: `${library} was built for another version of tlora; build both again: npx tlora build`,
       devices: [],
@@ -129,10 +129,10 @@ describe('a cuDNN', () => {
     install('libcublasLt.so.98', 'int x;', 'cublas');
   });
 
-  function looked(): { readonly reason: string; readonly maps: string } {
+  function looked(): { readonly reason: string; readonly lacking: string; readonly maps: string } {
     const script = `process.dlopen(module, process.argv[1]);
-      const { reason } = module.exports.cuda({ library: process.argv[2], nvidiaRoot: process.argv[3] });
-      console.log(JSON.stringify({ reason, maps: require('node:fs').readFileSync('/proc/self/maps', 'utf8') }));`;
+      const { reason, lacking } = module.exports.cuda({ library: process.argv[2], nvidiaRoot: process.argv[3] });
+      console.log(JSON.stringify({ reason, lacking, maps: require('node:fs').readFileSync('/proc/self/maps', 'utf8') }));`;
     const words = ['-e', script, loadAddon().path, library(), root()];
     const { stdout, stderr, status } = spawnSync(process.execPath, words, { encoding: 'utf8' });
     expect(stderr + status).toBe('0');
@@ -164,12 +164,29 @@ describe('a cuDNN', () => {
     );
   });
 
-  test("gets the compiler of its CUDA, with the compiler's second library", () => {
-    const version = 'extern "C" int nvrtcVersion(int* major, int* minor) { *major = 98, *minor = 7; return 0; }';
-    install('libnvrtc.so.98', version, 'cuda_nvrtc');
-    install('libnvrtc-builtins.so.98.7', 'int x;', 'cuda_nvrtc');
+  test('whose first part names one more part needs that one too, but leaves it to cuDNN to open', () => {
+    const names = 'extern "C" const char* names() { return "libcudnn_engines_tensor_ir.so"; }';
+    install(PARTS[0]!, `extern "C" unsigned long cudnnGetCudartVersion() { return 98070; } ${names}`);
+    expect(looked().reason).toBe(
+      'the CUDA backend is there, but a part of cuDNN is missing: libcudnn_engines_tensor_ir.so.9; install cuDNN 9 anew',
+    );
+    install('libcudnn_engines_tensor_ir.so.9', 'int x;');
     const { reason, maps } = looked();
     expect(reason).toMatch(/was built for another version/);
+    expect(maps).not.toContain('tensor_ir');
+  });
+
+  test("gets the compiler of its CUDA, with the compiler's second library, or says that it goes without", () => {
+    const without = (name: string): string =>
+      `${name} is missing, with which cuDNN compiles what computes attention, so that tlora's own kernels do it alone: pip install nvidia-cuda-nvrtc, or install the CUDA 98 toolkit`;
+    expect(looked().lacking).toBe(without('libnvrtc.so.98'));
+    const version = 'extern "C" int nvrtcVersion(int* major, int* minor) { *major = 98, *minor = 7; return 0; }';
+    install('libnvrtc.so.98', version, 'cuda_nvrtc');
+    expect(looked().lacking).toBe(without('libnvrtc-builtins.so.98.7'));
+    install('libnvrtc-builtins.so.98.7', 'int x;', 'cuda_nvrtc');
+    const { reason, lacking, maps } = looked();
+    expect(reason).toMatch(/was built for another version/);
+    expect(lacking).toBe('');
     expect(maps).toContain(join(root(), 'cuda_nvrtc', 'lib', 'libnvrtc-builtins.so.98.7'));
   });
 });

@@ -15,8 +15,8 @@ const A100 = { ...H100, index: 1, name: 'A100', capability: '8.0' };
 const T4 = { ...H100, index: 2, name: 'T4', capability: '7.5' };
 const REASON = 'no NVIDIA driver was found';
 
-function choose(wish: DeviceWish, devices: CudaDevice[], precision?: Precision): ComputeDevice {
-  const cuda = { found: devices.length > 0, reason: devices.length > 0 ? '' : REASON, devices };
+function choose(wish: DeviceWish, devices: CudaDevice[], precision?: Precision, lacking = ''): ComputeDevice {
+  const cuda = { found: devices.length > 0, reason: devices.length > 0 ? '' : REASON, lacking, devices };
   return chooseDevice(wish, { threads: 3, precision }, { cpu: ['avx2'], cuda });
 }
 
@@ -29,6 +29,12 @@ describe('the device', () => {
     expect(auto.reason).toBe('CUDA: the first of 3 devices that can be used found');
     expect(choose('auto', [H100]).reason).toBe('CUDA: the only device found');
     expect(choose('cuda', [H100, A100])).toMatchObject({ info: { index: 0 }, reason: 'CUDA: asked for' });
+  });
+
+  it('has a line on what it goes without, and the CPU has none', () => {
+    expect(choose('auto', [H100], 'bf16', 'no NVRTC').lacking).toBe('no NVRTC');
+    expect(choose('auto', [H100])).not.toHaveProperty('lacking');
+    expect(choose('cpu', [H100], 'fp32', 'no NVRTC')).not.toHaveProperty('lacking');
   });
 
   it('is the CPU for auto without a CUDA device, and says why', () => {
@@ -96,7 +102,7 @@ describe('the precision', () => {
   });
 
   it('is fp32 or tf32 where whole models are trained', () => {
-    const machine = { cpu: [], cuda: { found: true, reason: '', devices: [H100] } };
+    const machine = { cpu: [], cuda: { found: true, reason: '', lacking: '', devices: [H100] } };
     expect(chooseFloat32Device('auto', { threads: 1 }, machine).precision).toBe('fp32');
     expect(chooseFloat32Device('auto', { threads: 1, precision: 'tf32' }, machine).precision).toBe('tf32');
     expect(() => chooseFloat32Device('auto', { threads: 1, precision: 'bf16' }, machine)).toThrow(ConfigError);

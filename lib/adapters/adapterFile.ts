@@ -12,7 +12,8 @@ import {
 } from '../io/safetensors.js';
 import { type AdapterLayout, layerValues, type ValueKind, valueName } from './adapterLayout.js';
 import { type AdapterInfo, decodeMetadata, encodeMetadata, type StartRecord } from './adapterMetadata.js';
-import { type AdaptedLayer, isOrthogonal } from './adapterSpec.js';
+import { type AdaptedLayer, type AdapterSpec, isOrthogonal } from './adapterSpec.js';
+import type { AdaptedModel } from './modelLayers.js';
 import { START_GENERATOR } from './start.js';
 
 /** Reads trained values (`params`) and their start (`base`) by the names of the layout. */
@@ -29,13 +30,36 @@ export interface AdapterFile {
   readonly info: AdapterInfo | null;
   readonly layers: readonly AdaptedLayer[];
   readonly orthogonal: boolean;
-  /** true: the start is not in the file and must be drawn (drawStart) before the values mean anything. */
-  readonly compact: boolean;
+  /** The rank mask of a file that has no `info`; null: it has none, all components count at every timestep. */
+  readonly mask: AssumedMask | null;
+  /** What the start is drawn from (drawStart) before the values mean anything; null: it is in the file, or there is none. */
+  readonly drawn: DrawnStart | null;
   /** Differences from the start (orthogonal) or the values themselves, and the start, by layout name. */
   readonly change: (name: string) => Float32Array;
   readonly start: (name: string) => Float32Array;
-  /** Whether `change` gives differences from the start: false for the authors' files, which hold the values. */
+  /** Whether `change` gives differences from the start: false for other programs' files, which hold the values. */
   readonly differences: boolean;
+  /** What the file has for the text encoders, by their names. */
+  readonly text: ReadonlyMap<AdaptedModel, AdapterFile>;
+}
+
+/** A mask from `minRank` at the highest noise to the full rank. */
+export interface AssumedMask {
+  /** undefined: half the rank. */
+  readonly minRank: number | undefined;
+  readonly alpha: number;
+  /** Whether the file says so. */
+  readonly recorded: boolean;
+}
+
+/** A start that is not in the file. */
+export interface DrawnStart {
+  readonly spec: AdapterSpec;
+  readonly seed: number;
+  /** Factor on a layer's lambda. */
+  readonly scale: (path: string) => number;
+  /** Whether the file does not name it. */
+  readonly assumed: boolean;
 }
 
 const baseName = (path: string, kind: ValueKind): string => `${path}.${kind.replace('lora_', 'base_')}.weight`;
@@ -92,8 +116,10 @@ export function openAdapterFile(path: string): AdapterFile {
     info,
     layers,
     orthogonal,
-    compact,
+    mask: null,
+    drawn: compact ? { spec: info.spec, seed: info.seed, scale: () => 1, assumed: false } : null,
     differences: orthogonal,
+    text: new Map(),
     change: (name) => readTensorFloat32(ref(name)),
     start: (name) => readTensorFloat32(ref(name.replace(/lora_(\w+)\.weight$/, 'base_$1.weight'))),
   };

@@ -4,6 +4,7 @@ import { type LowRankFactors, lowRank } from '../ops/lowRank.js';
 import { lowRankBranch } from '../ops/lowRankBranch.js';
 import { lowRankFactors, type StackedFactors } from '../ops/lowRankFactors.js';
 import { mergedLinear } from '../ops/mergedLinear.js';
+import { reshape } from '../ops/reshape.js';
 import { type Judged, retract, retractTable } from '../ops/retract.js';
 import { type AdapterLayout, frameSlices, type ValueKind, valueName } from './adapterLayout.js';
 import type { AdaptedLayer } from './adapterSpec.js';
@@ -55,7 +56,7 @@ export interface AttachOptions extends BranchForm {
 const RETRACT_TABLE = 'retractTable';
 
 /**
- * Hooks for a model's linear layers. Every graph that uses them has the input `activeRank` [n] i32: sample i uses the first
+ * Hooks for a model's linear layers and 1×1 convolutions. Every graph that uses them has the input `activeRank` [n] i32: sample i uses the first
  * activeRank[i] components (of a narrower layer, all it has). Values are slices of the state buffers `params` and, for the
  * start of orthogonal variants, `base`.
  */
@@ -75,10 +76,9 @@ export function attachAdapters(graph: Graph, layout: AdapterLayout, options: Att
   };
   const within: Branch = { layout, layers, options, slice, trained, stacks: new Map() };
   const hook = (path: string, x: Value, base: Value): Value => {
-    const layer = layers.get(path);
-    if (!layer) return base;
+    if (!layers.has(path)) return base;
     met.add(path);
-    return branch([path], x, base, within);
+    return asRows(x, base, (rows, baseRows) => branch([path], rows, baseRows, within));
   };
   const joinedHook = (paths: readonly string[]): ((x: Value, base: Value) => Value) | null => {
     if (!paths.some((path) => layers.has(path))) return (_x, base) => base;
@@ -93,6 +93,17 @@ export function attachAdapters(graph: Graph, layout: AdapterLayout, options: Att
   return options.retract
     ? { ...attached, afterUpdate: (target, judged) => appendRetract(target, layout, judged) }
     : attached;
+}
+
+/**
+ * A branch on [n, t, c], also of a layer on single rows [n, c], or on pictures [n, h, w, c] of which it is a 1×1 convolution.
+ */
+function asRows(x: Value, base: Value, body: (x: Value, base: Value) => Value): Value {
+  if (x.shape.length === 3) return body(x, base);
+  const [n, ...sizes] = x.shape;
+  const t = sizes.slice(0, -1).reduce((a, b) => a * b, 1);
+  const rows = (value: Value): Value => reshape(value, [n!, t, value.shape.at(-1)!]);
+  return reshape(body(rows(x), rows(base)), base.shape);
 }
 
 type Slice = (path: string, kind: ValueKind) => Value;

@@ -80,8 +80,11 @@ export function openOfficialFile(path: string): AdapterFile {
     info: null,
     layers,
     orthogonal,
-    compact: false,
+    // Half the rank at the highest noise and a straight line are the authors' usual settings.
+    mask: { minRank: undefined, alpha: 1, recorded: false },
+    drawn: null,
     differences: false,
+    text: new Map(),
     change: read(names),
     start: read(START),
   };

@@ -9,6 +9,8 @@ import { addOutputOptions } from './outputOptions.js';
 import { createProgress } from './progress.js';
 import { requireFlags } from './requiredFlags.js';
 
+const STARTS = ['last', 'middle', 'principal'];
+
 type GenerateFlags = Omit<GenerateOptions, 'outputDir'> & OutputOptions & { out?: string };
 
 /** The flags as options of `generate`. */
@@ -44,7 +46,7 @@ export function addGenerateCommand(program: Command, context: CliContext, exit: 
     .command('generate')
     .description('make pictures with a model and an adapter; prints their paths')
     .option('--model <dir>', 'model folder in diffusers layout')
-    .option('--adapter <file>', 'adapter.safetensors of a run (default: none, the model alone)')
+    .option('--adapter <file>', 'adapter of a run or of another program (default: none, the model alone)')
     .option('--prompt <text>', '{0} stands for the adapter’s "token class"')
     .option('--negative-prompt <text>', 'what the pictures should not show')
     .option('--count <n>', 'number of pictures; picture i uses seed + i (default: 1)', number)
@@ -57,6 +59,8 @@ export function addGenerateCommand(program: Command, context: CliContext, exit: 
     .option('--karras', 'noise levels of Karras et al.')
     .option('--seed <n>', 'a whole number (default: 0)', number)
     .option('--force', 'use an adapter that was trained on another base model')
+    .option('--unet-only', 'leave out what the adapter has for text encoders')
+    .addOption(choice('--components <which>', 'start of a T-LoRA of LyCORIS (default: as the file says)', STARTS))
     .option('--memory <size>', 'all that may be allocated, such as 9GB')
     .option('--threads <n>', 'CPU threads (default: all cores)', number);
   requireFlags(addOutputOptions(addAlgorithmOptions(addDeviceOptions(command))), ['model', 'prompt']).action(

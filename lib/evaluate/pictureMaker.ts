@@ -124,7 +124,7 @@ async function decodeAll({ model, session }: Maker, latents: readonly Float32Arr
 }
 
 async function openAdapterFor({ model, session }: Maker, T: number, path: string): Promise<GenerationAdapter> {
-  const adapter = openGenerationAdapter(model.unet, T, { path, strength: 1, force: false }, () => {});
+  const adapter = openGenerationAdapter(model, T, { path, strength: 1, force: false }, () => {});
   await loadGenerationAdapter(session, model.unet, adapter);
   return adapter;
 }

@@ -1,12 +1,16 @@
 import type { AdapterFile } from '../adapters/adapterFile.js';
 import { isMasked } from '../adapters/adapterSpec.js';
 import { baseFingerprint } from '../adapters/fingerprint.js';
+import type { LycorisStart } from '../adapters/lycorisFile.js';
+import { type AdaptedModel, adaptableLayers, type PipelineLayers } from '../adapters/modelLayers.js';
 import { expectBase, layoutOf, openAdapter, writeAdapter } from '../adapters/openAdapter.js';
 import { activeRank, type RankSchedule } from '../adapters/rankSchedule.js';
 import { drawStart } from '../adapters/start.js';
 import { ConfigError } from '../errors.js';
-import type { Component } from '../io/modelFolder.js';
+import type { Component, ModelFolder } from '../io/modelFolder.js';
+import type { TensorRef } from '../io/safetensors.js';
 import { ensureState, releaseComponent, runOnce, type Session } from '../pipeline/session.js';
+import type { TextAdapters } from '../pipeline/textStates.js';
 import type { SampledAdapter } from './denoiser.js';
 import type { GenerateEvent } from './options.js';
 
@@ -27,21 +31,41 @@ export interface AdapterWish {
   readonly strength: number;
   /** Use it although it was trained on another base model. */
   readonly force: boolean;
+  /** Leave out what it has for text encoders. */
+  readonly unetOnly?: boolean;
+  /** Start of a T-LoRA of LyCORIS, where the file does not say it. */
+  readonly components?: LycorisStart | undefined;
 }
 
-function linearLayers(unet: Component): Map<string, { path: string; in: number; out: number }> {
-  const layers = [...unet.tensors].flatMap(([key, { shape }]) => {
-    const path = key.replace(/\.weight$/, '');
-    return path !== key && shape.length === 2 ? [{ path, in: shape[1]!, out: shape[0]! }] : [];
-  });
-  return new Map(layers.map((layer) => [layer.path, layer]));
+/** The models of a pipeline that can have adapters. */
+export type AdaptableModels = Pick<ModelFolder, 'unet' | 'textEncoder' | 'textEncoder2'>;
+
+/** The layers of a pipeline that can have adapters. */
+export function pipelineLayers({ unet, textEncoder, textEncoder2 }: AdaptableModels): PipelineLayers {
+  const models = [unet, textEncoder, ...(textEncoder2 ? [textEncoder2] : [])];
+  return new Map(models.map(({ name, tensors }) => [name as AdaptedModel, adaptableLayers(tensors)]));
 }
 
-/** The authors' files do not name their mask: half the rank at the highest noise and a straight line are their usual settings. */
-function assumedSchedule(file: AdapterFile, T: number): RankSchedule {
-  const maxRank = Math.max(...file.layers.map((layer) => layer.rank));
-  return { T, maxRank, minRank: Math.floor(maxRank / 2), alpha: 1 };
+/** The mask of a file that does not name its schedule's training timesteps. */
+function assumedSchedule({ layers, mask }: AdapterFile, T: number): RankSchedule {
+  const maxRank = Math.max(1, ...layers.map((layer) => layer.rank));
+  const minRank = mask ? Math.min(maxRank, mask.minRank ?? Math.floor(maxRank / 2)) : maxRank;
+  return { T, maxRank, minRank, alpha: mask?.alpha ?? 1 };
 }
+
+/** Tells what is not in the file and was taken to be usual. */
+function warnAssumed({ path, info, mask, drawn }: AdapterFile, schedule: RankSchedule, warn: Warn): void {
+  if (!info && mask && !mask.recorded) {
+    const message = `${path} does not name its rank schedule: ${schedule.minRank} to ${schedule.maxRank}, alpha ${schedule.alpha} is assumed`;
+    warn({ type: 'warning', code: 'SCHEDULE_ASSUMED', message });
+  }
+  if (drawn?.assumed) {
+    const message = `${path} does not name its start: the ${drawn.spec.start.which} components of the layers' weights are assumed`;
+    warn({ type: 'warning', code: 'START_ASSUMED', message });
+  }
+}
+
+type Warn = (event: GenerateEvent) => void;
 
 /**
  * Opens an adapter for a model; reads its header only.
@@ -49,21 +73,24 @@ function assumedSchedule(file: AdapterFile, T: number): RankSchedule {
  * @throws FileFormatError for a file that is no adapter or does not fit; ConfigError for another base model
  */
 export function openGenerationAdapter(
-  unet: Component,
+  model: AdaptableModels,
   T: number,
-  { path, strength, force }: AdapterWish,
-  warn: (event: GenerateEvent) => void,
+  { path, strength, force, unetOnly = false, components }: AdapterWish,
+  warn: Warn,
 ): GenerationAdapter {
-  const file = openAdapter(path);
+  const { unet } = model;
+  const pipeline = pipelineLayers(model);
+  const file = openAdapter(path, pipeline, { unetOnly, start: components });
   const paths = file.layers.map((layer) => layer.path);
-  expectBase(file, { linears: linearLayers(unet), fingerprint: () => baseFingerprint(unet.tensors, paths) }, { force });
+  expectBase(
+    file,
+    { linears: pipeline.get('unet')!, fingerprint: () => baseFingerprint(unet.tensors, paths) },
+    { force },
+  );
   const { info } = file;
   const schedule = info?.schedule ?? assumedSchedule(file, T);
-  if (!info) {
-    const message = `${path} does not name its rank schedule: ${schedule.minRank} to ${schedule.maxRank}, alpha 1 is assumed`;
-    warn({ type: 'warning', code: 'SCHEDULE_ASSUMED', message });
-  }
-  const masked = info === null || isMasked(info.spec.variant);
+  warnAssumed(file, schedule, warn);
+  const masked = info ? isMasked(info.spec.variant) : file.mask !== null;
   const resolution = info?.training.resolution;
   return {
     file,
@@ -74,21 +101,36 @@ export function openGenerationAdapter(
   };
 }
 
-/** Loads the adapter's values into `params` and `base`; the start of a compact file is drawn again. */
+/** What the adapter has for the text encoders, by their names, with its strength. */
+export function textAdapters({ file, sampled }: GenerationAdapter): TextAdapters {
+  return new Map([...file.text].map(([name, own]) => [name, { file: own, strength: sampled.strength }]));
+}
+
+/** A model whose 1×1 convolutions are matrices: their bytes are the same. */
+function withMatrices(model: Component): Component {
+  const tensors = [...model.tensors].map(([key, ref]): [string, TensorRef] => {
+    const [out, width, ...kernel] = ref.shape;
+    return [key, kernel.join() === '1,1' ? { ...ref, shape: [out!, width!] } : ref];
+  });
+  return { ...model, tensors: new Map(tensors) };
+}
+
+/** Loads the adapter's values into `params` and `base`; a start that is not in the file is drawn again. */
 export async function loadGenerationAdapter(
   session: Session,
   unet: Component,
-  { file, sampled: { layout } }: GenerationAdapter,
+  { file, sampled: { layout } }: Pick<GenerationAdapter, 'file' | 'sampled'>,
 ): Promise<void> {
   for (const name of layout.orthogonal ? ['params', 'base'] : ['params']) ensureState(session, name, layout.flat.total);
-  if (file.compact && file.info) {
+  if (file.drawn) {
+    const weights = withMatrices(unet);
     await drawStart({
       layout,
-      spec: file.info.spec,
-      seed: file.info.seed,
-      runGraph: (graph, feeds) => runOnce(session, graph, [unet], feeds),
+      spec: file.drawn.spec,
+      seed: file.drawn.seed,
+      runGraph: (graph, feeds) => runOnce(session, graph, [weights], feeds),
       state: session.engine,
-      weights: { component: unet.name, tensors: unet.tensors },
+      weights: { component: unet.name, tensors: weights.tensors },
     });
     releaseComponent(session, unet);
   }

@@ -11,7 +11,13 @@ import { openSession, type Session } from '../pipeline/session.js';
 import { tellUnrecorded } from '../pipeline/unrecorded.js';
 import { noiseSchedule } from '../schedulers/noiseSchedule.js';
 import type { Sampler } from '../schedulers/sampler.js';
-import { fillSubject, type GenerationAdapter, loadGenerationAdapter, openGenerationAdapter } from './adapter.js';
+import {
+  fillSubject,
+  type GenerationAdapter,
+  loadGenerationAdapter,
+  openGenerationAdapter,
+  textAdapters,
+} from './adapter.js';
 import { expectGenerationMemory } from './memory.js';
 import { type GenerateOptions, type ResolvedGenerateOptions, resolveGenerateOptions } from './options.js';
 import { savePicture } from './pictureFile.js';
@@ -70,11 +76,12 @@ function prepare(options: ResolvedGenerateOptions, device: ComputeDevice): Gener
   const model = openModel(options.model);
   const schedule = noiseSchedule(model.scheduler);
   const sampler = samplerFor(schedule, options);
-  const { adapter: path, strength, force, onEvent, prompt, negativePrompt } = options;
+  const { adapter: path, strength, force, unetOnly, components, onEvent, prompt, negativePrompt } = options;
+  const adapterWish = { strength, force, unetOnly, components };
   const adapter =
     path === undefined
       ? undefined
-      : openGenerationAdapter(model.unet, schedule.trainTimesteps, { path, strength, force }, onEvent ?? (() => {}));
+      : openGenerationAdapter(model, schedule.trainTimesteps, { path, ...adapterWish }, onEvent ?? (() => {}));
   const wish = {
     prompt: fillSubject('prompt', prompt, adapter),
     negativePrompt: negativePrompt === undefined ? undefined : fillSubject('negativePrompt', negativePrompt, adapter),
@@ -126,7 +133,7 @@ async function sampleAll(generation: Generation): Promise<Float32Array[]> {
   const { signal, onEvent } = options;
   onEvent?.({ type: 'phase', phase: 'encode' });
   const conditions = await withSession(generation, (session) =>
-    abortable(session, signal, () => generationConditions(session, model, wish)),
+    abortable(session, signal, () => generationConditions(session, model, wish, adapter && textAdapters(adapter))),
   );
   for (const end of conditions.truncated) {
     const message = `the prompt is too long: '${end}' is left out`;

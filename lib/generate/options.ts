@@ -32,7 +32,7 @@ export type GenerateEvent =
 export interface GenerateOptions {
   /** Model folder in diffusers layout. */
   model: string;
-  /** `adapter.safetensors` of a run, or an adapter file in the authors' layouts; none: the model alone. */
+  /** `adapter.safetensors` of a run, or an adapter file of another program (docs/adapters.md); none: the model alone. */
   adapter?: string | undefined;
   /** `{0}` stands for the adapter's "token class". */
   prompt: string;
@@ -67,11 +67,15 @@ export interface GenerateOptions {
   outputDir?: string | undefined;
   /** Uses an adapter although it was trained on another base model. */
   force?: boolean | undefined;
+  /** Leaves out what an adapter has for text encoders; default false. */
+  unetOnly?: boolean | undefined;
+  /** For a T-LoRA of LyCORIS: the components of the layers' weights from which it started; default what the file says. */
+  components?: 'last' | 'middle' | 'principal' | undefined;
   signal?: AbortSignal | undefined;
   onEvent?: ((event: GenerateEvent) => void) | undefined;
 }
 
-type Optional = 'adapter' | 'negativePrompt' | 'threads' | 'precision' | 'signal' | 'onEvent';
+type Optional = 'adapter' | 'components' | 'negativePrompt' | 'threads' | 'precision' | 'signal' | 'onEvent';
 type Settled = Omit<GenerateOptions, Optional | 'size' | 'memory'>;
 
 /** Options with every default filled in. */
@@ -107,6 +111,8 @@ const schema = z.strictObject({
   memory: z.union([text, atLeast(1)]).optional(),
   outputDir: text.default('pictures'),
   force: flag.default(false),
+  unetOnly: flag.default(false),
+  components: oneOf(['last', 'middle', 'principal']).optional(),
   signal: signal.optional(),
   onEvent: z.custom<(event: GenerateEvent) => void>((v) => typeof v === 'function', 'expected a function').optional(),
 });

@@ -3,7 +3,7 @@ import { readJsonObject } from '../io/jsonFile.js';
 import type { ModelFolder } from '../io/modelFolder.js';
 import { type Conditions, prepareConditions, type TimeIds } from '../pipeline/conditions.js';
 import type { Session } from '../pipeline/session.js';
-import { encodePrompts, joinStates, type TextStates, zeroStates } from '../pipeline/textStates.js';
+import { encodePrompts, joinStates, type TextAdapters, type TextStates, zeroStates } from '../pipeline/textStates.js';
 
 export interface PictureWish {
   readonly prompt: string;
@@ -29,11 +29,16 @@ function isZeroed(model: ModelFolder, negativePrompt: string | undefined): boole
   return readJsonObject(join(model.dir, 'model_index.json')).force_zeros_for_empty_prompt !== false;
 }
 
-async function textStates(session: Session, model: ModelFolder, wish: PictureWish): Promise<TextStates> {
+async function textStates(
+  session: Session,
+  model: ModelFolder,
+  wish: PictureWish,
+  adapters?: TextAdapters,
+): Promise<TextStates> {
   const { prompt, negativePrompt, guidance } = wish;
-  if (guidance === 1) return encodePrompts(session, model, [prompt]);
-  if (!isZeroed(model, negativePrompt)) return encodePrompts(session, model, [negativePrompt ?? '', prompt]);
-  const text = await encodePrompts(session, model, [prompt]);
+  if (guidance === 1) return encodePrompts(session, model, [prompt], adapters);
+  if (!isZeroed(model, negativePrompt)) return encodePrompts(session, model, [negativePrompt ?? '', prompt], adapters);
+  const text = await encodePrompts(session, model, [prompt], adapters);
   return joinStates(zeroStates(text), text);
 }
 
@@ -42,8 +47,9 @@ export async function generationConditions(
   session: Session,
   model: ModelFolder,
   wish: PictureWish,
+  adapters?: TextAdapters,
 ): Promise<GenerationConditions> {
-  const text = await textStates(session, model, wish);
+  const text = await textStates(session, model, wish, adapters);
   const { height, width } = wish;
   const timeIds: TimeIds = [height, width, 0, 0, height, width];
   const conditions = await prepareConditions(session, model, text, Array<TimeIds>(text.n).fill(timeIds));

@@ -99,11 +99,12 @@ export interface ConvLayer {
   pad?: number | [top: number, left: number, bottom: number, right: number];
 }
 
-/** nn.Conv2d with bias, x [n, h, w, c]. */
+/** nn.Conv2d with bias, x [n, h, w, c]; with a 1×1 kernel, then the adapter that the hooks give. */
 export function convLayer(p: ParamNode, x: Value, { out, kernel = 3, stride = 1, pad }: ConvLayer): Value {
   return module(p, () => {
     const w = p.weight('weight', [out, kernel, kernel, x.shape.at(-1)!]);
-    return conv2d(x, w, bias(p, out), { stride, pad: pad ?? (kernel - 1) >> 1 });
+    const y = conv2d(x, w, bias(p, out), { stride, pad: pad ?? (kernel - 1) >> 1 });
+    return kernel === 1 ? (p.hooks.adapter?.(p.path, x, y) ?? y) : y;
   });
 }
 

@@ -16,7 +16,7 @@ export interface ParamHooks {
   readonly compute?: DType | undefined;
   /** With `compute`: the graph is for any device, so it has only ops that all of them have. */
   readonly anyDevice?: boolean;
-  /** A linear layer's output with its adapter: x [..., in] the layer's input, base [..., out] the frozen product. */
+  /** Output of a linear layer or 1×1 convolution with its adapter: x [..., in] the layer's input, base [..., out] the frozen product. */
   readonly adapter?: (path: string, x: Value, base: Value) => Value;
   /**
    * For linear layers that read the same x, and whose outputs lie side by side in one product: what puts the adapters of all of them

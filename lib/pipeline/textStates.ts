@@ -1,3 +1,6 @@
+import type { AdapterFile } from '../adapters/adapterFile.js';
+import { attachAdapters } from '../adapters/attachAdapters.js';
+import { layoutOf, writeAdapter } from '../adapters/openAdapter.js';
 import { FileFormatError } from '../errors.js';
 import { createGraph, type Graph, input, result } from '../graph/graph.js';
 import type { Component, ModelFolder } from '../io/modelFolder.js';
@@ -6,7 +9,7 @@ import { clipText, endTokenIndex } from '../models/clipText.js';
 import { type ClipTextConfig, readClipTextConfig } from '../models/clipTextConfig.js';
 import { paramTree } from '../params/paramTree.js';
 import type { ComputeType } from './precision.js';
-import { type Feeds, releaseComponent, runOnce, type Session } from './session.js';
+import { ensureState, type Feeds, releaseComponent, runOnce, type Session } from './session.js';
 
 /** Text states of `n` prompts. */
 export interface TextStates {
@@ -21,9 +24,20 @@ export interface TextStates {
   readonly truncated: readonly string[];
 }
 
+/** An adapter of a text encoder. */
+export interface TextAdapter {
+  readonly file: AdapterFile;
+  /** Factor on its change. */
+  readonly strength: number;
+}
+
+/** Adapters of text encoders, by the encoders' names. */
+export type TextAdapters = ReadonlyMap<string, TextAdapter>;
+
 /**
  * One text encoder on `n` rows of token ids. Inputs: `inputIds` [n, t] and `endTokens` [n]. Results: `last` (last_hidden_state),
  * `penultimate` (the layer before the last, before the final norm) and, for encoders with a projection, `pooled`.
+ * With an adapter its values lie in the state buffer `params`, and `activeRank` [n] is an input.
  */
 export function textEncoderGraph(
   encoder: Component,
@@ -31,9 +45,14 @@ export function textEncoderGraph(
   n: number,
   wanted: readonly string[],
   compute?: ComputeType,
+  adapter?: TextAdapter,
 ): Graph {
   const graph = createGraph();
-  const tree = paramTree(graph, encoder.name, encoder.tensors, { compute });
+  const form = compute === undefined ? {} : { partOf: () => undefined };
+  const attached =
+    adapter && attachAdapters(graph, layoutOf(adapter.file), { strength: adapter.strength, equalRanks: true, ...form });
+  const hooks = attached && { adapter: attached.hook };
+  const tree = paramTree(graph, encoder.name, encoder.tensors, { compute, ...hooks });
   const inputIds = input(graph, 'inputIds', [n, config.maxPositions], 'i32');
   const endTokens = input(graph, 'endTokens', [n], 'i32');
   const outputs = clipText(tree, config, { inputIds, endTokens });
@@ -77,17 +96,27 @@ function expectTokens(encoder: Component, { maxPositions, vocabSize }: ClipTextC
   throw new FileFormatError(`[tokenizer of ${encoder.name}] expected ${expected}, got ${id}`, { hint });
 }
 
+/** Loads the values of an adapter, and gives the rows' ranks: all that it has. */
+function loadAdapter(session: Session, { file }: TextAdapter, rows: number): Feeds {
+  const layout = layoutOf(file);
+  ensureState(session, 'params', layout.flat.total);
+  writeAdapter(file, layout, session.engine);
+  return { activeRank: new Int32Array(rows).fill(Math.max(...file.layers.map((layer) => layer.rank))) };
+}
+
 /** Runs one text encoder, then frees its weights. */
 export async function runTextEncoder(
   session: Session,
   encoder: Component,
   ids: TokenRows,
   wanted: readonly ('last' | 'penultimate' | 'pooled')[],
+  adapter?: TextAdapter,
 ): Promise<{ config: ClipTextConfig; results: Map<string, Float32Array> }> {
   const config = textEncoderConfig(encoder);
   expectTokens(encoder, config, ids);
-  const graph = textEncoderGraph(encoder, config, ids.length, wanted, session.compute);
-  const results = await runOnce(session, graph, [encoder], encoderFeeds(ids, config.eosTokenId));
+  const graph = textEncoderGraph(encoder, config, ids.length, wanted, session.compute, adapter);
+  const ranks = adapter && loadAdapter(session, adapter, ids.length);
+  const results = await runOnce(session, graph, [encoder], { ...encoderFeeds(ids, config.eosTokenId), ...ranks });
   releaseComponent(session, encoder);
   return { config, results };
 }
@@ -112,15 +141,23 @@ export async function encodeTokens(
   model: ModelFolder,
   ids: TokenRows,
   ids2: TokenRows | null,
+  adapters?: TextAdapters,
 ): Promise<Omit<TextStates, 'truncated'>> {
   const n = ids.length;
   const tokens = ids[0]!.length;
+  const own = adapters?.get(model.textEncoder.name);
   if (!model.textEncoder2 || !ids2) {
-    const { config, results } = await runTextEncoder(session, model.textEncoder, ids, ['last']);
+    const { config, results } = await runTextEncoder(session, model.textEncoder, ids, ['last'], own);
     return { n, tokens, width: config.hiddenSize, states: results.get('last')!, pooled: null };
   }
-  const first = await runTextEncoder(session, model.textEncoder, ids, ['penultimate']);
-  const second = await runTextEncoder(session, model.textEncoder2, ids2, ['penultimate', 'pooled']);
+  const first = await runTextEncoder(session, model.textEncoder, ids, ['penultimate'], own);
+  const second = await runTextEncoder(
+    session,
+    model.textEncoder2,
+    ids2,
+    ['penultimate', 'pooled'],
+    adapters?.get(model.textEncoder2.name),
+  );
   const [a, b] = [first.config.hiddenSize, second.config.hiddenSize];
   const states = sideBySide(first.results.get('penultimate')!, a, second.results.get('penultimate')!, b);
   return { n, tokens, width: a + b, states, pooled: second.results.get('pooled')! };
@@ -131,6 +168,7 @@ export async function encodePrompts(
   session: Session,
   model: ModelFolder,
   prompts: readonly string[],
+  adapters?: TextAdapters,
 ): Promise<TextStates> {
   const tokenizer = loadTokenizer(model.tokenizer);
   const first = prompts.map((prompt) => tokenizer.encode(prompt));
@@ -143,6 +181,7 @@ export async function encodePrompts(
       model,
       first.map((e) => e.ids),
       ids2,
+      adapters,
     )),
     truncated,
   };

@@ -133,7 +133,7 @@ export function changeSingularValues(file: AdapterFile, layer: AdaptedLayer): Fl
 
 /** Whether the change of a file's layers can be known from the file alone. */
 export function holdsChange(file: AdapterFile): boolean {
-  return !file.orthogonal || (file.differences && !file.compact);
+  return !file.orthogonal || (file.differences && file.drawn === null);
 }
 
 /** What the layers of a UNet do: self- or cross-attention, and which projection. */

@@ -33,7 +33,7 @@ describe('the authors’ files', () => {
     ['orthogonal', ORTHOGONAL, true],
   ])('are read and written again without change: %s', async (_, path, orthogonal) => {
     const file = openAdapter(path);
-    expect([file.info, file.orthogonal, file.compact]).toEqual([null, orthogonal, false]);
+    expect([file.info, file.orthogonal, file.drawn]).toEqual([null, orthogonal, null]);
     const layout = layoutOf(file);
     const store = adapterStore(layout);
     writeAdapter(file, layout, store);

@@ -84,6 +84,8 @@ describe('tlora generate', () => {
     memory: [['--memory', '1GiB'], '1GiB'],
     outputDir: [['--out', 'o'], 'o'],
     force: [['--force'], true],
+    unetOnly: [['--unet-only'], true],
+    components: [['--components', 'middle'], 'middle'],
   };
 
   it('prints the paths of its pictures', async () => {

@@ -49,6 +49,16 @@ for (const { name, expected } of found.pipelines) {
   });
 }
 
+describe('adapters of other programs', () => {
+  it('of three kinds are stored', () => {
+    expect(found.foreign.map(({ name }) => name)).toEqual(
+      ['kohya-sd15', 'lycoris-sd15', 'peft-sd15'].map((name) => `interop/${name}`),
+    );
+  });
+
+  it.each(found.foreign.map(({ name }) => name))('%s', expectAllPassed);
+});
+
 describe('a reference with other numbers', () => {
   const dir = mkdtempSync(join(tmpdir(), 'tlora-parity-'));
   afterAll(() => rmSync(dir, { recursive: true }));

@@ -13,16 +13,16 @@ import type { Pipeline } from './pipeline.js';
 import { openReference, type Reference } from './reference.js';
 import { firstLatents, textStatesOf, timeIdsOf } from './unet.js';
 
-/** The pass that all numbers of the file belong to: the first sample of the UNet's file at the file's timestep. */
-interface Pass {
+/** One pass of the UNet. */
+export interface Pass {
   readonly sizes: UnetSizes;
   readonly sample: Float32Array;
   readonly timestep: number;
   readonly conditions: Conditions;
 }
 
-async function passOf({ session, model, expected }: Pipeline, timestep: number): Promise<Pass> {
-  const unet = openReference(join(expected, 'unet.safetensors'));
+/** The pass on the first sample of a reference file with the UNet's inputs. */
+export async function passOf({ session, model }: Pipeline, unet: Reference, timestep: number): Promise<Pass> {
   const text = textStatesOf(unet, 'text_embeds');
   const all = await prepareConditions(session, model, text, timeIdsOf(unet));
   const { shape, data } = firstLatents(unet, 'sample', 1);
@@ -32,13 +32,14 @@ async function passOf({ session, model, expected }: Pipeline, timestep: number):
 }
 
 /** The prediction as sampling computes it; without a layout, that of the model alone. */
-async function predict(
+export async function predict(
   { session, model: { unet } }: Pipeline,
   { sizes, sample, timestep, conditions }: Pass,
   layout?: AdapterLayout,
   rank = 0,
+  strength = 1,
 ): Promise<Float32Array> {
-  const adapter = layout && { layout, strength: 1 };
+  const adapter = layout && { layout, strength };
   const feeds = {
     sample,
     timesteps: Float32Array.of(timestep),
@@ -109,7 +110,9 @@ async function checkGradients(
 /** The start, then outputs, losses and gradients of moved values at several active ranks. */
 export async function checkAdapter(pipeline: Pipeline, reference: Reference, checks: Checks): Promise<void> {
   const { session, model } = pipeline;
-  const pass = await passOf(pipeline, reference.number('timestep'));
+  // All numbers of the file belong to the first sample of the UNet's file at the file's timestep.
+  const unet = openReference(join(pipeline.expected, 'unet.safetensors'));
+  const pass = await passOf(pipeline, unet, reference.number('timestep'));
   const startLayout = await loadAdapter(session, reference, 'init.');
   const plain = await predict(pipeline, pass);
   const started = await predict(pipeline, pass, startLayout, reference.number('rank'));

@@ -19,18 +19,33 @@ describe('discover', () => {
     for (const name of ['tiny-sd15', 'expected-sd15', 'tiny-other-b', 'expected-other-b', 'tiny-alone']) folder(name);
     folder('interop/legacy-folder-sd15');
     folder('interop/some-format');
+    folder('interop/kohya-sd15');
+    folder('interop/official-as-plain-absent');
     writeFileSync(join(dir, 'README.md'), '');
     writeFileSync(join(dir, 'init-singular-values.safetensors'), '');
     writeFileSync(join(dir, 'other.safetensors'), '');
-    const { pipelines, singularValues, skipped } = discover(dir);
+    const { pipelines, foreign, singularValues, skipped } = discover(dir);
     expect(pipelines.map(({ name }) => name)).toEqual(['interop/legacy-folder-sd15', 'other-b', 'sd15']);
     expect(pipelines[0]).toMatchObject({ expected: join(dir, 'expected-sd15') });
+    expect(foreign).toEqual([
+      {
+        name: 'interop/kohya-sd15',
+        dir: join(dir, 'tiny-sd15'),
+        expected: join(dir, 'expected-sd15'),
+        folder: join(dir, 'interop/kohya-sd15'),
+      },
+    ]);
     expect(singularValues).toEqual([join(dir, 'init-singular-values.safetensors')]);
-    expect(skipped.map(({ path }) => path)).toEqual(['interop/some-format', 'other.safetensors', 'tiny-alone']);
+    expect(skipped.map(({ path }) => path)).toEqual([
+      'interop/official-as-plain-absent',
+      'interop/some-format',
+      'other.safetensors',
+      'tiny-alone',
+    ]);
   });
 
   it('finds nothing in a folder that is empty or absent', () => {
-    expect(discover(dir)).toEqual({ pipelines: [], singularValues: [], skipped: [] });
+    expect(discover(dir)).toEqual({ pipelines: [], foreign: [], singularValues: [], skipped: [] });
     expect(discover(join(dir, 'absent')).pipelines).toEqual([]);
   });
 });

@@ -23,8 +23,11 @@ const FILES: Readonly<Record<string, CheckFile>> = {
   sample: checkSample,
 };
 
+/** A check of one result. */
+export type CheckResult = (pipeline: Pipeline, checks: Checks) => Promise<void>;
+
 /** The check for a result of the reference, by its name; undefined: of no known kind. */
-export function kindOf(name: string): ((pipeline: Pipeline, checks: Checks) => Promise<void>) | undefined {
+export function kindOf(name: string): CheckResult | undefined {
   if (name.startsWith('official-'))
     return (pipeline, checks) => checkOfficial(pipeline, join(pipeline.expected, name), checks);
   const [, kind] = /^([a-z]+)(?:-[\w.-]+)?\.safetensors$/.exec(name) ?? [];

@@ -1,8 +1,9 @@
 import { basename } from 'node:path';
 import type { ComputeDevice } from '../../lib/pipeline/device.js';
 import { type BoundOf, type Check, checksOf, type Judging, STRICT } from './checks.js';
-import { discover, type FoundPipeline, resultsIn, type Skipped } from './discover.js';
-import { kindOf } from './kinds.js';
+import { discover, type FoundForeign, type FoundPipeline, resultsIn, type Skipped } from './discover.js';
+import { foreignKind } from './foreign.js';
+import { type CheckResult, kindOf } from './kinds.js';
 import { openPipeline, type Pipeline } from './pipeline.js';
 import { besidePlain, plainErrors } from './plainRounding.js';
 import { checkSingularValues } from './singularValues.js';
@@ -41,10 +42,28 @@ async function runPipeline(found: FoundPipeline, options: ParityOptions): Promis
   });
 }
 
+/** An adapter of another program, on the pipeline that it is for. */
+async function runForeign({ folder, ...found }: FoundForeign, options: ParityOptions): Promise<void> {
+  if (!found.name.includes(options.filter ?? '')) return;
+  const { check } = foreignKind(basename(folder))!;
+  await guarded(found.name, options, async () => {
+    const pipeline = openPipeline({ ...found, device: options.device ?? options.threads, photo: options.photo });
+    try {
+      await runCheck(pipeline, found.name, (own, checks) => check(own, folder, checks), options);
+    } finally {
+      pipeline.session.engine.dispose();
+    }
+  });
+}
+
 async function runResult(pipeline: Pipeline, name: string, options: ParityOptions): Promise<void> {
   const source = `${pipeline.name}/${name.replace(/\.safetensors$/, '')}`;
   const check = kindOf(name);
   if (!check) return options.onSkip({ path: source, reason: 'of no known kind' });
+  await runCheck(pipeline, source, check, options);
+}
+
+async function runCheck(pipeline: Pipeline, source: string, check: CheckResult, options: ParityOptions): Promise<void> {
   const { device } = options;
   await guarded(source, options, async () => {
     const judging = isHalf(device)
@@ -72,6 +91,7 @@ export async function runParity(dir: string, options: ParityOptions): Promise<vo
   const found = discover(dir);
   for (const skipped of found.skipped) options.onSkip(skipped);
   for (const pipeline of found.pipelines) await runPipeline(pipeline, options);
+  for (const foreign of found.foreign) await runForeign(foreign, options);
   for (const path of found.singularValues) {
     const source = basename(path, '.safetensors');
     if (!source.includes(options.filter ?? '')) continue;

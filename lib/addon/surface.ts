@@ -8,8 +8,11 @@ export interface WeightForm {
   dtype: DType;
   /** Sizes in the source: a convolution weight of a file is [o, i, kh, kw]. */
   shape: readonly number[];
-  /** 'oihw': a convolution weight in the order of checkpoint files; the engine keeps it as [o, kh, kw, i]. Default 'plain'. */
-  layout?: 'oihw' | 'plain';
+  /**
+   * 'oihw': a convolution weight in the order of checkpoint files; the engine keeps it as [o, kh, kw, i]. 'transposed': the source
+   * holds the transpose of the matrix of `shape`. Default 'plain'.
+   */
+  layout?: 'oihw' | 'transposed' | 'plain';
   /** Pack it for matrix products, in its stored type. Otherwise it is kept row-major and widened to f32. */
   matrix?: boolean;
   /** Keep the stored type of a plain weight (embedding tables). */

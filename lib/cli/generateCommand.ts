@@ -4,6 +4,7 @@ import { type CliContext, EXIT, type OutputOptions } from './context.js';
 import { addAlgorithmOptions, addDeviceOptions } from './deviceOptions.js';
 import { formatDuration } from './formats.js';
 import { abortOnInterrupt } from './interrupt.js';
+import { addModelOptions } from './modelOptions.js';
 import { parseNumber, parseSize } from './numbers.js';
 import { addOutputOptions } from './outputOptions.js';
 import { createProgress } from './progress.js';
@@ -42,10 +43,9 @@ async function runGenerate(context: CliContext, flags: GenerateFlags): Promise<n
 export function addGenerateCommand(program: Command, context: CliContext, exit: (status: number) => void): void {
   const number = parseNumber;
   const choice = (flags: string, text: string, choices: string[]): Option => new Option(flags, text).choices(choices);
-  const command = program
-    .command('generate')
-    .description('make pictures with a model and an adapter; prints their paths')
-    .option('--model <dir>', 'model folder in diffusers layout')
+  const command = addModelOptions(
+    program.command('generate').description('make pictures with a model and an adapter; prints their paths'),
+  )
     .option('--adapter <file>', 'adapter of a run or of another program (default: none, the model alone)')
     .option('--prompt <text>', '{0} stands for the adapter’s "token class"')
     .option('--negative-prompt <text>', 'what the pictures should not show')

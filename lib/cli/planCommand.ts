@@ -6,6 +6,7 @@ import type { PlanReport } from '../train/forecast.js';
 import type { PlanTrainingOptions } from '../train/planOptions.js';
 import type { CliContext } from './context.js';
 import { addDeviceOptions } from './deviceOptions.js';
+import { addModelOptions } from './modelOptions.js';
 import { parseNumber } from './numbers.js';
 import { requireFlags } from './requiredFlags.js';
 
@@ -45,10 +46,9 @@ export function planText(report: Omit<PlanReport, 'plan' | 'graph'>): string {
 
 /** `tlora plan`: what training would need, from the configs and headers alone. */
 export function addPlanCommand(program: Command, context: CliContext): void {
-  const command = program
-    .command('plan')
-    .description('show what training would need, without reading weights')
-    .option('--model <dir>', 'model folder in diffusers layout')
+  const command = addModelOptions(
+    program.command('plan').description('show what training would need, without reading weights'),
+  )
     .option('--resolution <pixels>', 'side of the training picture (default: the model’s own)', parseNumber)
     .option('--batch <n>', 'samples a step (default: 1)', parseNumber)
     .option('--accumulate <n>', 'batches summed into one optimizer step (default: 1)', parseNumber)

@@ -6,6 +6,7 @@ import type { TrainingRun } from '../train/trainingRun.js';
 import { type CliContext, EXIT, type OutputOptions } from './context.js';
 import { addAlgorithmOptions, addDeviceOptions } from './deviceOptions.js';
 import { formatDuration } from './formats.js';
+import { addModelOptions } from './modelOptions.js';
 import { parseNumber } from './numbers.js';
 import { addOutputOptions } from './outputOptions.js';
 import { createProgress, type Progress } from './progress.js';
@@ -108,11 +109,12 @@ async function runTrain(context: CliContext, pictures: string[], flags: TrainFla
 export function addTrainCommand(program: Command, context: CliContext, exit: (status: number) => void): void {
   const number = parseNumber;
   const choice = (flags: string, text: string, choices: string[]): Option => new Option(flags, text).choices(choices);
-  const command = program
-    .command('train')
-    .description('fine-tune a model on one picture (or a few); prints the path of the adapter')
-    .argument('<picture...>', 'PNG, JPEG, WebP or AVIF files')
-    .option('--model <dir>', 'model folder in diffusers layout')
+  const command = addModelOptions(
+    program
+      .command('train')
+      .description('fine-tune a model on one picture (or a few); prints the path of the adapter')
+      .argument('<picture...>', 'PNG, JPEG, WebP or AVIF files'),
+  )
     .option('--class <name>', 'what the picture shows, such as dog')
     .option('--token <word>', 'the rare word that will stand for the subject (default: sks)')
     .option('--prompt <text>', '{0} stands for "token class" (default: "a photo of {0}")')

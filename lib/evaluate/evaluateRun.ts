@@ -10,7 +10,7 @@ import { readUnetConfig } from '../models/unetConfig.js';
 import { chooseFloat32Device, type DeviceWish } from '../pipeline/device.js';
 import { openModel } from '../pipeline/openModel.js';
 import type { Precision } from '../pipeline/precision.js';
-import { readRunConfig, runFolder } from '../train/runFolder.js';
+import { modelOfRun, readRunConfig, runFolder } from '../train/runFolder.js';
 import { SIDE } from '../world/canvas.js';
 import { fillPrompt, type Prompt, promptSuite } from '../world/prompts.js';
 import { conceptOf, conceptReference, oraclePictures, promptedBy } from './conceptReference.js';
@@ -57,7 +57,7 @@ export interface RunEvaluation extends Evaluation {
 
 /** What is needed of a run. */
 interface TrainedRun {
-  readonly model: string;
+  readonly model: { readonly model: string; readonly config?: string };
   readonly adapter: string;
   readonly className: string;
   /** [64, 64, 3] in −1…1 */
@@ -66,17 +66,19 @@ interface TrainedRun {
 
 async function openRun(dir: string, best: boolean): Promise<TrainedRun> {
   const folder = runFolder(dir);
-  const { model, images, className } = readRunConfig(folder, 'run');
+  const settings = readRunConfig(folder, 'run');
+  const { images, className } = settings;
+  const model = modelOfRun(settings);
   const source: unknown = Array.isArray(images) ? images[0] : undefined;
   const isFile = typeof source === 'string' && !source.startsWith('sha256:');
-  if (typeof model !== 'string' || !isFile || typeof className !== 'string')
+  if (typeof settings.model !== 'string' || !isFile || typeof className !== 'string')
     throw new ConfigError(
       `run: expected a run with model, className and the path of a picture in ${folder.configPath}`,
       {
         hint: 'Runs from a picture in memory cannot be evaluated: train from a file.',
       },
     );
-  const opened = openModel(model);
+  const opened = openModel(model.model, model.config);
   const side =
     (readUnetConfig(opened.unet.config).sampleSize ?? 0) * readAutoencoderConfig(opened.vae.config).downscale;
   if (side !== SIDE)
@@ -115,7 +117,7 @@ async function picturesFor(
   const all: PromptedPicture[] = [];
   const one = async (prompt: Prompt, index: number): Promise<void> => {
     const { pictures } = await generate({
-      model: run.model,
+      ...run.model,
       ...(adapted ? { adapter: run.adapter } : {}),
       prompt: adapted ? prompt.template : fillPrompt(prompt.template, run.className),
       ...{ count, steps, seed, threads, device, precision, deterministic, algorithmCache, signal, size: SIDE },

@@ -7,7 +7,7 @@ import { expectBase, layoutOf, openAdapter, writeAdapter } from '../adapters/ope
 import { activeRank, type RankSchedule } from '../adapters/rankSchedule.js';
 import { drawStart } from '../adapters/start.js';
 import { ConfigError } from '../errors.js';
-import type { Component, ModelFolder } from '../io/modelFolder.js';
+import type { Component, ModelFiles } from '../io/modelFolder.js';
 import type { TensorRef } from '../io/safetensors.js';
 import { ensureState, releaseComponent, runOnce, type Session } from '../pipeline/session.js';
 import type { TextAdapters } from '../pipeline/textStates.js';
@@ -38,7 +38,7 @@ export interface AdapterWish {
 }
 
 /** The models of a pipeline that can have adapters. */
-export type AdaptableModels = Pick<ModelFolder, 'unet' | 'textEncoder' | 'textEncoder2'>;
+export type AdaptableModels = Pick<ModelFiles, 'unet' | 'textEncoder' | 'textEncoder2'>;
 
 /** The layers of a pipeline that can have adapters. */
 export function pipelineLayers({ unet, textEncoder, textEncoder2 }: AdaptableModels): PipelineLayers {

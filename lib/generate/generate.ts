@@ -73,7 +73,7 @@ export async function generate(given: GenerateOptions): Promise<GenerateResult> 
 }
 
 function prepare(options: ResolvedGenerateOptions, device: ComputeDevice): Generation {
-  const model = openModel(options.model);
+  const model = openModel(options.model, options.config);
   const schedule = noiseSchedule(model.scheduler);
   const sampler = samplerFor(schedule, options);
   const { adapter: path, strength, force, unetOnly, components, onEvent, prompt, negativePrompt } = options;

@@ -30,8 +30,10 @@ export type GenerateEvent =
 
 /** Options of `generate`; only `model` and `prompt` are required. */
 export interface GenerateOptions {
-  /** Model folder in diffusers layout. */
+  /** Model folder in diffusers layout, or a single .safetensors file in the original layout. */
   model: string;
+  /** With a single file: a folder in diffusers layout with its tokenizers, and the configs that its keys and shapes do not tell. */
+  config?: string | undefined;
   /** `adapter.safetensors` of a run, or an adapter file of another program (docs/adapters.md); none: the model alone. */
   adapter?: string | undefined;
   /** `{0}` stands for the adapter's "token class". */
@@ -75,7 +77,7 @@ export interface GenerateOptions {
   onEvent?: ((event: GenerateEvent) => void) | undefined;
 }
 
-type Optional = 'adapter' | 'components' | 'negativePrompt' | 'threads' | 'precision' | 'signal' | 'onEvent';
+type Optional = 'config' | 'adapter' | 'components' | 'negativePrompt' | 'threads' | 'precision' | 'signal' | 'onEvent';
 type Settled = Omit<GenerateOptions, Optional | 'size' | 'memory'>;
 
 /** Options with every default filled in. */
@@ -88,6 +90,7 @@ const side = whole(8);
 
 const schema = z.strictObject({
   model: text,
+  config: text.optional(),
   adapter: text.optional(),
   prompt: z.string({ error: 'expected a text' }),
   negativePrompt: z.string({ error: 'expected a text' }).optional(),

@@ -1,6 +1,4 @@
-import { join } from 'node:path';
-import { readJsonObject } from '../io/jsonFile.js';
-import type { ModelFolder } from '../io/modelFolder.js';
+import type { ModelFiles } from '../io/modelFolder.js';
 import { type Conditions, prepareConditions, type TimeIds } from '../pipeline/conditions.js';
 import type { Session } from '../pipeline/session.js';
 import { encodePrompts, joinStates, type TextAdapters, type TextStates, zeroStates } from '../pipeline/textStates.js';
@@ -23,21 +21,16 @@ export interface GenerationConditions {
   readonly truncated: readonly string[];
 }
 
-/** An absent negative prompt is all zeros for SDXL, unless its model_index.json says otherwise, and the encoded empty text for SD. */
-function isZeroed(model: ModelFolder, negativePrompt: string | undefined): boolean {
-  if (model.kind !== 'sdxl' || (negativePrompt ?? '') !== '') return false;
-  return readJsonObject(join(model.dir, 'model_index.json')).force_zeros_for_empty_prompt !== false;
-}
-
 async function textStates(
   session: Session,
-  model: ModelFolder,
+  model: ModelFiles,
   wish: PictureWish,
   adapters?: TextAdapters,
 ): Promise<TextStates> {
   const { prompt, negativePrompt, guidance } = wish;
   if (guidance === 1) return encodePrompts(session, model, [prompt], adapters);
-  if (!isZeroed(model, negativePrompt)) return encodePrompts(session, model, [negativePrompt ?? '', prompt], adapters);
+  const isZeroed = model.zerosForEmptyPrompt && (negativePrompt ?? '') === '';
+  if (!isZeroed) return encodePrompts(session, model, [negativePrompt ?? '', prompt], adapters);
   const text = await encodePrompts(session, model, [prompt], adapters);
   return joinStates(zeroStates(text), text);
 }
@@ -45,7 +38,7 @@ async function textStates(
 /** Encodes the prompts and computes all that the UNet reads of them; frees the weights that it used. */
 export async function generationConditions(
   session: Session,
-  model: ModelFolder,
+  model: ModelFiles,
   wish: PictureWish,
   adapters?: TextAdapters,
 ): Promise<GenerationConditions> {

@@ -1,3 +1,4 @@
+import { FileFormatError } from '../errors.js';
 import type { TensorRef } from './safetensorsHeader.js';
 
 export type ComponentName = 'unet' | 'vae' | 'text_encoder' | 'text_encoder_2';
@@ -17,7 +18,7 @@ const BARE_TEXT_KEY = /^(embeddings|encoder|final_layer_norm)\./;
  * The key that today's diffusers and transformers give a stored tensor; undefined for one that no model reads (a text
  * encoder's position_ids).
  */
-export function canonicalKey(component: ComponentName, key: string): string | undefined {
+function canonicalKey(component: ComponentName, key: string): string | undefined {
   switch (component) {
     case 'unet':
       return key;
@@ -35,9 +36,34 @@ export function canonicalKey(component: ComponentName, key: string): string | un
  * The tensor under its canonical key: a VAE attention weight stored as a 1×1 convolution [c, c, 1, 1] becomes the
  * linear [c, c].
  */
-export function canonicalTensor(component: ComponentName, key: string, ref: TensorRef): TensorRef {
+function canonicalTensor(component: ComponentName, key: string, ref: TensorRef): TensorRef {
   const [rows, columns, height, width] = ref.shape;
   const isConvolution = ref.shape.length === 4 && height === 1 && width === 1;
   if (component !== 'vae' || !isConvolution || !VAE_ATTENTION_WEIGHT.test(key)) return ref;
   return { ...ref, shape: [rows!, columns!] };
+}
+
+/**
+ * A component's tensors under their canonical keys.
+ * @param where the file or folder, for errors
+ * @throws FileFormatError if two of them are the same weight
+ */
+export function canonicalTensors(
+  component: ComponentName,
+  where: string,
+  stored: Iterable<readonly [key: string, ref: TensorRef]>,
+): Map<string, TensorRef> {
+  const tensors = new Map<string, TensorRef>();
+  for (const [key, ref] of stored) {
+    const canonical = canonicalKey(component, key);
+    if (canonical === undefined) continue;
+    const earlier = tensors.get(canonical);
+    if (earlier !== undefined) {
+      throw new FileFormatError(`${where}: "${earlier.key}" and "${ref.key}" are two spellings of the same weight`, {
+        hint: 'The weight file was put together wrongly: download or convert it again.',
+      });
+    }
+    tensors.set(canonical, canonicalTensor(component, canonical, ref));
+  }
+  return tensors;
 }

@@ -2,9 +2,9 @@ import { closeSync, openSync } from 'node:fs';
 import { FileFormatError } from '../errors.js';
 import { openError, readFully } from './fileBytes.js';
 import { bfloat16ToFloat32, float16ToFloat32 } from './halfFloat.js';
-import type { TensorRef } from './safetensorsHeader.js';
+import { DTYPE_BYTES, type TensorRef } from './safetensorsHeader.js';
 
-/** The tensor's bytes as stored, in memory of their own (offset 0, so that any typed array can view them). */
+/** The tensor's bytes in the order of its shape, in memory of their own (offset 0, so that any typed array can view them). */
 export function readTensorBytes(ref: TensorRef): Uint8Array<ArrayBuffer> {
   let file: number;
   try {
@@ -14,10 +14,24 @@ export function readTensorBytes(ref: TensorRef): Uint8Array<ArrayBuffer> {
   }
   try {
     const bytes = readFully(file, ref.path, ref.offset, ref.bytes);
-    return new Uint8Array(bytes.buffer);
+    const stored = new Uint8Array(bytes.buffer);
+    return ref.transposed ? transposedBytes(ref, stored) : stored;
   } finally {
     closeSync(file);
   }
+}
+
+function transposedBytes({ shape, dtype }: TensorRef, stored: Uint8Array): Uint8Array<ArrayBuffer> {
+  const [rows, columns] = shape as [number, number];
+  const size = DTYPE_BYTES[dtype];
+  const bytes = new Uint8Array(stored.length);
+  for (let row = 0; row < rows; row++) {
+    for (let column = 0; column < columns; column++) {
+      const from = (column * rows + row) * size;
+      bytes.set(stored.subarray(from, from + size), (row * columns + column) * size);
+    }
+  }
+  return bytes;
 }
 
 /** A floating-point tensor as float32: F16 and BF16 exactly, F64 rounded. Other dtypes are refused. */

@@ -37,6 +37,8 @@ export interface TensorRef {
   /** Of the first byte, from the start of the file. */
   offset: number;
   bytes: number;
+  /** The file holds the transpose of the matrix of `shape`; a header never says so, but what a layout of checkpoints does. */
+  transposed?: true;
 }
 
 export interface SafetensorsFile {

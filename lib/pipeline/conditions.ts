@@ -1,5 +1,5 @@
 import type { TensorArray } from '../addon/surface.js';
-import type { Component, ModelFolder } from '../io/modelFolder.js';
+import type { Component, ModelFiles } from '../io/modelFolder.js';
 import { type Feeds, runOnce, type Session } from './session.js';
 import type { TextStates } from './textStates.js';
 import { crossAttentionGraph } from './unetGraph.js';
@@ -19,7 +19,7 @@ export interface Conditions {
  */
 export async function prepareConditions(
   session: Session,
-  model: Pick<ModelFolder, 'unet' | 'kind'>,
+  model: Pick<ModelFiles, 'unet' | 'kind'>,
   text: TextStates,
   timeIds: readonly TimeIds[],
 ): Promise<Conditions> {

@@ -79,6 +79,7 @@ function weightSource(name: string, planned: PlannedTensor, components: readonly
     shape: ref.shape.length === 0 ? [] : [rows * names.length, ...sizes],
     ...(below.length > 0 && { below: below.map(({ path, offset }) => ({ path, offset, rows })) }),
     ...(ref.shape.length === 4 ? { layout: 'oihw' as const } : {}),
+    ...(ref.transposed ? { layout: 'transposed' as const } : {}),
     matrix,
     keep: !matrix && value.dtype !== 'f32',
     ...(value.dtype === dtype || value.dtype === 'i32' ? {} : { as: value.dtype }),

@@ -3,7 +3,7 @@ import { attachAdapters } from '../adapters/attachAdapters.js';
 import { layoutOf, writeAdapter } from '../adapters/openAdapter.js';
 import { FileFormatError } from '../errors.js';
 import { createGraph, type Graph, input, result } from '../graph/graph.js';
-import type { Component, ModelFolder } from '../io/modelFolder.js';
+import type { Component, ModelFiles } from '../io/modelFolder.js';
 import { loadTokenizer } from '../io/tokenizer.js';
 import { clipText, endTokenIndex } from '../models/clipText.js';
 import { type ClipTextConfig, readClipTextConfig } from '../models/clipTextConfig.js';
@@ -138,7 +138,7 @@ function sideBySide(a: Float32Array, aWidth: number, b: Float32Array, bWidth: nu
  */
 export async function encodeTokens(
   session: Session,
-  model: ModelFolder,
+  model: ModelFiles,
   ids: TokenRows,
   ids2: TokenRows | null,
   adapters?: TextAdapters,
@@ -166,7 +166,7 @@ export async function encodeTokens(
 /** Text states of prompts. */
 export async function encodePrompts(
   session: Session,
-  model: ModelFolder,
+  model: ModelFiles,
   prompts: readonly string[],
   adapters?: TextAdapters,
 ): Promise<TextStates> {

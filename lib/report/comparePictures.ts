@@ -3,6 +3,7 @@ import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { generate } from '../generate/generate.js';
 import { type EmbeddedPicture, embedPicture } from '../io/pictureUri.js';
+import { modelOfRun } from '../train/runFolder.js';
 import type { PictureRow } from './page.js';
 import type { RunFacts } from './runFacts.js';
 
@@ -29,7 +30,7 @@ export async function comparePictures(runs: readonly RunFacts[], options: Compar
   const of = async (run: RunFacts, prompt: string): Promise<EmbeddedPicture[]> => {
     const { pictures } = await generate({
       ...{ prompt, count, steps, seed, threads, signal },
-      model: String(run.config.model),
+      ...modelOfRun(run.config),
       adapter: run.folder.adapterPath,
       outputDir: join(scratch, String(done)),
     });

@@ -1,5 +1,6 @@
 // What to do with a run next, as commands that can be copied.
 import { resolveTrainOptions, type TrainOptions, trainOptionNames } from '../train/options.js';
+import { modelOfRun } from '../train/runFolder.js';
 import type { ReportContent } from './page.js';
 import type { RunFacts } from './runFacts.js';
 
@@ -10,7 +11,7 @@ export function shellWord(text: string): string {
 
 /** Settings that have a place of their own in the command, or need not be given again. */
 const NOT_FLAGS = new Set([
-  ...['model', 'images', 'className', 'steps', 'captions', 'watch', 'sample'],
+  ...['model', 'config', 'images', 'className', 'steps', 'captions', 'watch', 'sample'],
   ...['saveEvery', 'threads', 'device', 'memory'],
 ]);
 
@@ -32,7 +33,8 @@ function flagsOf(config: RunFacts['config']): string[] {
 
 /** Commands for a run: pictures, and more steps. */
 export function nextCommands({ folder, config, verdict, log }: RunFacts): ReportContent['commands'] {
-  const model = shellWord(String(config.model));
+  const files = modelOfRun(config);
+  const model = shellWord(files.model) + (files.config === undefined ? '' : ` --config ${shellWord(files.config)}`);
   const adapter = verdict.best === null ? folder.adapterPath : folder.bestPath;
   const images = Array.isArray(config.images) ? config.images.map((image) => shellWord(String(image))).join(' ') : '';
   const steps = 2 * (log.steps.at(-1)?.step ?? 100);

@@ -74,7 +74,7 @@ export function adaptersOf(
  */
 export function planTraining(given: PlanTrainingOptions): PlanReport {
   const { batch, accumulate, rank, variant, memory, ...options } = resolvePlanOptions(given);
-  const model = openModel(options.model);
+  const model = openModel(options.model, options.config);
   const side = trainingResolution(model.vae, readUnetConfig(model.unet.config).sampleSize, options.resolution);
   const { layout } = setupAdapters(model.unet, { variant, rank });
   const threads = options.threads ?? availableParallelism();

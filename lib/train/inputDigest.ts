@@ -1,8 +1,8 @@
 import { createHash, type Hash } from 'node:crypto';
 import { closeSync, openSync, readFileSync } from 'node:fs';
 import { openError, readFully } from '../io/fileBytes.js';
-import type { Component, ModelFolder } from '../io/modelFolder.js';
-import type { TensorRef } from '../io/safetensors.js';
+import type { Component, ModelFiles } from '../io/modelFolder.js';
+import { readTensorBytes, type TensorRef } from '../io/safetensors.js';
 import { readTokenizerFiles } from '../io/tokenizerFiles.js';
 import type { PictureSource } from './options.js';
 
@@ -24,7 +24,7 @@ export function imageDigest(source: PictureSource): string {
  * Tells models apart by all that a run reads of them but the tokenizers, which have a digest of their own: SHA-256 of the configs, and of key,
  * type, shape and first bytes of each weight. Takes milliseconds, whatever the size.
  */
-export function modelDigest(model: ModelFolder): string {
+export function modelDigest(model: ModelFiles): string {
   const hash = createHash('sha256');
   hash.update(JSON.stringify(model.scheduler));
   for (const component of [model.unet, model.vae, model.textEncoder, model.textEncoder2]) {
@@ -34,7 +34,7 @@ export function modelDigest(model: ModelFolder): string {
 }
 
 /** SHA-256 of all that a run reads of a model's tokenizers, in whichever files it stands. @throws FileFormatError */
-export function tokenizerDigest(model: ModelFolder): string {
+export function tokenizerDigest(model: ModelFiles): string {
   const hash = createHash('sha256');
   for (const folder of [model.tokenizer, model.tokenizer2]) {
     if (folder !== undefined) hash.update(JSON.stringify(readTokenizerFiles(folder)));
@@ -57,7 +57,9 @@ function addComponent(hash: Hash, { name, config, tensors }: Component): void {
   }
 }
 
-function addWeight(hash: Hash, key: string, { path, dtype, shape, offset, bytes }: TensorRef, file: number): void {
+function addWeight(hash: Hash, key: string, ref: TensorRef, file: number): void {
+  const { path, dtype, shape, offset, bytes } = ref;
   hash.update(`${key} ${dtype} ${shape.join('x')}\n`);
-  hash.update(readFully(file, path, offset, Math.min(BYTES, bytes)));
+  const count = Math.min(BYTES, bytes);
+  hash.update(ref.transposed ? readTensorBytes(ref).subarray(0, count) : readFully(file, path, offset, count));
 }

@@ -13,6 +13,7 @@ const picture = z.union([text, z.instanceof(URL), z.instanceof(Uint8Array)], {
 
 const schema = z.strictObject({
   model: text,
+  config: text.optional(),
   image: picture.optional(),
   images: z.array(picture).min(1, 'expected at least one picture').optional(),
   captions: z.array(text).optional(),
@@ -69,8 +70,10 @@ export type PictureSource = string | URL | Uint8Array;
 
 /** Options of `train`; only `model`, `className` and one of `image` and `images` are required. */
 export interface TrainOptions {
-  /** Model folder in diffusers layout. */
+  /** Model folder in diffusers layout, or a single .safetensors file in the original layout. */
   model: string;
+  /** With a single file: a folder in diffusers layout with its tokenizers, and the configs that its keys and shapes do not tell. */
+  config?: string | undefined;
   image?: PictureSource | undefined;
   images?: PictureSource[] | undefined;
   /** One prompt for each picture instead of `prompt`. */
@@ -162,6 +165,7 @@ export interface TrainOptions {
 }
 
 type Optional =
+  | 'config'
   | 'captions'
   | 'clip'
   | 'resolution'

@@ -7,6 +7,7 @@ import { parseByteSize } from '../plan/byteSize.js';
 
 const schema = z.strictObject({
   model: text,
+  config: text.optional(),
   resolution: whole(64).optional(),
   batch: whole(1).default(1),
   accumulate: whole(1).default(1),
@@ -21,6 +22,7 @@ const schema = z.strictObject({
 /** Options of `planTraining`; the meanings and defaults of `train`'s. */
 export interface PlanTrainingOptions {
   model: string;
+  config?: string | undefined;
   resolution?: number | undefined;
   batch?: number | undefined;
   accumulate?: number | undefined;
@@ -34,7 +36,7 @@ export interface PlanTrainingOptions {
   threads?: number | undefined;
 }
 
-type Optional = 'resolution' | 'threads' | 'precision';
+type Optional = 'config' | 'resolution' | 'threads' | 'precision';
 
 /** Options with every default filled in; `memory` has become bytes. */
 export type ResolvedPlanOptions = {

@@ -104,7 +104,7 @@ function outline(options: ResolvedTrainOptions, control: RunControl): Outline {
   const { info, reason, precision, lacking } = device;
   control.emit({ type: 'device', device: info, reason, precision });
   if (lacking) control.emit({ type: 'warning', code: 'LIBRARY_MISSING', message: lacking });
-  const model = openModel(options.model);
+  const model = openModel(options.model, options.config);
   const side = trainingResolution(model.vae, readUnetConfig(model.unet.config).sampleSize, options.resolution);
   const { layout, notices } = setupAdapters(model.unet, options);
   warn(options, notices, control);
@@ -264,11 +264,12 @@ function describe(
   side: number,
   precision: Precision,
 ): Record<string, unknown> {
-  const { signal, onStep, onEvent, images, overwrite, resume, outputDir, ...rest } = options;
+  const { signal, onStep, onEvent, images, overwrite, resume, outputDir, config, ...rest } = options;
   const imageDigests = images.map(imageDigest);
   const shown = images.map((image, i) => (image instanceof Uint8Array ? `sha256:${imageDigests[i]}` : pathOf(image)));
   const digests = { modelDigest: modelDigest(model), tokenizerDigest: tokenizerDigest(model), imageDigests };
-  return { ...rest, model: pathOf(options.model), images: shown, ...digests, resolution: side, precision };
+  const files = { model: pathOf(options.model), ...(config === undefined ? {} : { config: pathOf(config) }) };
+  return { ...rest, ...files, images: shown, ...digests, resolution: side, precision };
 }
 
 function pathOf(source: string | URL): string {

@@ -267,6 +267,11 @@ export function readRunConfig(folder: RunFolder, option: keyof typeof RUN_HINTS 
   });
 }
 
+/** The model of a run, from its settings, as options of `generate`. */
+export function modelOfRun({ model, config }: Readonly<Record<string, unknown>>): { model: string; config?: string } {
+  return { model: String(model), ...(typeof config === 'string' && { config }) };
+}
+
 function parsedObject(path: string): Record<string, unknown> {
   let parsed: unknown;
   try {

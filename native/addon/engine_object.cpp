@@ -45,7 +45,12 @@ WeightSource weightSource(const Napi::Object& o) {
     s.shape.push_back(static_cast<int64_t>(countArgument(sizes.Get(i), "weight shape")));
   }
   const Napi::Value layout = o.Get("layout");
-  s.oihw = layout.IsString() && layout.As<Napi::String>().Utf8Value() == "oihw";
+  const std::string order = layout.IsString() ? layout.As<Napi::String>().Utf8Value() : "plain";
+  s.oihw = order == "oihw";
+  s.transposed = order == "transposed";
+  if (!s.oihw && !s.transposed && order != "plain") {
+    throw Napi::TypeError::New(o.Env(), "weight layout: expected plain, oihw or transposed, got " + order);
+  }
   s.matrix = flag(o, "matrix");
   s.keep = flag(o, "keep");
   if (const Napi::Value as = o.Get("as"); !as.IsUndefined()) {

@@ -11,10 +11,14 @@ namespace tlora {
 namespace {
 
 // A weight as the matrix [rows, taps · channels] that is kept. In the source, element (row, tap, channel) lies at
-// row · cols + channel · taps + tap (taps = kh · kw; 1 for everything that is not a convolution weight in OIHW).
+// row · cols + channel · taps + tap (taps = kh · kw; 1 for everything that is not a convolution weight in OIHW), or, transposed, at
+// channel · rows + row.
 struct MatrixShape {
   int64_t rows, taps, channels;
+  bool transposed = false;
   int64_t cols() const { return taps * channels; }
+  int64_t rowStep() const { return transposed ? 1 : cols(); }
+  int64_t channelStep() const { return transposed ? rows : taps; }
 };
 
 int64_t sizeOf(const WeightSource& s) {
@@ -49,22 +53,25 @@ MatrixShape matrixShape(const WeightSource& s) {
     }
     return {s.shape[0], s.shape[2] * s.shape[3], s.shape[1]};
   }
+  if (s.transposed && (s.shape.size() != 2 || !s.below.empty())) {
+    fail(kFileFormat, "weight %s: a transposed weight is one matrix, got %zu sizes", s.name.c_str(), s.shape.size());
+  }
   const int64_t rows = s.shape.size() > 1 || s.matrix ? s.shape.at(0) : 1;
-  return {rows, 1, sizeOf(s) / rows};
+  return {rows, 1, sizeOf(s) / rows, s.transposed};
 }
 
 // Panels of `panel` rows (tensor.h), one task each; panels of one row are the matrix row by row. `element(i)` gives what is kept
 // of element i of the source.
 template <class To, class Element>
 void arrange(ThreadPool& pool, const MatrixShape& m, int64_t panel, void* to, const Element& element) {
-  const int64_t cols = m.cols();
+  const int64_t cols = m.cols(), rowStep = m.rowStep(), channelStep = m.channelStep();
   pool.run((m.rows + panel - 1) / panel, [&](int64_t task, int) {
     const int64_t first = task * panel, rows = std::min(panel, m.rows - first);
     To* out = static_cast<To*>(to) + task * cols * panel;
     for (int64_t c = 0; c < m.channels; c++) {
       for (int64_t tap = 0; tap < m.taps; tap++) {
         To* kept = out + (tap * m.channels + c) * panel;
-        for (int64_t r = 0; r < rows; r++) kept[r] = element((first + r) * cols + c * m.taps + tap);
+        for (int64_t r = 0; r < rows; r++) kept[r] = element((first + r) * rowStep + c * channelStep + tap);
       }
     }
   });
@@ -127,10 +134,10 @@ void expectInFile(const WeightSource& s, const WeightRows& rows, size_t bytes, c
     fail(kFileFormat, "%s: weight %s: %zu bytes at %llu, but the file has only %zu", rows.path.c_str(), s.name.c_str(), bytes,
          (unsigned long long)rows.offset, file.bytes());
   }
-  if (rows.offset % dtypeBytes(s.dtype) != 0) {
-    fail(kFileFormat, "%s: weight %s: offset %llu is not aligned", rows.path.c_str(), s.name.c_str(), (unsigned long long)rows.offset);
-  }
 }
+
+// Safetensors files of early writers have headers of any length, so that elements may begin anywhere.
+bool isAligned(const WeightSource& s, const WeightRows& rows) { return rows.offset % dtypeBytes(s.dtype) == 0; }
 
 constexpr size_t kSlabBytes = size_t{256} << 20;  // at most, but for a weight that is larger
 
@@ -226,16 +233,17 @@ void WeightStore::load(const std::vector<WeightSource>& sources, const std::atom
   for (const WeightSource& s : sources) {
     const std::vector<WeightRows> parts = rowsOf(s);
     const size_t bytes = sourceBytes(s);
+    const bool copied = parts.size() > 1 || !isAligned(s, parts[0]);
     std::vector<char> joined;
-    if (parts.size() > 1) joined.reserve(bytes);
+    if (copied) joined.reserve(bytes);
     for (const WeightRows& part : parts) {
       const MappedFile& file = mapped(part.path);
       const size_t partBytes = parts.size() == 1 ? bytes : bytes / size_t(s.shape[0]) * size_t(part.rows);
       expectInFile(s, part, partBytes, file);
       const char* data = file.data() + part.offset;
       file.prefetch(part.offset, partBytes);
-      if (parts.size() > 1) joined.insert(joined.end(), data, data + partBytes);
-      if (&part == &parts.back() && !cancelled) take(s, parts.size() > 1 ? joined.data() : data);
+      if (copied) joined.insert(joined.end(), data, data + partBytes);
+      if (&part == &parts.back() && !cancelled) take(s, copied ? joined.data() : data);
       file.release(part.offset, partBytes);
     }
     if (cancelled) {

@@ -26,6 +26,7 @@ struct WeightSource {
   std::vector<int64_t> shape;     // as it lies in the source, with the rows of `below`
   std::vector<WeightRows> below;  // tensors of the same type whose rows (entries of the first size) follow
   bool oihw = false;           // a convolution weight [o, i, kh, kw], kept as [o, kh, kw, i]
+  bool transposed = false;     // the source holds the transpose of the matrix of `shape`
   bool matrix = false;         // packed for GEMM (tensor.h); else plain
   bool keep = false;           // plain, but in its stored type instead of float32
   std::optional<DType> as;     // rounded to this type, matrix or plain; else a matrix keeps its stored type

@@ -41,9 +41,10 @@ async function expectAllPassed(filter: string): Promise<void> {
   expect(checks.filter(({ passed }) => !passed)).toEqual([]);
 }
 
-for (const { name, expected } of found.pipelines) {
+for (const pipeline of found.pipelines) {
+  const { name } = pipeline;
   describe(`${name} equals the reference`, () => {
-    it.each(resultsIn(expected).map((file) => file.replace(/\.safetensors$/, '')))('%s', (result) =>
+    it.each(resultsIn(pipeline).map((file) => file.replace(/\.safetensors$/, '')))('%s', (result) =>
       expectAllPassed(`${name}/${result}`),
     );
   });
@@ -97,7 +98,7 @@ describe('starts', () => {
 describe('the stored part of the reference', () => {
   it('has every kind of result', () => {
     const kinds = new Set(
-      found.pipelines.flatMap(({ expected }) => resultsIn(expected).map((name) => /^[a-z]+/.exec(name)![0])),
+      found.pipelines.flatMap((pipeline) => resultsIn(pipeline).map((name) => /^[a-z]+/.exec(name)![0])),
     );
     expect([...kinds].sort()).toEqual(['adapter', 'official', 'sample', 'schedulers', 'text', 'train', 'unet', 'vae']);
     expect(found.singularValues).toHaveLength(1);

@@ -67,7 +67,7 @@ describe('what opens', () => {
   test('a Stable Diffusion folder', () => {
     const model = openModelFolder(dir);
     expect(model).toMatchObject({
-      dir,
+      path: dir,
       kind: 'sd',
       tokenizer: join(dir, 'tokenizer'),
       scheduler: { prediction_type: 'epsilon' },

@@ -1,4 +1,4 @@
-import { mkdtempSync, rmSync, writeFileSync } from 'node:fs';
+import { mkdtempSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { afterEach, beforeEach, expect, test } from 'vitest';
@@ -22,7 +22,7 @@ import { linear } from '../../lib/ops/linear.js';
 import { encodePlan } from '../../lib/plan/encode.js';
 import { makePlan } from '../../lib/plan/makePlan.js';
 import { relativeError } from '../support/checkKernel.js';
-import { fromHalf, toHalf } from '../support/halfFloat.js';
+import { fromHalf, roundTo, toHalf } from '../support/halfFloat.js';
 import { interpret } from '../support/interpreter.js';
 import { toArray } from '../support/nativeRun.js';
 import { pseudoRandom } from '../support/pseudoRandom.js';
@@ -115,6 +115,55 @@ test('a 1x1 convolution weight of a file serves a linear layer', async () => {
   await engine.loadWeights([{ ...w!, layout: 'oihw', matrix: true }]);
   expect(await runOn(graph, x, Float64Array.of(1, 2, 3, 4, 5, 6))).toEqual(Float32Array.of(6, 6, 6, 6, 15, 15, 15, 15));
 });
+
+for (const [dtype, as] of [
+  ['f32', undefined],
+  ['f16', undefined],
+  ['f16', 'bf16'],
+] as const) {
+  test(`a ${dtype} matrix that is stored transposed is kept in its own order${as ? `, as ${as}` : ''}`, async () => {
+    const graph = createGraph();
+    const x = input(graph, 'x', [2, 19]);
+    const w = weight(graph, 'w', [37, 19], as ?? dtype);
+    result(graph, 'y', linear(x, w, null));
+    const stored = roundTo(normal(37 * 19), dtype); // [19, 37]
+    const values = Float64Array.from(stored, (_, at) => stored[(at % 19) * 37 + Math.floor(at / 19)]!);
+    const [source] = writeWeights([{ name: 'w', dtype, shape: [37, 19], values: stored }]);
+    await engine.loadWeights([{ ...source!, layout: 'transposed', matrix: true, ...(as && { as }) }]);
+    const data = normal(2 * 19);
+    const leaves = new Map([
+      [x, data],
+      [w, roundTo(values, as ?? dtype)],
+    ]);
+    const expected = interpret(graph, leaves).get(graph.results.get('y')!)!;
+    expect(relativeError(await runOn(graph, x, data), expected)).toBeLessThan(1e-6);
+  });
+}
+
+for (const dtype of ['f32', 'f16'] as const) {
+  test(`${dtype} values that begin at an odd byte of the file are read all the same`, async () => {
+    const graph = createGraph();
+    const x = input(graph, 'x', [2, 5]);
+    const [w, b] = [weight(graph, 'w', [3, 5], dtype), weight(graph, 'b', [3], 'f32')];
+    result(graph, 'y', linear(x, w, b));
+    const [values, biases, data] = [roundTo(normal(15), dtype), roundTo(normal(3), dtype), normal(10)];
+    const sources = writeWeights([
+      { name: 'w', dtype, shape: [3, 5], values },
+      { name: 'b', dtype, shape: [3], values: biases },
+    ]);
+    const { path } = sources[0]!;
+    writeFileSync(path, Buffer.concat([Buffer.alloc(1), readFileSync(path)]));
+    const [odd, oddBias] = sources.map((source) => ({ ...source, offset: source.offset + 1 }));
+    await engine.loadWeights([{ ...odd!, matrix: true }, oddBias!]);
+    const leaves = new Map([
+      [x, data],
+      [w, values],
+      [b, biases],
+    ]);
+    const expected = interpret(graph, leaves).get(graph.results.get('y')!)!;
+    expect(relativeError(await runOn(graph, x, data), expected)).toBeLessThan(1e-6);
+  });
+}
 
 test('half-precision extremes widen exactly', async () => {
   const graph = createGraph();
@@ -306,7 +355,12 @@ test('rows that do not fit are refused', async () => {
   await expect(engine.loadWeights([{ ...a!, shape: [4, 3], below: below(2, b!.offset + 4) }])).rejects.toThrow(
     'weight a: 24 bytes at 36, but the file has only 56',
   );
-  await expect(engine.loadWeights([{ ...a!, shape: [4, 3], below: below(2, b!.offset - 2) }])).rejects.toThrow(
-    'weight a: offset 30 is not aligned',
+  await expect(engine.loadWeights([{ ...a!, layout: 'transposed', shape: [4, 3], below: below(2) }])).rejects.toThrow(
+    'weight a: a transposed weight is one matrix, got 2 sizes',
   );
+  await expect(engine.loadWeights([{ ...a!, layout: 'transposed', shape: [6] }])).rejects.toThrow(
+    'weight a: a transposed weight is one matrix, got 1 sizes',
+  );
+  const layout = 'columns' as 'plain'; // which the types forbid
+  expect(() => engine.loadWeights([{ ...a!, layout }])).toThrow('expected plain, oihw or transposed, got columns');
 });

@@ -1,8 +1,8 @@
 import { mkdirSync, mkdtempSync, rmSync, writeFileSync } from 'node:fs';
 import { tmpdir } from 'node:os';
-import { join } from 'node:path';
+import { join, relative } from 'node:path';
 import { afterEach, beforeEach, describe, expect, it } from 'vitest';
-import { discover } from './discover.js';
+import { discover, resultsIn } from './discover.js';
 import { kindOf } from './kinds.js';
 import { runParity } from './runParity.js';
 
@@ -21,11 +21,28 @@ describe('discover', () => {
     folder('interop/some-format');
     folder('interop/kohya-sd15');
     folder('interop/official-as-plain-absent');
+    for (const name of ['tiny-sd15', 'tiny-alone', 'tiny-other', 'none']) folder(`interop/single-file/${name}`);
+    for (const name of ['tiny-sd15', 'none']) {
+      writeFileSync(join(dir, 'interop', 'single-file', name, 'model.safetensors'), '');
+      writeFileSync(join(dir, 'interop', 'single-file', name, 'keymap.json'), '');
+      writeFileSync(join(dir, 'interop', 'single-file', name, 'expected.safetensors'), '');
+    }
     writeFileSync(join(dir, 'README.md'), '');
     writeFileSync(join(dir, 'init-singular-values.safetensors'), '');
     writeFileSync(join(dir, 'other.safetensors'), '');
     const { pipelines, foreign, singularValues, skipped } = discover(dir);
-    expect(pipelines.map(({ name }) => name)).toEqual(['interop/legacy-folder-sd15', 'other-b', 'sd15']);
+    expect(pipelines.map(({ name, expected }) => [name, relative(dir, expected)])).toEqual([
+      ['interop/legacy-folder-sd15', 'expected-sd15'],
+      ['interop/single-file/tiny-sd15', 'interop/single-file/tiny-sd15'],
+      ['interop/single-file/tiny-sd15', 'expected-sd15'],
+      ['other-b', 'expected-other-b'],
+      ['sd15', 'expected-sd15'],
+    ]);
+    expect(resultsIn(pipelines[1]!)).toEqual(['expected.safetensors']);
+    for (const name of ['text', 'unet', 'vae']) writeFileSync(join(dir, 'expected-sd15', `${name}.safetensors`), '');
+    expect(resultsIn(pipelines[2]!)).toEqual(['text.safetensors', 'unet.safetensors']);
+    expect(resultsIn(pipelines[4]!)).toHaveLength(3);
+    expect(pipelines[1]).toMatchObject({ config: join(dir, 'tiny-sd15') });
     expect(pipelines[0]).toMatchObject({ expected: join(dir, 'expected-sd15') });
     expect(foreign).toEqual([
       {
@@ -38,6 +55,9 @@ describe('discover', () => {
     expect(singularValues).toEqual([join(dir, 'init-singular-values.safetensors')]);
     expect(skipped.map(({ path }) => path)).toEqual([
       'interop/official-as-plain-absent',
+      'interop/single-file/none',
+      'interop/single-file/tiny-alone',
+      'interop/single-file/tiny-other',
       'interop/some-format',
       'other.safetensors',
       'tiny-alone',
@@ -52,7 +72,16 @@ describe('discover', () => {
 
 describe('kinds of results', () => {
   it('are told by their names', () => {
-    const known = ['text', 'vae', 'unet', 'schedulers', 'adapter-lora', 'train-ortho_lora-last', 'sample-lora'];
+    const known = [
+      'expected',
+      'text',
+      'vae',
+      'unet',
+      'schedulers',
+      'adapter-lora',
+      'train-ortho_lora-last',
+      'sample-lora',
+    ];
     expect(known.filter((name) => kindOf(`${name}.safetensors`) === undefined)).toEqual([]);
     expect(kindOf('official-lora')).toBeDefined();
     expect(['other.safetensors', 'vae.bin', 'constructor.safetensors'].filter((name) => kindOf(name))).toEqual([]);

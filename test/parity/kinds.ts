@@ -3,13 +3,19 @@ import { checkAdapter } from './adapter.js';
 import type { Checks } from './checks.js';
 import { checkOfficial } from './official.js';
 import type { Pipeline } from './pipeline.js';
-import { openReference, type Reference } from './reference.js';
+import { below, openReference, type Reference } from './reference.js';
 import { checkSample } from './sample.js';
 import { checkSchedulers } from './schedulers.js';
 import { checkText } from './text.js';
 import { checkTrain } from './train.js';
 import { checkUnet } from './unet.js';
 import { checkVae } from './vae.js';
+
+/** Results of several kinds in one file, under prefixes. */
+async function checkAll(pipeline: Pipeline, reference: Reference, checks: Checks): Promise<void> {
+  await checkUnet(pipeline, below(reference, 'unet.'), checks);
+  await checkVae(pipeline, below(reference, 'vae.'), checks);
+}
 
 type CheckFile = (pipeline: Pipeline, reference: Reference, checks: Checks) => Promise<void>;
 
@@ -21,6 +27,7 @@ const FILES: Readonly<Record<string, CheckFile>> = {
   adapter: checkAdapter,
   train: checkTrain,
   sample: checkSample,
+  expected: checkAll,
 };
 
 /** A check of one result. */

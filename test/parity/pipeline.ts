@@ -17,6 +17,8 @@ export interface Pipeline {
 export interface PipelineOptions {
   readonly name: string;
   readonly dir: string;
+  /** With a single file as `dir`. */
+  readonly config?: string | undefined;
   readonly expected: string;
   /** What computes, or the number of threads of the CPU. */
   readonly device: number | ComputeDevice;
@@ -24,6 +26,6 @@ export interface PipelineOptions {
 }
 
 /** Dispose `session.engine` at the end. */
-export function openPipeline({ name, dir, expected, device, photo }: PipelineOptions): Pipeline {
-  return { name, expected, photo, model: openModel(dir), session: openSession(device) };
+export function openPipeline({ name, dir, config, expected, device, photo }: PipelineOptions): Pipeline {
+  return { name, expected, photo, model: openModel(dir, config), session: openSession(device) };
 }

@@ -72,3 +72,17 @@ export function row<T extends Float32Array | Int32Array>(data: T, shape: readonl
   const size = elements(shape.slice(1));
   return data.subarray(i * size, (i + 1) * size) as T;
 }
+
+/** The tensors of a file whose keys begin with `prefix`, without it. */
+export function below(reference: Reference, prefix: string): Reference {
+  const { keys, has, shape, floats, ints, channelsLast } = reference;
+  return {
+    ...reference,
+    keys: keys.filter((key) => key.startsWith(prefix)).map((key) => key.slice(prefix.length)),
+    has: (key) => has(prefix + key),
+    shape: (key) => shape(prefix + key),
+    floats: (key) => floats(prefix + key),
+    ints: (key) => ints(prefix + key),
+    channelsLast: (key) => channelsLast(prefix + key),
+  };
+}

@@ -30,7 +30,7 @@ async function guarded(source: string, options: ParityOptions, body: () => Promi
 }
 
 async function runPipeline(found: FoundPipeline, options: ParityOptions): Promise<void> {
-  const wanted = resultsIn(found.expected).filter((name) => `${found.name}/${name}`.includes(options.filter ?? ''));
+  const wanted = resultsIn(found).filter((name) => `${found.name}/${name}`.includes(options.filter ?? ''));
   if (wanted.length === 0) return;
   await guarded(found.name, options, async () => {
     const pipeline = openPipeline({ ...found, device: options.device ?? options.threads, photo: options.photo });

@@ -52,6 +52,8 @@ async function predict(
 
 /** The pass in which the output of every module is kept; nothing of it is computed beforehand. */
 async function checkModules(pipeline: Pipeline, reference: Reference, text: TextStates, checks: Checks): Promise<void> {
+  const wanted = reference.keys.filter((key) => key.startsWith('act.'));
+  if (wanted.length === 0) return;
   const { session, model } = pipeline;
   const { shape, data } = firstLatents(reference, 'sample');
   const [batch, channels, height, width] = shape;
@@ -63,7 +65,6 @@ async function checkModules(pipeline: Pipeline, reference: Reference, text: Text
     cached: false,
     onOutput: (path, value) => void outputs.set(path, value),
   });
-  const wanted = reference.keys.filter((key) => key.startsWith('act.'));
   for (const key of wanted) {
     const value = outputs.get(key.slice('act.'.length));
     if (value) result(graph, key, value);
@@ -77,7 +78,7 @@ async function checkModules(pipeline: Pipeline, reference: Reference, text: Text
     ours: results.get(key) ?? [],
     theirs: reference.channelsLast(key),
   }));
-  if (compared.length > 0) checks.each('act.*', compared, BOUNDS.unet);
+  checks.each('act.*', compared, BOUNDS.unet);
 }
 
 /** Predictions for the batch, for the first sample at single timesteps, for odd sides, and the output of every module. */

@@ -56,7 +56,10 @@ function sourceValues({ path, offset, dtype, shape, below = [] }: WeightSource):
 /** As the engine keeps it. */
 function kept({ layout, shape, as, dtype }: WeightForm, values: Float64Array): Float64Array {
   const [o, i, h, w] = shape as [number, number, number, number];
-  const ordered = layout === 'oihw' ? toChannelsLast(Float32Array.from(values), [o, i, h, w]) : values;
+  // a matrix in columns is a picture of i channels on a line
+  const sides = layout === 'transposed' ? ([1, i, 1, o] as const) : ([o, i, h, w] as const);
+  const isPlain = layout === undefined || layout === 'plain';
+  const ordered = isPlain ? values : toChannelsLast(Float32Array.from(values), sides);
   return roundTo(Float64Array.from(ordered), as ?? dtype);
 }
 

@@ -65,6 +65,7 @@ describe('tlora generate', () => {
   const least = ['generate', '--model', 'm', '--prompt', 'a {0}'];
   const all: Record<string, [flags: string[], value: unknown]> = {
     model: [['--model', 'x'], 'x'],
+    config: [['--config', 'folder'], 'folder'],
     adapter: [['--adapter', 'a.safetensors'], 'a.safetensors'],
     prompt: [['--prompt', 'p'], 'p'],
     negativePrompt: [['--negative-prompt', 'n'], 'n'],

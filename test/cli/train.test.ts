@@ -17,6 +17,7 @@ const all: Record<string, [flags: string[], value: unknown]> = {
   token: [['--token', 'xyz'], 'xyz'],
   prompt: [['--prompt', 'my {0}'], 'my {0}'],
   variant: [['--variant', 'ortho'], 'ortho'],
+  config: [['--config', 'folder'], 'folder'],
   start: [['--start', 'weight'], 'weight'],
   components: [['--components', 'middle'], 'middle'],
   frames: [['--frames', 'reference'], 'reference'],

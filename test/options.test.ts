@@ -58,7 +58,7 @@ describe('train options', () => {
   it('give the right name for a misspelt one', () => {
     refuses({ learningrate: 1 }, "train: there is no option 'learningrate'\nDid you mean 'learningRate'?");
     refuses({ min_rank: 1 }, "Did you mean 'minRank'?");
-    refuses({ zzzzzz: 1 }, 'Options: model, image');
+    refuses({ zzzzzz: 1 }, 'Options: model, config, image');
   });
 
   it('must be an object', () => {

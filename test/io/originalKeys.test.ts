@@ -1,5 +1,3 @@
-import { readFileSync } from 'node:fs';
-import { brotliDecompressSync } from 'node:zlib';
 import { describe, expect, it } from 'vitest';
 import {
   autoencoderModules,
@@ -10,6 +8,7 @@ import {
 } from '../../lib/io/originalKeys.js';
 import { readAutoencoderConfig } from '../../lib/models/autoencoderConfig.js';
 import { readUnetConfig } from '../../lib/models/unetConfig.js';
+import { convertersKeys } from '../support/originalFile.js';
 
 interface Shapes {
   SHAPES: Record<string, { unet: object; vae: object }>;
@@ -24,12 +23,6 @@ const keysOf = (shape: string, name: string): string[] =>
   componentsOf(shape)
     .find((component) => component.name === name)!
     .tensors.map(({ key }) => key);
-
-/** Original keys with `component/key` of diffusers, as a converter of another program wrote them for a tiny pipeline. */
-function convertersKeys(pipeline: string): [original: string, ours: string | string[]][] {
-  const file = new URL(`../fixtures/original-keys/${pipeline}.json.br`, import.meta.url);
-  return Object.entries(JSON.parse(brotliDecompressSync(readFileSync(file)).toString()) as Record<string, string>);
-}
 
 describe.each([
   ['tiny-sd15', 'tiny-sd15'],

@@ -42,7 +42,6 @@ describe('train options', () => {
     refuses({ variant: 'dora' }, "variant: expected one of lora, vanilla, ortho, tlora, got 'dora'");
     refuses({ minRank: 65 }, 'minRank: expected at most the rank, 64, got 65');
     refuses({ variant: 'lora', minRank: 3 }, "minRank: expected none, as the variant 'lora' has no mask, got 3");
-    refuses({ variant: 'lora', start: 'weight' }, "variant: expected 'ortho' or 'tlora' with an orthogonal start");
     refuses({ memory: 'lots' }, "memory: expected a size such as 9GB or 8.5GiB, got 'lots'");
     refuses({ images: ['a.jpg'] }, 'image: expected one of image and images, got both');
     refuses({ image: undefined }, 'image: expected one of image and images, got neither');
@@ -55,10 +54,36 @@ describe('train options', () => {
     refuses({ sample: { every: 0, prompts: ['x'] } }, 'sample.every: expected a whole number of at least 1, got 0');
   });
 
+  it('are refused where they would have no effect', () => {
+    refuses({ variant: 'ortho', alpha: 2 }, "alpha: expected none, as the variant 'ortho' has no mask, got 2");
+    for (const [name, value] of Object.entries({
+      start: 'weight',
+      components: 'middle',
+      frames: 'reference',
+      orthogonal: 'retract',
+      compact: true,
+    }))
+      for (const variant of ['lora', 'vanilla'])
+        refuses(
+          { variant, [name]: value },
+          `${name}: expected none, as the variant '${variant}' has no orthogonal start, got ${value}`,
+        );
+    refuses({ start: 'weight', frames: 'reference' }, 'frames: expected none');
+    refuses({ resume: true, overwrite: true }, 'overwrite: expected false together with resume, got true');
+    const usual = { minRank: 64, alpha: 1, components: 'last', compact: false, overwrite: true } as const;
+    expect(resolveTrainOptions({ ...least, variant: 'lora', ...usual })).toMatchObject(usual);
+  });
+
   it('give the right name for a misspelt one', () => {
     refuses({ learningrate: 1 }, "train: there is no option 'learningrate'\nDid you mean 'learningRate'?");
     refuses({ min_rank: 1 }, "Did you mean 'minRank'?");
     refuses({ zzzzzz: 1 }, 'Options: model, config, image');
+  });
+
+  it('name the class of what is no text', () => {
+    refuses({ model: new URL('file:///model') }, 'model: expected a text, got a value of the class URL');
+    refuses({ image: new ArrayBuffer(8) }, 'or the bytes of a picture, got a value of the class ArrayBuffer');
+    refuses({ token: {} }, 'token: expected a text, got a value of the type object');
   });
 
   it('must be an object', () => {
@@ -94,6 +119,18 @@ describe('generate options', () => {
     expect(() => resolveGenerateOptions({ model: 'm', prompt: 'x', promt: 1 } as never)).toThrow(
       "Did you mean 'prompt'?",
     );
+  });
+
+  it('are refused where they would have no effect, or would fill the memory', () => {
+    const refused = (more: object) => expect(() => resolveGenerateOptions({ model: 'm', prompt: 'x', ...more }));
+    refused({ strength: 0.5 }).toThrow('strength: expected none, as there is no adapter, got 0.5');
+    refused({ force: true }).toThrow('force: expected none, as there is no adapter, got true');
+    refused({ guidance: 1, negativePrompt: 'y' }).toThrow("negativePrompt: expected none, as guidance is off, got 'y'");
+    refused({ count: 1e10 }).toThrow('count: expected at most 100000, got 10000000000');
+    expect(
+      resolveGenerateOptions({ model: 'm', prompt: 'x', guidance: 1, negativePrompt: '', strength: 1 }),
+    ).toBeTruthy();
+    expect(resolveGenerateOptions({ model: 'm', prompt: 'x', adapter: 'a', strength: -1, force: true })).toBeTruthy();
   });
 });
 

@@ -5,6 +5,8 @@ const RENAMED: Readonly<Record<string, string>> = {
   image: 'picture',
   images: 'picture',
   captions: '--caption',
+  runs: '--run',
+  prompts: '--prompt',
   'watch.every': '--watch-every',
   'watch.draws': '--watch-draws',
   'watch.samples': '--watch-samples',

@@ -45,7 +45,7 @@ function createProgram(context: CliContext, exit: (status: number) => void): Com
 }
 
 /** Names at the head of messages that are those of flags. */
-const OPTIONS = [...trainOptionNames, ...generateOptionNames, 'pictures', 'run'];
+const OPTIONS = [...trainOptionNames, ...generateOptionNames, 'pictures', 'run', 'runs', 'prompts'];
 
 function reportError(error: unknown, { err, env }: CliContext): number {
   if (error instanceof CommanderError) return error.exitCode === 0 ? EXIT.ok : EXIT.usage;

@@ -95,7 +95,9 @@ async function runTrain(context: CliContext, pictures: string[], flags: TrainFla
     const result = await run;
     progress.end();
     const { steps, finalLoss, durationMs, stopReason } = result;
-    progress.note(`${stopReason} after ${steps} steps, loss ${finalLoss.toFixed(4)}, ${formatDuration(durationMs)}`);
+    progress.note(
+      `${stopReason} after ${steps} ${steps === 1 ? 'step' : 'steps'}, loss ${finalLoss.toFixed(4)}, ${formatDuration(durationMs)}`,
+    );
     if (result.watch) progress.note(watchText(result.watch));
     context.out.write(`${flags.json ? JSON.stringify(result) : result.adapterPath}\n`);
     return interrupts.count > 0 ? EXIT.interrupted : EXIT.ok;

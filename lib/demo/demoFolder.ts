@@ -1,9 +1,9 @@
 // The folder of a demo: what an earlier demo made there is replaced, and nothing else is touched.
-import { existsSync, mkdirSync, readdirSync, rmSync } from 'node:fs';
+import { existsSync, readdirSync, rmSync } from 'node:fs';
 import { join } from 'node:path';
 import { ConfigError } from '../errors.js';
 import { writeFileAtomic } from '../io/atomicFile.js';
-import { isOfFormat, outputFolderContents } from '../io/outputFolder.js';
+import { isOfFormat, makeFolder, outputFolderContents } from '../io/outputFolder.js';
 
 const FORMAT = 'tlora demo 1';
 
@@ -31,7 +31,7 @@ export function expectDemoFolder(dir: string): void {
 /** Takes a folder: removes the page and the pictures of an earlier demo. Its runs are replaced by `train`. */
 export async function claimDemoFolder(dir: string, sides: readonly string[]): Promise<void> {
   expectDemoFolder(dir);
-  mkdirSync(dir, { recursive: true });
+  makeFolder(dir);
   await writeFileAtomic(markOf(dir), `${JSON.stringify({ format: FORMAT })}\n`);
   rmSync(join(dir, 'report.html'), { force: true });
   for (const side of sides) {

@@ -1,5 +1,5 @@
 import { availableParallelism } from 'node:os';
-import { ConfigError } from '../errors.js';
+import { AbortError, ConfigError } from '../errors.js';
 import { makeFolder } from '../io/outputFolder.js';
 import { readAutoencoderConfig } from '../models/autoencoderConfig.js';
 import { readUnetConfig } from '../models/unetConfig.js';
@@ -18,6 +18,7 @@ import {
   openGenerationAdapter,
   textAdapters,
 } from './adapter.js';
+import { adapterPath } from './adapterPath.js';
 import { expectGenerationMemory } from './memory.js';
 import { type GenerateOptions, type ResolvedGenerateOptions, resolveGenerateOptions } from './options.js';
 import { savePicture } from './pictureFile.js';
@@ -56,7 +57,7 @@ interface Generation {
 export async function generate(given: GenerateOptions): Promise<GenerateResult> {
   const begun = performance.now();
   const options = resolveGenerateOptions(given);
-  options.signal?.throwIfAborted();
+  if (options.signal?.aborted) throw new AbortError(options.signal.reason);
   const emit = options.onEvent ?? (() => {});
   const threads = options.threads ?? availableParallelism();
   const device = chooseDevice(options.device, { ...options, threads });
@@ -81,14 +82,20 @@ function prepare(options: ResolvedGenerateOptions, device: ComputeDevice): Gener
   const adapter =
     path === undefined
       ? undefined
-      : openGenerationAdapter(model, schedule.trainTimesteps, { path, ...adapterWish }, onEvent ?? (() => {}));
+      : openGenerationAdapter(
+          model,
+          schedule.trainTimesteps,
+          { path: adapterPath(path), ...adapterWish },
+          onEvent ?? (() => {}),
+        );
   const wish = {
     prompt: fillSubject('prompt', prompt, adapter),
     negativePrompt: negativePrompt === undefined ? undefined : fillSubject('negativePrompt', negativePrompt, adapter),
     guidance: options.guidance,
     ...pictureSize(options, model, adapter),
   };
-  return { options, model, adapter, sampler, wish, seeds: seedsOf(options), device };
+  const seeds = Array.from({ length: options.count }, (_, i) => options.seed + i);
+  return { options, model, adapter, sampler, wish, seeds, device };
 }
 
 /** As asked for, else as the adapter was trained, else the model's own. */
@@ -102,12 +109,6 @@ function pictureSize(
   const { width, height } = size ?? { width: side, height: side };
   if (width % downscale === 0 && height % downscale === 0) return { width, height };
   throw new ConfigError(`size: expected multiples of ${downscale} for this model, got ${width}×${height}`);
-}
-
-function seedsOf({ seed, count }: ResolvedGenerateOptions): number[] {
-  const seeds = Array.from({ length: count }, (_, i) => seed + i);
-  if (Number.isSafeInteger(seeds.at(-1))) return seeds;
-  throw new ConfigError(`seed: expected seed + count below 2⁵³, got ${seed} + ${count}`);
 }
 
 /** Runs `body` with an engine of its own, whose memory is all free again afterwards. */
@@ -136,7 +137,7 @@ async function sampleAll(generation: Generation): Promise<Float32Array[]> {
     abortable(session, signal, () => generationConditions(session, model, wish, adapter && textAdapters(adapter))),
   );
   for (const end of conditions.truncated) {
-    const message = `the prompt is too long: '${end}' is left out`;
+    const message = `a prompt is too long: '${end}' is left out`;
     onEvent?.({ type: 'warning', code: 'PROMPT_TRUNCATED', message });
   }
   onEvent?.({ type: 'phase', phase: 'sample' });

@@ -1,4 +1,5 @@
 import { z } from 'zod';
+import { ConfigError } from '../errors.js';
 import { checkOptions } from '../options/checkOptions.js';
 import { atLeast, device, flag, oneOf, precision, signal, text, whole } from '../options/fields.js';
 import type { DeviceInfo, DeviceWish } from '../pipeline/device.js';
@@ -87,6 +88,8 @@ export type ResolvedGenerateOptions = { [K in keyof Settled]-?: Exclude<Settled[
 > & { size: { width: number; height: number } | undefined; memory: number | undefined };
 
 const side = whole(8);
+/** Their latents lie in memory together. */
+const MOST_PICTURES = 100_000;
 
 const schema = z.strictObject({
   model: text,
@@ -94,7 +97,7 @@ const schema = z.strictObject({
   adapter: text.optional(),
   prompt: z.string({ error: 'expected a text' }),
   negativePrompt: z.string({ error: 'expected a text' }).optional(),
-  count: whole(1).default(1),
+  count: whole(1).max(MOST_PICTURES, `expected at most ${MOST_PICTURES}`).default(1),
   steps: whole(1).default(25),
   guidance: atLeast(1).default(5),
   seed: whole(0).default(0),
@@ -123,12 +126,38 @@ const schema = z.strictObject({
 /** Names of all options, for the command line. */
 export const generateOptionNames: readonly string[] = Object.keys(schema.shape);
 
+/** Refuses what only an adapter would heed where there is none. */
+function checkAdapterOptions(
+  given: Pick<ResolvedGenerateOptions, 'adapter' | 'strength' | 'force' | 'unetOnly' | 'components'>,
+): void {
+  const { adapter, strength, components, ...flags } = given;
+  const heeded = {
+    strength: strength === 1 ? undefined : strength,
+    components,
+    force: flags.force || undefined,
+    unetOnly: flags.unetOnly || undefined,
+  };
+  const [first] = Object.entries(heeded).filter(([, value]) => value !== undefined);
+  if (adapter !== undefined || first === undefined) return;
+  throw new ConfigError(`${first[0]}: expected none, as there is no adapter, got ${first[1]}`);
+}
+
 /**
  * Checks options and fills in defaults.
  * @throws ConfigError
  */
 export function resolveGenerateOptions(given: GenerateOptions): ResolvedGenerateOptions {
   const { size, memory, ...rest } = checkOptions('generate', schema, given);
+  const { guidance, negativePrompt, seed, count } = rest;
+  checkAdapterOptions(rest);
+  if (guidance === 1 && negativePrompt) {
+    throw new ConfigError(`negativePrompt: expected none, as guidance is off, got '${negativePrompt}'`, {
+      hint: 'Give a guidance above 1.',
+    });
+  }
+  if (seed > Number.MAX_SAFE_INTEGER - (count - 1)) {
+    throw new ConfigError(`seed: expected seed + count below 2⁵³, got ${seed} + ${count}`);
+  }
   return {
     ...rest,
     size: typeof size === 'number' ? { width: size, height: size } : size,

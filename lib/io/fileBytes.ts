@@ -21,9 +21,19 @@ export function readFully(file: number, path: string, offset: number, bytes: num
 
 /** What to throw when `path` could not be opened or read at all. */
 export function openError(path: string, cause: unknown): FileFormatError {
-  const reason = cause instanceof Error ? cause.message : String(cause);
+  const code = cause instanceof Error ? (cause as NodeJS.ErrnoException).code : undefined;
+  const reason = REASONS[code ?? ''] ?? (cause instanceof Error ? cause.message : String(cause));
+  const isUrl = /^[a-z][a-z0-9+.-]+:\/\//i.test(path);
   return new FileFormatError(`${path}: cannot be read: ${reason}`, {
     cause,
-    hint: 'Check that the path is right and that you may read it.',
+    hint: isUrl ? 'Give the path of a file on this machine.' : 'Check that the path is right and that you may read it.',
   });
 }
+
+const REASONS: Readonly<Record<string, string>> = {
+  ENOENT: 'there is no such file',
+  ENOTDIR: 'a part of the path is no folder',
+  EISDIR: 'it is a folder',
+  EACCES: 'no permission',
+  EPERM: 'no permission',
+};

@@ -1,14 +1,31 @@
-import { existsSync, mkdirSync, readdirSync, readFileSync, statSync } from 'node:fs';
+import { accessSync, constants, existsSync, mkdirSync, readdirSync, readFileSync, statSync } from 'node:fs';
 import { dirname, resolve } from 'node:path';
 import { ConfigError, FileWriteError } from '../errors.js';
 
 /**
  * Makes a folder and those above it, unless they are there. (Node's own `recursive` never ends below folders such as /proc.)
- * @throws FileWriteError
+ * @throws FileWriteError if it cannot be made, or written to
  */
 export function makeFolder(dir: string): void {
-  try {
+  refusalNamed(dir, () => {
     makeEach(resolve(dir));
+    accessSync(dir, constants.W_OK);
+  });
+}
+
+/**
+ * Says whether a folder can be written to or, if it does not exist yet, be made. Touches nothing.
+ * @throws FileWriteError
+ */
+export function expectWritable(dir: string): void {
+  let there = resolve(dir);
+  while (!existsSync(there) && dirname(there) !== there) there = dirname(there);
+  refusalNamed(dir, () => accessSync(there, constants.W_OK));
+}
+
+function refusalNamed(dir: string, work: () => void): void {
+  try {
+    work();
   } catch (cause) {
     const reason = cause instanceof Error ? cause.message : String(cause);
     throw new FileWriteError(`Cannot write ${dir}: ${reason}`, {

@@ -6,7 +6,11 @@ function shown(value: unknown): string {
   if (typeof value === 'string') return `'${value}'`;
   if (typeof value === 'number' || typeof value === 'boolean' || value === null || value === undefined)
     return `${value}`;
-  return Array.isArray(value) ? 'a list' : `a ${typeof value}`;
+  if (Array.isArray(value)) return 'a list';
+  const name = typeof value === 'object' ? (value as object).constructor?.name : undefined;
+  return name === undefined || name === 'Object'
+    ? `a value of the type ${typeof value}`
+    : `a value of the class ${name}`;
 }
 
 function valueAt(given: unknown, path: readonly PropertyKey[]): unknown {

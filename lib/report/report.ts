@@ -1,5 +1,8 @@
-import { ConfigError } from '../errors.js';
+import { z } from 'zod';
+import { AbortError, ConfigError } from '../errors.js';
 import { writeFileAtomic } from '../io/atomicFile.js';
+import { checkOptions } from '../options/checkOptions.js';
+import { signal as signalField, text, whole } from '../options/fields.js';
 import { comparePictures } from './comparePictures.js';
 import { nextCommands } from './nextCommands.js';
 import { type PictureRow, reportPage } from './page.js';
@@ -27,6 +30,20 @@ export interface ReportOptions {
 /** The page has that many colours for runs. */
 const MOST_RUNS = 6;
 
+const schema = z.strictObject({
+  runs: z.array(text, { error: 'expected a list of folders' }),
+  out: text.optional(),
+  prompts: z.array(text, { error: 'expected a list of texts' }).default([]),
+  count: whole(1).default(2),
+  steps: whole(1).default(25),
+  seed: whole(0).default(0),
+  threads: whole(1).optional(),
+  signal: signalField.optional(),
+  onProgress: z
+    .custom<(done: number, all: number) => void>((v) => typeof v === 'function', 'expected a function')
+    .optional(),
+});
+
 /** Last pictures that were made during training, side by side where the prompts are the same. */
 function trainingRows(runs: readonly RunFacts[]): PictureRow[] {
   const prompts = [...new Set(runs.flatMap(({ samples }) => samples.map(({ prompt }) => prompt)))];
@@ -46,16 +63,15 @@ function trainingRows(runs: readonly RunFacts[]): PictureRow[] {
  * `generate` throws
  */
 export async function report(options: ReportOptions): Promise<string> {
-  const { runs: dirs, prompts = [], count = 2, steps = 25, seed = 0, threads, signal, onProgress } = options;
+  const { runs: dirs, prompts, signal, onProgress, ...wish } = checkOptions('report', schema, options);
   const [first] = dirs;
   if (first === undefined || dirs.length > MOST_RUNS)
     throw new ConfigError(`runs: expected 1 to ${MOST_RUNS} folders of runs, got ${dirs.length}`);
+  if (signal?.aborted) throw new AbortError(signal.reason);
   const runs: RunFacts[] = [];
   for (const [colour, dir] of dirs.entries()) runs.push(await readRunFacts(dir, colour));
   const rows =
-    prompts.length > 0
-      ? await comparePictures(runs, { prompts, count, steps, seed, threads, signal, onProgress })
-      : trainingRows(runs);
+    prompts.length > 0 ? await comparePictures(runs, { prompts, ...wish, signal, onProgress }) : trainingRows(runs);
   const page = reportPage({
     title: runs.length === 1 ? `Run ${runs[0]!.label}` : `${runs.length} runs compared`,
     lead: `tlora: ${String(runs[0]!.config.className)}, from one picture.`,
@@ -67,7 +83,7 @@ export async function report(options: ReportOptions): Promise<string> {
     tables: [],
     commands: nextCommands(runs[0]!),
   });
-  const out = options.out ?? reportPath(first);
+  const out = wish.out ?? reportPath(first);
   await writeFileAtomic(out, page);
   return out;
 }

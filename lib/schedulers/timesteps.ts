@@ -39,7 +39,7 @@ export function spacedTimesteps(schedule: NoiseSchedule, spacing: TimestepSpacin
     throw new ConfigError(
       `steps: ${points} timesteps with ${spacing} spacing do not fit into ${T} training timesteps`,
       {
-        hint: 'Use fewer steps or another spacing.',
+        hint: 'Use fewer steps.',
       },
     );
   }

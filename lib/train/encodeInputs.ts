@@ -94,6 +94,6 @@ async function encodeGuided(
 
 function warnOfTruncated({ emit }: RunControl, truncated: readonly string[]): void {
   for (const end of new Set(truncated)) {
-    emit({ type: 'warning', code: 'PROMPT_TRUNCATED', message: `the prompt is too long: '${end}' is left out` });
+    emit({ type: 'warning', code: 'PROMPT_TRUNCATED', message: `a prompt is too long: '${end}' is left out` });
   }
 }

@@ -237,23 +237,48 @@ function resolvedWatch(
 }
 
 function checkRelations(options: ResolvedTrainOptions, givenMinRank: number | undefined): void {
-  const { variant, rank, start, frames, orthogonal } = options;
+  const { rank } = options;
+  if (options.resume && options.overwrite) {
+    throw new ConfigError('overwrite: expected false together with resume, got true', {
+      hint: 'resume goes on with the run in the folder, overwrite replaces it: choose one.',
+    });
+  }
   if (givenMinRank !== undefined && givenMinRank > rank) {
     throw new ConfigError(`minRank: expected at most the rank, ${rank}, got ${givenMinRank}`);
   }
-  if (givenMinRank !== undefined && !isMasked(variant) && givenMinRank !== rank) {
-    throw new ConfigError(`minRank: expected none, as the variant '${variant}' has no mask, got ${givenMinRank}`, {
-      hint: "Use the variant 'vanilla' or 'tlora'.",
-    });
-  }
-  const plain = variant === 'lora' || variant === 'vanilla';
-  if (plain && (start !== 'random' || orthogonal === 'retract' || frames !== 'haar')) {
-    throw new ConfigError(`variant: expected 'ortho' or 'tlora' with an orthogonal start, got '${variant}'`);
-  }
+  checkVariant(options, givenMinRank);
   if (!options.prompt.includes('{0}') && !options.captions) {
     throw new ConfigError(
       `prompt: expected a text with {0}, which stands for token and class, got '${options.prompt}'`,
     );
+  }
+}
+
+/** Refuses what would have no effect: options of a mask or of an orthogonal start, of which the variant has none. */
+function checkVariant(options: ResolvedTrainOptions, givenMinRank: number | undefined): void {
+  const { variant, rank, alpha, start, components, frames, orthogonal, compact } = options;
+  const refuse = (given: Readonly<Record<string, unknown>>, why: string, hint: string): void => {
+    const [name] = Object.keys(given).filter((key) => given[key] !== undefined);
+    if (name !== undefined) throw new ConfigError(`${name}: expected none, as ${why}, got ${given[name]}`, { hint });
+  };
+  const unless = <T>(value: T, usual: T): T | undefined => (value === usual ? undefined : value);
+  if (!isMasked(variant)) {
+    const mask = { minRank: unless(givenMinRank, rank), alpha: unless(alpha, 1) };
+    refuse(mask, `the variant '${variant}' has no mask`, "Use the variant 'vanilla' or 'tlora'.");
+  }
+  if (variant === 'lora' || variant === 'vanilla') {
+    const ofStart = {
+      start: unless(start, 'random'),
+      components: unless(components, 'last'),
+      frames: unless(frames, 'haar'),
+      orthogonal: unless(orthogonal, 'init'),
+      compact: unless(compact, false),
+    };
+    refuse(ofStart, `the variant '${variant}' has no orthogonal start`, "Use the variant 'ortho' or 'tlora'.");
+  }
+  if (start === 'weight') {
+    const random = { frames: unless(frames, 'haar') };
+    refuse(random, "the start 'weight' has the frames of the weights", "Use the start 'random'.");
   }
 }
 

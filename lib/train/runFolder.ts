@@ -3,7 +3,7 @@ import { closeSync, existsSync, openSync, readdirSync, readFileSync, rmdirSync, 
 import { dirname, join } from 'node:path';
 import { ConfigError, FileFormatError, FileWriteError } from '../errors.js';
 import { writeFileAtomic } from '../io/atomicFile.js';
-import { isOfFormat, makeFolder, outputFolderContents } from '../io/outputFolder.js';
+import { expectWritable, isOfFormat, makeFolder, outputFolderContents } from '../io/outputFolder.js';
 
 /** Files that a run makes, and the names of those in its subfolders. Nothing else in the folder is ever touched. */
 const FILES = [
@@ -156,12 +156,18 @@ const ONCE_ALWAYS: Readonly<Record<string, unknown>> = { precision: 'fp32', dete
  * @throws ConfigError that names the first setting in which a resumed run differs from the earlier one
  */
 function expectSameSettings(earlier: Record<string, unknown>, now: Record<string, unknown>): void {
+  const isSame = (name: string): boolean => JSON.stringify(earlier[name]) === JSON.stringify(now[name]);
+  const moved = ['model', 'images'].filter((option) => {
+    const digests = Object.keys(CONTENTS).filter((name) => CONTENTS[name] === option);
+    return digests.every((name) => earlier[name] !== undefined && isSame(name));
+  });
   for (const name of new Set([...Object.keys(earlier), ...Object.keys(now)])) {
+    if (moved.includes(name)) continue;
     if (MAY_CHANGE.includes(name) || (name in CONTENTS && earlier[name] === undefined)) continue;
     const [was, is] = [JSON.stringify(earlier[name] ?? ONCE_ALWAYS[name]), JSON.stringify(now[name])];
     if (was === is) continue;
     const of = CONTENTS[name];
-    if (of !== undefined) throw changedContents(of, earlier[of]);
+    if (of !== undefined) throw changedContents(of, now[of]);
     throw new ConfigError(`${name}: expected ${was ?? 'none'}, as in the run to go on with, got ${is ?? 'none'}`, {
       hint: 'Resume with the settings of the run, or start a new one in another --out.',
     });
@@ -189,12 +195,13 @@ const asJson = (settings: object): Record<string, unknown> =>
 
 /**
  * Says whether a run may use its folder, or, to resume, that it holds that run. Touches nothing.
- * @throws ConfigError, FileFormatError
+ * @throws ConfigError, FileFormatError; FileWriteError if it cannot be written to
  */
 export function checkRunFolder({ outputDir, resume, overwrite }: FolderWish, settings: object): RunFolder {
   const folder = runFolder(outputDir);
   if (resume) expectSameSettings(readRunConfig(folder), asJson(settings));
   else expectFree(outputDir, overwrite);
+  expectWritable(outputDir);
   return folder;
 }
 

@@ -76,7 +76,8 @@ describe('tlora train', () => {
     expect(err).not.toContain('error');
     const { onEvent: _onEvent, ...options } = train!;
     expect(options).toEqual(Object.fromEntries(Object.entries(all).map(([name, [, value]]) => [name, value])));
-    expect(resolveTrainOptions(train!)).toMatchObject({ rank: 8, steps: 1000 });
+    const fitting = { variant: 'tlora', frames: 'haar', overwrite: false } as const; // with all the others
+    expect(resolveTrainOptions({ ...train!, ...fitting })).toMatchObject({ rank: 8, steps: 1000 });
   });
 
   it('samples with the training prompt when none is given', async () => {

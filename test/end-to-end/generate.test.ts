@@ -1,6 +1,6 @@
-import { mkdtempSync, readFileSync, rmSync } from 'node:fs';
+import { existsSync, mkdtempSync, readFileSync, rmSync } from 'node:fs';
 import { tmpdir } from 'node:os';
-import { join } from 'node:path';
+import { dirname, join } from 'node:path';
 import { fileURLToPath } from 'node:url';
 import sharp from 'sharp';
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
@@ -120,7 +120,21 @@ describe('generate', () => {
     expect(() => readFileSync(join(outputDir, '0.png'))).toThrow('ENOENT');
   });
 
+  it('begins nothing after an abort', async () => {
+    const signal = AbortSignal.abort('never mind');
+    const run = generate({ model, prompt: 'a dog', outputDir: join(dir, 'never'), signal });
+    await expect(run).rejects.toMatchObject({ name: 'AbortError', code: 'ABORT_ERR', cause: 'never mind' });
+    expect(existsSync(join(dir, 'never'))).toBe(false);
+  });
+
   it('refuses what cannot be', async () => {
+    const folder = dirname(adapter);
+    await expect(pictures({ adapter: folder })).rejects.toThrow(
+      /^adapter: expected a file, got the folder .*\nGive .*safetensors\.$/,
+    );
+    await expect(pictures({ adapter: model })).rejects.toThrow(
+      /^adapter: expected a file.*\nGive a \.safetensors file\.$/,
+    );
     await expect(pictures({ size: 36 })).rejects.toThrow('size: expected multiples of 8 for this model, got 36×36');
     await expect(pictures({ device: 'cuda:99' })).rejects.toMatchObject({ code: 'ERR_TLORA_DEVICE' });
     await expect(pictures({ memory: '1MB' })).rejects.toMatchObject({ code: 'ERR_TLORA_OUT_OF_MEMORY' });

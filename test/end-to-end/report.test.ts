@@ -69,6 +69,11 @@ describe('report', () => {
   it('names what is missing', async () => {
     await expect(report({ runs: [] })).rejects.toThrow('runs: expected 1 to 6 folders of runs, got 0');
     await expect(report({ runs: [tiny.at('nowhere')] })).rejects.toThrow(ConfigError);
+    await expect(report(undefined as never)).rejects.toThrow('options: expected object, got undefined');
+    await expect(report({ runs: ['x'], prompt: 'y' } as never)).rejects.toThrow("Did you mean 'prompts'?");
+    await expect(report({ runs: ['x'], count: 0 })).rejects.toThrow('count: expected a whole number of at least 1');
+    const signal = AbortSignal.abort('never mind');
+    await expect(report({ runs: [tiny.at('lora')], signal })).rejects.toMatchObject({ code: 'ABORT_ERR' });
   });
 
   it('says how to go on', async () => {

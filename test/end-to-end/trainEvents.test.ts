@@ -113,7 +113,7 @@ describe('events', () => {
     ]);
     const long = `a photo of {0} ${'very '.repeat(100)}old`;
     expect(await warnings('long', { prompt: long })).toEqual([
-      expect.stringMatching(/^PROMPT_TRUNCATED the prompt is too long: '.*very old' is left out$/),
+      expect.stringMatching(/^PROMPT_TRUNCATED a prompt is too long: '.*very old' is left out$/),
     ]);
   });
 

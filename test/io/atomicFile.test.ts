@@ -1,14 +1,10 @@
-import { type FileHandle, link, mkdir, mkdtemp, open, readdir, readFile, rm, writeFile } from 'node:fs/promises';
+import fs, { type FileHandle, mkdir, mkdtemp, open, readdir, readFile, rm, writeFile } from 'node:fs/promises';
+import { syncBuiltinESMExports } from 'node:module';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { afterEach, beforeEach, describe, expect, test, vi } from 'vitest';
 import { FileWriteError } from '../../lib/errors.js';
 import { writeFileAtomic, writeFileAtomicStream, writeNewFileAtomic } from '../../lib/io/atomicFile.js';
-
-vi.mock('node:fs/promises', async (original) => {
-  const real = await original<typeof import('node:fs/promises')>();
-  return { ...real, link: vi.fn(real.link) };
-});
 
 let folder: string;
 beforeEach(async () => {
@@ -16,6 +12,7 @@ beforeEach(async () => {
 });
 afterEach(async () => {
   vi.restoreAllMocks();
+  syncBuiltinESMExports();
   await rm(folder, { recursive: true });
 });
 
@@ -103,8 +100,11 @@ describe('a new file', () => {
   test('never replaces another, whoever else is writing', writeEight);
 
   test('neither does where files cannot have two names', async () => {
-    vi.mocked(link).mockRejectedValue(Object.assign(new Error('EPERM: no links here'), { code: 'EPERM' }));
+    const refusal = Object.assign(new Error('EPERM: no links here'), { code: 'EPERM' });
+    const link = vi.spyOn(fs, 'link').mockRejectedValue(refusal);
+    syncBuiltinESMExports();
     await writeEight();
+    expect(link).toHaveBeenCalled();
   });
 
   test('has no name before it is whole, so that a process that is killed leaves none', async () => {

@@ -248,8 +248,9 @@ describe('what is no photo', () => {
   });
 
   test('a missing file, a folder and a web address', async () => {
-    await refused(join(folder, 'none.jpg'), /none\.jpg: cannot be read: ENOENT/);
-    await refused(folder, /cannot be read/);
+    await refused(join(folder, 'none.jpg'), /none\.jpg: cannot be read: there is no such file/);
+    await refused(folder, /cannot be read: it is a folder/);
+    await refused('https://example.org/dog.jpg', /cannot be read: .*\nGive the path of a file on this machine/);
     await refused(new URL('https://example.org/dog.jpg'), /expected a file: URL, got https:.*Download/s);
   });
 });

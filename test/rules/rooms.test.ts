@@ -95,7 +95,7 @@ const ROOMS: Readonly<Record<string, readonly string[]>> = {
     'world',
     'pretrain',
   ],
-  report: ['adapters', 'io', 'train', 'generate'],
+  report: ['adapters', 'io', 'options', 'train', 'generate'],
   demo: ['io', 'train', 'generate', 'world', 'evaluate', 'report'],
   study: ['adapters', 'random', 'io', 'train', 'world', 'evaluate'],
   cli: ['demo', 'report', 'evaluate', 'train', 'generate', 'adapters', 'io', 'plan', 'models', 'addon', 'options'],
@@ -105,7 +105,7 @@ const ROOMS: Readonly<Record<string, readonly string[]>> = {
 /** The one room, or the few, in which each dependency may be used. */
 const DEPENDENCIES: Readonly<Record<string, readonly string[]>> = {
   commander: ['cli'],
-  zod: ['options', 'train', 'generate'],
+  zod: ['options', 'train', 'generate', 'report'],
   sharp: ['io'],
   '@huggingface/tokenizers': ['io'],
   bindings: ['addon'],

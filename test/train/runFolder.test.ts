@@ -103,6 +103,27 @@ describe('checkRunFolder', () => {
     expect(() => checkRunFolder(resume, { ...settings, clip: 1 })).toThrow('clip: expected none, as in the run');
   });
 
+  it('lets the model and the pictures of a resumed run lie elsewhere when their contents are known to be the same', async () => {
+    const digests = { modelDigest: 'a', tokenizerDigest: 'b', imageDigests: ['c'] };
+    const run = { ...settings, model: '/here/model', images: ['/here/dog.jpg'], ...digests };
+    const moved = { ...run, model: '/there/model', images: ['/there/dog.jpg'] };
+    await claimRunFolder(wish('known'), run);
+    const resume = wish('known', { resume: true });
+    checkRunFolder(resume, moved);
+    for (const name of ['modelDigest', 'tokenizerDigest'])
+      expect(() => checkRunFolder(resume, { ...moved, [name]: 'other' })).toThrow(
+        'model: expected "/here/model", as in the run',
+      );
+    expect(() => checkRunFolder(resume, { ...run, tokenizerDigest: 'other' })).toThrow(
+      'model: expected the contents that the run',
+    );
+    expect(() => checkRunFolder(resume, { ...moved, imageDigests: ['other'] })).toThrow('images: expected ["/here');
+    const { tokenizerDigest: _, ...earlier } = run;
+    await claimRunFolder(wish('earlier'), earlier);
+    checkRunFolder(wish('earlier', { resume: true }), run);
+    expect(() => checkRunFolder(wish('earlier', { resume: true }), moved)).toThrow('model: expected "/here/model"');
+  });
+
   it('refuses to resume what is no run', () => {
     expect(() => checkRunFolder(wish('none', { resume: true }), settings)).toThrow(ConfigError);
     for (const text of ['{"rank":4}', 'null', '[', '"x"']) {

@@ -2,6 +2,7 @@
 import { at, type Value } from '../graph/graph.js';
 import { add } from '../ops/add.js';
 import { conv2d } from '../ops/conv2d.js';
+import { conv2dResidual } from '../ops/conv2dResidual.js';
 import { groupNorm } from '../ops/groupNorm.js';
 import { layerNorm } from '../ops/layerNorm.js';
 import { linear } from '../ops/linear.js';
@@ -26,12 +27,12 @@ export interface LinearLayer {
   out: number;
   /** Default true. */
   bias?: boolean;
-  /** [..., out]: what the product adds, from `addedTo`; the layer's output is the sum then. Default none. */
+  /** [..., out]: what the product adds, where `addsWithin`; the layer's output is the sum then. Default none. */
   residual?: Value | null;
 }
 
 /** Of a product: in the type in which libraries add it. */
-function bias(p: ParamNode, out: number): Value {
+export function bias(p: ParamNode, out: number): Value {
   return p.weight('bias', [out], 'compute');
 }
 
@@ -97,13 +98,19 @@ export interface ConvLayer {
   stride?: number;
   /** Default: same size at stride 1. */
   pad?: number | [top: number, left: number, bottom: number, right: number];
+  /** [out]: in place of the layer's own. */
+  bias?: Value;
+  /** Of the output's shape: what the convolution adds, where `addsWithin`; the layer's output is the sum then. Default none. */
+  residual?: Value | null;
 }
 
 /** nn.Conv2d with bias, x [n, h, w, c]; with a 1×1 kernel, then the adapter that the hooks give. */
-export function convLayer(p: ParamNode, x: Value, { out, kernel = 3, stride = 1, pad }: ConvLayer): Value {
+export function convLayer(p: ParamNode, x: Value, options: ConvLayer): Value {
+  const { out, kernel = 3, stride = 1, pad = (kernel - 1) >> 1, residual: added } = options;
   return module(p, () => {
     const w = p.weight('weight', [out, kernel, kernel, x.shape.at(-1)!]);
-    const y = conv2d(x, w, bias(p, out), { stride, pad: pad ?? (kernel - 1) >> 1 });
+    const b = options.bias ?? bias(p, out);
+    const y = added ? conv2dResidual(x, w, b, added, { stride, pad }) : conv2d(x, w, b, { stride, pad });
     return kernel === 1 ? (p.hooks.adapter?.(p.path, x, y) ?? y) : y;
   });
 }
@@ -133,10 +140,14 @@ export function residual(p: ParamNode, x: Value, y: Value): Value {
 }
 
 /**
- * What `body` makes, plus x. On a CUDA device the linear layer that ends `body` adds x within its product: `body` gets what that is to
- * take as its `residual`, or null. Not in graphs for any device, nor where a hook watches outputs, which are those before the sum.
+ * Whether layers are to add residuals within their products: on a CUDA device, but not in graphs for any device, nor where a hook watches
+ * outputs, which are those before the sum.
  */
+export function addsWithin({ hooks: { compute, anyDevice, onOutput } }: ParamNode): boolean {
+  return compute !== undefined && !anyDevice && !onOutput;
+}
+
+/** What `body` makes, plus x. Where `addsWithin`, the layer that ends `body` gets x as its `residual`, else null. */
 export function addedTo(p: ParamNode, x: Value, body: (residual: Value | null) => Value): Value {
-  const { compute, anyDevice, onOutput } = p.hooks;
-  return compute && !anyDevice && !onOutput ? body(x) : residual(p, body(null), x);
+  return addsWithin(p) ? body(x) : residual(p, body(null), x);
 }

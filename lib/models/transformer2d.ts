@@ -3,7 +3,7 @@ import type { Value } from '../graph/graph.js';
 import { reshape } from '../ops/reshape.js';
 import type { ParamNode } from '../params/paramTree.js';
 import { basicTransformerBlock } from './attention.js';
-import { addedTo, convLayer, groupNormLayer, inside, linearLayer, module, residual } from './layers.js';
+import { addedTo, convLayer, groupNormLayer, inside, linearLayer, module } from './layers.js';
 
 export interface Transformer2DOptions {
   heads: number;
@@ -32,8 +32,11 @@ export function transformer2D(p: ParamNode, x: Value, context: Value, options: T
       rows = basicTransformerBlock(p.child('transformer_blocks').child(i), rows, context, options.heads);
     }
     const projOut = p.child('proj_out');
-    if (isConvolution(projOut)) return residual(p, convLayer(projOut, toPicture(rows), { out: c, kernel: 1 }), x);
-    return addedTo(p, x, (skip) => toPicture(linearLayer(projOut, rows, { out: c, residual: skip && toRows(skip) })));
+    return addedTo(p, x, (skip) =>
+      isConvolution(projOut)
+        ? convLayer(projOut, toPicture(rows), { out: c, kernel: 1, residual: skip })
+        : toPicture(linearLayer(projOut, rows, { out: c, residual: skip && toRows(skip) })),
+    );
   });
 }
 

@@ -9,6 +9,7 @@ export interface Conv2dOptions {
 }
 
 const WINDOW = ['stride', 'padTop', 'padLeft', 'padBottom', 'padRight'] as const;
+type WindowAttrs = Record<(typeof WINDOW)[number], number>;
 
 /**
  * y [n, oh, ow, o] = cross-correlation of x [n, h, w, c] with w [o, kh, kw, c], plus b [o] or nothing.
@@ -64,36 +65,40 @@ function winogradGradientFloats({ inputs }: Node): number {
 
 /** Throws ShapeError unless channels, window and bias fit. */
 export function conv2d(x: Value, w: Value, b: Value | null, options: Conv2dOptions = {}): Value {
-  expectRank('conv2d', 'x', x, 4);
-  expectRank('conv2d', 'w', w, 4);
+  const { y, attrs } = convolved('conv2d', x, w, b, options);
+  return addNode(x.graph, conv2dOp, [x, w, b], [y], attrs).outputs[0]!;
+}
+
+/** What a convolution gives, and its attributes; throws ShapeError in the name of `op`. */
+export function convolved(
+  op: string,
+  x: Value,
+  w: Value,
+  b: Value | null,
+  options: Conv2dOptions,
+): { y: OutputSpec; attrs: WindowAttrs } {
+  expectRank(op, 'x', x, 4);
+  expectRank(op, 'w', w, 4);
   const [n, height, width, channels] = x.shape as [number, number, number, number];
   const [out, tapRows, tapColumns, inner] = w.shape as [number, number, number, number];
-  expectSize('conv2d', 'channels of x', x, channels, inner);
-  if (b) expectShape('conv2d', 'b', b, [out]);
-  const attrs = windowAttrs(x, options);
+  expectSize(op, 'channels of x', x, channels, inner);
+  if (b) expectShape(op, 'b', b, [out]);
+  const attrs = windowAttrs(op, x, options);
   const { stride, padTop, padLeft, padBottom, padRight } = attrs;
   const paddedHeight = height + padTop + padBottom;
   const paddedWidth = width + padLeft + padRight;
   const fits = paddedHeight >= tapRows && paddedWidth >= tapColumns;
-  expectThat(
-    fits,
-    'conv2d',
-    'padded picture',
-    `at least ${tapRows}x${tapColumns}`,
-    `${paddedHeight}x${paddedWidth}`,
-    x,
-  );
+  expectThat(fits, op, 'padded picture', `at least ${tapRows}x${tapColumns}`, `${paddedHeight}x${paddedWidth}`, x);
   const rows = Math.floor((paddedHeight - tapRows) / stride) + 1;
   const columns = Math.floor((paddedWidth - tapColumns) / stride) + 1;
-  const y: OutputSpec = { name: 'y', shape: [n, rows, columns, out], dtype: x.dtype };
-  return addNode(x.graph, conv2dOp, [x, w, b], [y], attrs).outputs[0]!;
+  return { y: { name: 'y', shape: [n, rows, columns, out], dtype: x.dtype }, attrs };
 }
 
-function windowAttrs(x: Value, { stride = 1, pad = 0 }: Conv2dOptions): Record<(typeof WINDOW)[number], number> {
+function windowAttrs(op: string, x: Value, { stride = 1, pad = 0 }: Conv2dOptions): WindowAttrs {
   const sides = typeof pad === 'number' ? ([pad, pad, pad, pad] as const) : pad;
-  expectThat(Number.isInteger(stride) && stride >= 1, 'conv2d', 'stride', 'an integer >= 1', `${stride}`, x);
+  expectThat(Number.isInteger(stride) && stride >= 1, op, 'stride', 'an integer >= 1', `${stride}`, x);
   const whole = sides.every((side) => Number.isInteger(side) && side >= 0);
-  expectThat(whole, 'conv2d', 'pad', 'integers >= 0', `[${sides}]`, x);
+  expectThat(whole, op, 'pad', 'integers >= 0', `[${sides}]`, x);
   const [padTop, padLeft, padBottom, padRight] = sides;
   return { stride, padTop, padLeft, padBottom, padRight };
 }

@@ -9,6 +9,7 @@ import { castOp } from './cast.js';
 import { complementFrameOp } from './complementFrame.js';
 import { concatOp } from './concat.js';
 import { conv2dOp, conv2dVjpOp } from './conv2d.js';
+import { conv2dResidualOp } from './conv2dResidual.js';
 import { crossAttentionOp, crossAttentionVjpOp } from './crossAttention.js';
 import { embeddingOp, embeddingVjpOp } from './embedding.js';
 import { expOp, expVjpOp } from './exp.js';
@@ -110,6 +111,7 @@ export const ops: readonly Op[] = [
   complementFrameOp,
   concatOp,
   conv2dOp,
+  conv2dResidualOp,
   conv2dVjpOp,
   crossAttentionOp,
   crossAttentionVjpOp,

@@ -10,7 +10,7 @@ void conv2d(const Call& call, Context& context) {
   const Tensor &x = call.in[0], &w = call.in[1], &y = call.out[0];
   Operands operands(context, x.dtype);
   const void* weight = operands.matrix(w);
-  convolutionForward(context, {conv2dShape(call), y.dtype}, x.data, weight, operands.vector(call.in[2]), y.data);
+  convolutionForward(context, {conv2dShape(call), y.dtype}, x.data, weight, {operands.vector(call.in[2])}, y.data);
 }
 
 void conv2dVjp(const Call& call, Context& context) {

@@ -54,25 +54,35 @@ Matmul product(const Convolution& s, const void* a, const void* b, void* c) {
 
 }  // namespace
 
-void convolutionForward(Context& context, const Convolution& s, const void* x, const void* weight, const void* bias, void* y) {
+void convolutionForward(Context& context, const Convolution& s, const void* x, const void* weight, const Added& added, void* y) {
+  const auto [bias, residual] = added;
   if (isPointwise(s)) {
     Matmul p = product(s, x, weight, y);
-    p.bias = bias;
+    p.bias = bias, p.residual = residual;
     p.m = s.n * s.h * s.w, p.n = s.outs, p.k = s.c;
     p.lda = s.c, p.ldb = s.c, p.ldc = s.outs, p.transposeB = true;
     return matmul(context, p);
   }
-  const std::string shape = textOf(context, s, bias ? "forward with bias" : "forward");
-  const auto with = [&](std::initializer_list<DnnPointer> pointers) {
-    const auto build = [&] { return convolutionForwardGraph(s, bias != nullptr); };
-    const DnnPlan* plan = planOf(context, s, shape, bias ? Need::dispensable : Need::only, build, pointers);
+  const auto with = [&](const std::string& shape, Addends addends, std::initializer_list<DnnPointer> pointers) {
+    const auto build = [&] { return convolutionForwardGraph(s, addends); };
+    const DnnPlan* plan = planOf(context, s, shape, addends == Addends::none ? Need::only : Need::dispensable, build, pointers);
     if (plan) run(context, *plan, shape, pointers);
     return plan != nullptr;
   };
-  if (bias ? with({{kPicture, x}, {kWeight, weight}, {kOutput, y}, {kBias, bias}}) : with({{kPicture, x}, {kWeight, weight}, {kOutput, y}})) return;
-  if (!bias) refuse(shape);
-  convolutionForward(context, s, x, weight, nullptr, y);
-  addToRows(context, s.dtype, y, s.n * s.oh * s.ow, s.outs, bias);
+  const int64_t rows = s.n * s.oh * s.ow;
+  if (residual) {
+    const std::initializer_list<DnnPointer> pointers{{kPicture, x}, {kWeight, weight}, {kOutput, y}, {kBias, bias}, {kResidual, residual}};
+    if (bias && with(textOf(context, s, "forward with residual and bias"), Addends::residualAndBias, pointers)) return;
+    convolutionForward(context, s, x, weight, {bias}, y);
+    return addToRows(context, s.dtype, y, 1, rows * s.outs, residual);
+  }
+  if (bias) {
+    if (with(textOf(context, s, "forward with bias"), Addends::bias, {{kPicture, x}, {kWeight, weight}, {kOutput, y}, {kBias, bias}})) return;
+    convolutionForward(context, s, x, weight, {}, y);
+    return addToRows(context, s.dtype, y, rows, s.outs, bias);
+  }
+  const std::string shape = textOf(context, s, "forward");
+  if (!with(shape, Addends::none, {{kPicture, x}, {kWeight, weight}, {kOutput, y}})) refuse(shape);
 }
 
 void convolutionDataGradient(Context& context, const Convolution& s, const void* dy, const void* weight, void* dx) {

@@ -24,34 +24,45 @@ Descriptor windowOf(const Convolution& s) {
   return window;
 }
 
-void addBias(DnnGraph& graph, const Convolution& s, const Descriptor& sum, const Descriptor& y) {
-  const Descriptor& bias = graph.tensor(channelsLast(kBias, dnnType(s.dtype), 1, s.outs, 1, 1));
+// y = sum + addend, which may be one row of channels.
+void addTo(DnnGraph& graph, const Descriptor& sum, const Descriptor& addend, const Descriptor& y) {
   const cudnnPointwiseMode_t mode = CUDNN_POINTWISE_ADD;
   Descriptor& add = graph.parts.emplace_back(CUDNN_BACKEND_POINTWISE_DESCRIPTOR);
   add.set(CUDNN_ATTR_POINTWISE_MODE, CUDNN_TYPE_POINTWISE_MODE, 1, &mode).set(CUDNN_ATTR_POINTWISE_MATH_PREC, CUDNN_DATA_FLOAT);
-  add.finalize("addition of the bias");
+  add.finalize("addition");
   Descriptor& operation = graph.operations.emplace_back(CUDNN_BACKEND_OPERATION_POINTWISE_DESCRIPTOR);
   operation.set(CUDNN_ATTR_OPERATION_POINTWISE_PW_DESCRIPTOR, add).set(CUDNN_ATTR_OPERATION_POINTWISE_XDESC, sum);
-  operation.set(CUDNN_ATTR_OPERATION_POINTWISE_BDESC, bias).set(CUDNN_ATTR_OPERATION_POINTWISE_YDESC, y);
-  operation.finalize("addition of the bias");
+  operation.set(CUDNN_ATTR_OPERATION_POINTWISE_BDESC, addend).set(CUDNN_ATTR_OPERATION_POINTWISE_YDESC, y);
+  operation.finalize("addition");
 }
 
 }  // namespace
 
-DnnGraph convolutionForwardGraph(const Convolution& s, bool bias) {
+DnnGraph convolutionForwardGraph(const Convolution& s, Addends addends) {
   DnnGraph graph;
   const Descriptor &x = graph.tensor(pictureOf(s)), &weight = graph.tensor(weightOf(s, dnnType(s.dtype)));
   const Descriptor& y = graph.tensor(outputOf(s));
-  DnnTensor inner = channelsLast(kSum, CUDNN_DATA_FLOAT, s.n, s.outs, s.oh, s.ow);
-  inner.isVirtual = true;
-  const Descriptor& sum = bias ? graph.tensor(inner) : y;
+  const auto inner = [&](int64_t uid) -> const Descriptor& {
+    DnnTensor sums = channelsLast(uid, CUDNN_DATA_FLOAT, s.n, s.outs, s.oh, s.ow);
+    sums.isVirtual = true;
+    return graph.tensor(sums);
+  };
+  const Descriptor& sum = addends == Addends::none ? y : inner(kSum);
   const Descriptor& window = graph.parts.emplace_back(windowOf(s));
   Descriptor& operation = graph.operations.emplace_back(CUDNN_BACKEND_OPERATION_CONVOLUTION_FORWARD_DESCRIPTOR);
   operation.set(CUDNN_ATTR_OPERATION_CONVOLUTION_FORWARD_X, x).set(CUDNN_ATTR_OPERATION_CONVOLUTION_FORWARD_W, weight);
   operation.set(CUDNN_ATTR_OPERATION_CONVOLUTION_FORWARD_Y, sum).set(CUDNN_ATTR_OPERATION_CONVOLUTION_FORWARD_CONV_DESC, window);
   operation.set(CUDNN_ATTR_OPERATION_CONVOLUTION_FORWARD_ALPHA, 1.0f).set(CUDNN_ATTR_OPERATION_CONVOLUTION_FORWARD_BETA, 0.0f);
   operation.finalize("convolution");
-  if (bias) addBias(graph, s, sum, y);
+  if (addends == Addends::none) return graph;
+  const Descriptor* before = &sum;
+  if (addends == Addends::residualAndBias) {
+    DnnTensor residual = outputOf(s);
+    residual.uid = kResidual;
+    before = &inner(kSumWithResidual);
+    addTo(graph, sum, graph.tensor(residual), *before);
+  }
+  addTo(graph, *before, graph.tensor(channelsLast(kBias, dnnType(s.dtype), 1, s.outs, 1, 1)), y);
   return graph;
 }
 

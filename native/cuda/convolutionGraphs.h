@@ -6,10 +6,12 @@
 
 namespace tlora::cuda {
 
-enum ConvolutionUid : int64_t { kPicture = 1, kWeight, kOutput, kBias, kSum };
+enum ConvolutionUid : int64_t { kPicture = 1, kWeight, kOutput, kBias, kSum, kResidual, kSumWithResidual };
 
-// With a bias the sum before it is float32 and never in memory.
-DnnGraph convolutionForwardGraph(const Convolution& shape, bool bias);
+// What is added to the sums: never in memory, they are float32 until the end. The residual comes before the bias, the other way around, or
+// without one, no engine of cuDNN 9.24 knows it.
+enum class Addends { none, bias, residualAndBias };
+DnnGraph convolutionForwardGraph(const Convolution& shape, Addends addends);
 DnnGraph convolutionDataGraph(const Convolution& shape);
 // `type` of the weight's gradient.
 DnnGraph convolutionWeightGraph(const Convolution& shape, cudnnDataType_t type);

@@ -38,9 +38,12 @@ void queue(Context& context, const Convolution& s, const char* work, std::initia
 
 }  // namespace
 
-void convolutionForward(Context& context, const Convolution& s, const void* x, const void* weight, const void* bias, void* y) {
+void convolutionForward(Context& context, const Convolution& s, const void* x, const void* weight, const Added& added, void* y) {
   const bool tf32 = context.tf32;
-  queue(context, s, bias ? "forward with bias" : "forward", {x, weight, bias, y}, [=] {
+  const void *bias = added.bias, *residual = added.residual;
+  if (residual == y) fail(kDevice, "a convolution over its residual");
+  const char* work = residual ? "forward with residual and bias" : bias ? "forward with bias" : "forward";
+  queue(context, s, work, {x, weight, bias, residual, y}, [=] {
     const std::vector<float> picture = floatsOf(x, s.dtype, pixels(s) * s.c, tf32);
     const std::vector<float> w = floatsOf(weight, s.dtype, weights(s), tf32);
     std::vector<float> byTap(w.size()), out(size_t(outPixels(s) * s.outs));  // byTap [kh, kw, c, outs]
@@ -57,6 +60,8 @@ void convolutionForward(Context& context, const Convolution& s, const void* x, c
     });
     if (bias)
       for (size_t i = 0; i < out.size(); i++) out[i] += floatAt(bias, s.dtype, int64_t(i) % s.outs);
+    if (residual)
+      for (size_t i = 0; i < out.size(); i++) out[i] += floatAt(residual, s.dtype, int64_t(i));
     put(out, y, s.dtype);
   });
 }

@@ -9,6 +9,7 @@ import { meanings as cast } from './cast.js';
 import { meanings as complementFrame } from './complementFrame.js';
 import { meanings as concat } from './concat.js';
 import { meanings as conv2d } from './conv2d.js';
+import { meanings as conv2dResidual } from './conv2dResidual.js';
 import { meanings as crossAttention } from './crossAttention.js';
 import { meanings as embedding } from './embedding.js';
 import { meanings as exp } from './exp.js';
@@ -60,6 +61,7 @@ export const meanings: Record<string, Meaning> = {
   ...complementFrame,
   ...concat,
   ...conv2d,
+  ...conv2dResidual,
   ...crossAttention,
   ...embedding,
   ...exp,

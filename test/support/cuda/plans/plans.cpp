@@ -67,8 +67,9 @@ struct Report {
   void convolution(const Convolution& s) {
     Context context;
     const bool strict = s.dtype == DType::f32;
-    say(textOf(context, s, "forward with bias"), [&] { return convolutionForwardGraph(s, true); }, strict, true);
-    say(textOf(context, s, "forward"), [&] { return convolutionForwardGraph(s, false); }, strict, true);
+    say(textOf(context, s, "forward with residual and bias"), [&] { return convolutionForwardGraph(s, Addends::residualAndBias); }, strict, true);
+    say(textOf(context, s, "forward with bias"), [&] { return convolutionForwardGraph(s, Addends::bias); }, strict, true);
+    say(textOf(context, s, "forward"), [&] { return convolutionForwardGraph(s, Addends::none); }, strict, true);
     say(textOf(context, s, "data gradient"), [&] { return convolutionDataGraph(s); }, strict, true);
     say(textOf(context, s, "weight gradient"), [&] { return convolutionWeightGraph(s, dnnType(s.dtype)); }, strict, true);
   }

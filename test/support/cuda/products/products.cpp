@@ -40,8 +40,11 @@ struct Memory {
   float at(int64_t i) { return floatAt(data(), dtype, i); }
 };
 
-enum class Adding { nothing, bias, toC, residual };
-constexpr const char* kAdding[] = {"nothing", "a bias", "to c", "a residual"};
+enum class Adding { nothing, bias, toC, residual, biasToC, biasAndResidual };
+constexpr const char* kAdding[] = {"nothing", "a bias", "to c", "a residual", "a bias to c", "a bias and a residual"};
+constexpr bool addsBias(Adding a) { return a == Adding::bias || a == Adding::biasToC || a == Adding::biasAndResidual; }
+constexpr bool addsResidual(Adding a) { return a == Adding::residual || a == Adding::biasAndResidual; }
+constexpr bool addsToC(Adding a) { return a == Adding::toC || a == Adding::biasToC; }
 
 struct Case {
   DType operands, result;
@@ -74,9 +77,9 @@ void check(Run& run, const Case& x) {
   Matmul p{.a = A.data(), .b = B.data(), .c = C.data(), .aType = x.operands, .bType = x.operands, .cType = x.result};
   p.m = x.m, p.n = x.n, p.k = x.k, p.lda = a.ld, p.ldb = b.ld, p.ldc = c.ld, p.transposeA = x.transposeA, p.transposeB = x.transposeB;
   p.batch = x.batch, p.strideA = a.stride, p.strideB = b.stride, p.strideC = c.stride, p.alpha = 0.5f;
-  if (x.adding == Adding::bias) p.bias = bias.data();
-  if (x.adding == Adding::residual) p.residual = added.data();
-  if (x.adding == Adding::toC) p.beta = 1;
+  if (addsBias(x.adding)) p.bias = bias.data();
+  if (addsResidual(x.adding)) p.residual = added.data();
+  if (addsToC(x.adding)) p.beta = 1;
   try {
     matmul(run.context, p);
   } catch (const std::exception& error) {
@@ -107,12 +110,12 @@ void checkAll(Run& run) {
         for (const bool transposeB : {false, true})
           for (const int64_t batch : {1, 3})
             for (const bool interleaved : {false, true})
-              for (const Adding adding : {Adding::nothing, Adding::bias, Adding::toC, Adding::residual})
+              for (const Adding adding : {Adding::nothing, Adding::bias, Adding::toC, Adding::residual, Adding::biasToC, Adding::biasAndResidual})
                 check(run, {operands, result, transposeA, transposeB, interleaved, batch, 5, 6, 7, adding});
   }
 }
 
-constexpr Case biased(int64_t k) { return {DType::bf16, DType::bf16, false, true, false, 1, 4, 64, k, Adding::bias}; }
+constexpr Case biased(int64_t k, Adding adding = Adding::bias) { return {DType::bf16, DType::bf16, false, true, false, 1, 4, 64, k, adding}; }
 
 void checkQuestions() {
   Run run;
@@ -136,6 +139,8 @@ void checkBiasApart() {
   const int asked = products::seen.asked;
   check(again, biased(256));
   expect(products::seen.asked == asked, "a kept choice is not asked for again");
+  check(again, biased(256, Adding::biasToC));
+  check(again, biased(256, Adding::biasAndResidual));
   products::settings.refuseBias = false;
 }
 

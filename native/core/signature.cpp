@@ -149,7 +149,7 @@ std::string misfit(const std::string& op, const Call& call, bool cpu) {
     if (why.empty()) why = shapeMisfit(s.sizes, call);
     if (why.empty() && op == "lowRankFactors") why = factorsMisfit(call);
     if (why.empty() && op == "lowRankFactorsVjp") why = factorsVjpMisfit(call);
-    if (why.empty() && op == "conv2d") why = windowMisfit(conv2dShape(call));
+    if (why.empty() && (op == "conv2d" || op == "conv2dResidual")) why = windowMisfit(conv2dShape(call));
     if (why.empty() && op == "conv2dVjp") why = windowMisfit(conv2dVjpShape(call));
     return why;
   }

@@ -65,7 +65,10 @@ for (const compute of ['bf16', 'f16'] as const) {
       expect(weightTypes(step).matrices).toEqual([compute]);
       for (const op of [
         'conv2d',
+        'conv2dResidual',
         'linear',
+        'linearResidual',
+        'linearResidualVjp',
         'groupNorm',
         'silu',
         'selfAttention',
@@ -86,6 +89,7 @@ for (const compute of ['bf16', 'f16'] as const) {
         new Set(step.nodes.flatMap(({ op: { name }, inputs }) => (name === op ? [inputs[which]?.dtype] : [])));
       expect(dtypes('conv2d', 2)).toEqual(new Set([compute]));
       expect(dtypes('linear', 2)).toEqual(new Set([compute, undefined]));
+      for (const op of ['conv2dResidual', 'linearResidual']) expect(dtypes(op, 2), op).toEqual(new Set([compute]));
       for (const norm of ['groupNorm', 'layerNorm'] as const) {
         expect([...dtypes(norm, 1), ...dtypes(norm, 2)], norm).toEqual(['f32', 'f32']);
       }

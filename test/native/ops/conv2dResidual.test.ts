@@ -1,11 +1,14 @@
 import { describe, expect, it } from 'vitest';
+import { loadAddon } from '../../../lib/addon/load.js';
 import { createGraph, type DType, elements, input, result, type Value } from '../../../lib/graph/graph.js';
 import { type Conv2dOptions, conv2d } from '../../../lib/ops/conv2d.js';
 import { conv2dResidual } from '../../../lib/ops/conv2dResidual.js';
 import { scale } from '../../../lib/ops/scale.js';
+import { encodePlan } from '../../../lib/plan/encode.js';
 import { lifetimes } from '../../../lib/plan/lifetimes.js';
+import { makePlan } from '../../../lib/plan/makePlan.js';
 import { checkKernel } from '../../support/checkKernel.js';
-import { onCuda, runNative } from '../../support/nativeRun.js';
+import { onCuda, runNative, testDevice, testTarget } from '../../support/nativeRun.js';
 import { pseudoRandom } from '../../support/pseudoRandom.js';
 
 interface Size {
@@ -84,5 +87,22 @@ describe.runIf(onCuda)('conv2dResidual', () => {
     const got = await runNative(graph, leaves);
     expect(got.get('sum')!.some((value) => value !== 0)).toBe(true);
     expect(got.get('sum')).toEqual(got.get('plain'));
+  });
+
+  it('is refused in a plan whose window does not give its result', () => {
+    const graph = createGraph();
+    const given = (name: string, shape: number[]): Value => input(graph, name, shape);
+    const [x, w, r] = [given('x', [1, 6, 6, 4]), given('w', [2, 3, 3, 4]), given('r', [1, 6, 6, 2])];
+    result(graph, 'y', conv2dResidual(x, w, null, r, { pad: 1 }));
+    const plan = makePlan(graph, testTarget(1));
+    const call = plan.calls[0]!;
+    plan.calls[0] = { ...call, node: { ...call.node, attrs: { ...call.node.attrs, padTop: 0 } } };
+    const engine = loadAddon().createEngine({ threads: 1, device: testDevice() });
+    try {
+      const message = '[conv2dResidual] sizes of y are not those of x, window, stride and padding (at the top level)';
+      expect(() => engine.load(encodePlan(plan))).toThrow(message);
+    } finally {
+      engine.dispose();
+    }
   });
 });

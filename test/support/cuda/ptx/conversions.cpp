@@ -79,11 +79,9 @@ enum class Rounding : uint8_t { none, nearest, zero, down, up };  // .rn and .rn
 struct Conversion {
   Width from, to;
   Rounding rounding;
-  bool saturates, flushes;
-  int64_t packed() const { return int64_t(from) | int64_t(to) << 4 | int64_t(rounding) << 8 | int64_t(saturates) << 12 | int64_t(flushes) << 13; }
-  static Conversion of(int64_t bits) {
-    return {Width(bits & 15), Width(bits >> 4 & 15), Rounding(bits >> 8 & 15), (bits >> 12 & 1) != 0, (bits >> 13 & 1) != 0};
-  }
+  bool saturates;
+  int64_t packed() const { return int64_t(from) | int64_t(to) << 4 | int64_t(rounding) << 8 | int64_t(saturates) << 12; }
+  static Conversion of(int64_t bits) { return {Width(bits & 15), Width(bits >> 4 & 15), Rounding(bits >> 8 & 15), (bits >> 12 & 1) != 0}; }
 };
 
 template <class T>
@@ -215,6 +213,8 @@ void decodeConvert(Decoder& d) {
   // A double would be rounded twice on its way to 16 bits.
   if ((from == Type::f64 || !isFloat(from)) && (to == Type::f16 || to == Type::bf16)) d.unknown();
   if (!isFloat(to) && c.saturates) d.unknown();
+  // Of 16 bits alone the machine knows what needs no rounding, and no bounds.
+  if (bytesOf(to) == 2 && isFloat(to) && (c.saturates || (from == to && c.rounding != Rounding::none))) d.unknown();
   c.to = d.wideResult(to);
   c.from = d.wideSource(from);
   const bool same = c.to == widthOf(to) && c.from == widthOf(from) && bytesOf(to) > 1 && bytesOf(from) > 1;

@@ -138,6 +138,7 @@ bool Block::choose(Warp& warp) {
 
 // Whether all lanes that the instruction is for have come to it.
 bool Block::come(Warp& warp, const Instruction& in, uint32_t active) {
+  if (in.flow == Flow::aligned && warp.live != kEveryLane) warp.fail(unsigned(__builtin_ctz(active)), "this instruction asks for a whole warp");
   if (in.flow != Flow::together) return active == warp.live;
   const uint32_t* masks = warp.at<uint32_t>(in.at[in.operands - 1]);  // the last operand
   for (uint32_t left = active; left; left &= left - 1) {
@@ -155,15 +156,20 @@ bool Block::come(Warp& warp, const Instruction& in, uint32_t active) {
 void Block::follow(Warp& warp, const Instruction& in, uint32_t active) {
   const Watch& watch = launch_->kernel->watches[in.watch - 1];
   const auto of = [&](uint32_t suspect) { return suspect == Watch::kNone ? 0 : warp.nobodys[suspect]; };
+  const auto expectNone = [&](uint32_t suspect, uint32_t lanes) {
+    const uint32_t seen = of(suspect) & lanes;
+    if (seen) warp.fail(unsigned(__builtin_ctz(seen)), "register " + launch_->kernel->suspects[suspect] + " holds what no instruction has written");
+  };
   uint32_t bad = 0;
+  expectNone(watch.guard, warp.group);
   if (watch.kind == Watch::selects) {
     const uint32_t predicate = *warp.at<uint32_t>(in.at[3]);
+    expectNone(watch.chooser, active);
     bad = (of(watch.first) & predicate) | (of(watch.second) & ~predicate);
   } else {
     for (const uint32_t suspect : watch.reads) {
       bad |= of(suspect);
-      const uint32_t seen = watch.kind == Watch::observes ? bad & (in.guard != kNoGuard ? warp.group : active) : 0;
-      if (seen) warp.fail(unsigned(__builtin_ctz(seen)), "register " + launch_->kernel->suspects[suspect] + " holds what no instruction has written");
+      if (watch.kind == Watch::observes) expectNone(suspect, active);
     }
   }
   for (const uint32_t suspect : watch.writes) warp.nobodys[suspect] = (warp.nobodys[suspect] & ~active) | (bad & active);

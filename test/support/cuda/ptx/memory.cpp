@@ -72,7 +72,7 @@ void reachShared(Warp& w, const uint64_t* at, size_t bytes, const char* what, Re
   const uint64_t end = kReservedShared + block.sharedBytes();
   for (uint32_t left = w.mask; left; left &= left - 1) {
     const unsigned i = unsigned(__builtin_ctz(left));
-    if (at[i] < kReservedShared || at[i] + bytes > end) {
+    if (at[i] < kReservedShared || at[i] > end - bytes) {
       misplaced(w, i, what, bytes, "at byte " + std::to_string(int64_t(at[i]) - int64_t(kReservedShared)) + " of the block's " + std::to_string(block.sharedBytes()) + " of shared memory");
     }
   }
@@ -131,7 +131,7 @@ void reach(Warp& w, const Instruction& in, Place base, size_t bytes, bool write,
       const bool local = space == Space::local;
       const Kernel& kernel = *w.block->launch().kernel;
       const size_t size = local ? kernel.localBytes : kernel.parameterBytes;
-      if (highest + bytes > size) misplaced(w, w.firstLane(), what, bytes, "at byte " + std::to_string(highest) + " of " + std::to_string(size) + (local ? " of local memory" : " of parameters"));
+      if (highest > size || bytes > size - highest) misplaced(w, w.firstLane(), what, bytes, "at byte " + std::to_string(highest) + " of " + std::to_string(size) + (local ? " of local memory" : " of parameters"));
       char* from = local ? w.local.data() : const_cast<char*>(w.block->launch().parameters.data());
       for (unsigned i = 0; i < kLanes; i++) to.at[i] = from + at[i] + (local ? i * size : 0);
       return;

@@ -67,6 +67,39 @@ __global__ void uninitialised(float* y) {
   y[threadIdx.x] = sum;
 }
 
+// What no instruction has written is stored by no lane, or taken because of it.
+__global__ void unwrittenNotStored(float* y, uint32_t zero) {
+  y[threadIdx.x] = 1;
+  asm volatile("{ .reg .f32 t; .reg .pred p; setp.ne.u32 p, %1, 0; @p st.global.f32 [%0], t; }" ::"l"(y + threadIdx.x), "r"(zero) : "memory");
+}
+
+__global__ void unwrittenChoice(float* y) {
+  float value;
+  asm("{ .reg .pred p; selp.f32 %0, %1, %2, p; }" : "=f"(value) : "f"(1.0f), "f"(2.0f));
+  y[threadIdx.x] = value;
+}
+
+__global__ void unwrittenGuard(float* y) { asm volatile("{ .reg .pred p; @p st.global.f32 [%0], 0f3F800000; }" ::"l"(y + threadIdx.x) : "memory"); }
+
+__device__ float initial = 1.5f;
+
+__global__ void variables(float* y) { y[threadIdx.x] = initial; }
+
+// The last bytes that an address can name, whose end is 0 again.
+__global__ void wrappedShared(float* y) {
+  TLORA_SHARED(float, tile, 32);
+  tile[lane()] = 7;
+  float value;
+  asm volatile("ld.shared.f32 %0, [%1];" : "=f"(value) : "l"(~uint64_t{3}) : "memory");
+  y[lane()] = value + tile[31 - lane()];
+}
+
+__global__ void wrappedLocal(float* y) {
+  float value;
+  asm volatile("ld.local.f32 %0, [%1];" : "=f"(value) : "l"(~uint64_t{3}) : "memory");
+  y[lane()] = value;
+}
+
 __global__ void dependent(float* y, bool waits) {
   if (waits) asm volatile("griddepcontrol.wait;" ::: "memory");
   y[threadIdx.x] = 1;
@@ -238,6 +271,13 @@ void run(const std::string& name, Device& d, float* y) {
   if (name == "bounded") return launch(d, bounded, 1, 64, y);
   if (name == "too many threads") return launch(d, bounded, 1, 128, y);
   if (name == "uninitialised") return launch(d, uninitialised, 1, 32, y);
+  if (name == "unwritten, not stored") return launch(d, unwrittenNotStored, 1, 32, y, 0u);
+  if (name == "unwritten choice") return launch(d, unwrittenChoice, 1, 32, y);
+  if (name == "unwritten guard") return launch(d, unwrittenGuard, 1, 32, y);
+  if (name == "variables") return launch(d, variables, 1, 32, y);
+  if (name == "shared memory at the end of all addresses") return launch(d, wrappedShared, 1, 32, y);
+  if (name == "local memory at the end of all addresses") return launch(d, wrappedLocal, 1, 32, y);
+  if (name == "part of a warp") return launch(d, mmaProbe, 1, 16, y, 6u, 2, 0, 14u, 1, 0);
   if (name == "dependent") return launchDependent(d, y, true);
   if (name == "dependent, not waiting") return launchDependent(d, y, false);
   if (name == "shuffles in two places") return launch(d, shuffleApart, 1, 32, y);

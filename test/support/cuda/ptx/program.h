@@ -55,12 +55,13 @@ struct Instruction {
 };
 
 // What an instruction does with values that are nobody's. A path through the kernel reads some registers before it writes them; nvcc lets
-// such values into sums that it then does not choose. They may be computed with, but not stored, sent, branched on or used as an address.
+// such values into sums that it then does not choose. They may be computed with, but not stored, sent, branched on, chosen by or used as an address.
 struct Watch {
+  static constexpr uint32_t kNone = UINT32_MAX;  // always good
   enum Kind : uint8_t { computes, selects, observes } kind = computes;
   std::vector<uint32_t> reads, writes;  // registers, of those that such a value can come to
-  uint32_t first = 0, second = 0;       // of a selection: what is taken where the predicate is true, and false; kNone: always good
-  static constexpr uint32_t kNone = UINT32_MAX;
+  // What is taken by a selection where its predicate is true, and false; the predicate; the guard.
+  uint32_t first = kNone, second = kNone, chooser = kNone, guard = kNone;
 };
 
 // What a kernel reads of its surroundings, in this order; each fills one register.

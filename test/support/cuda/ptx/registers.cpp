@@ -147,12 +147,9 @@ void watch(Kernel& kernel, const Bits& bad, const std::vector<bool>& given, cons
     for (unsigned o = 0; o < in.operands; o++) {
       if (known(at[o]) != Watch::kNone) (o < in.results ? w.writes : w.reads).push_back(known(at[o]));
     }
-    if (in.selects) w.first = known(at[1]), w.second = known(at[2]);
-    if (known(in.guard) != Watch::kNone) {
-      w.kind = Watch::observes;
-      w.reads = {known(in.guard)};
-    }
-    if (w.reads.empty() && w.writes.empty()) continue;
+    if (in.selects) w.first = known(at[1]), w.second = known(at[2]), w.chooser = known(at[3]);
+    w.guard = known(in.guard);
+    if (w.reads.empty() && w.writes.empty() && w.guard == Watch::kNone) continue;
     kernel.watches.push_back(std::move(w));
     in.watch = uint32_t(kernel.watches.size());
   }

@@ -79,10 +79,14 @@ class Reader {
     expect('.');
     return word();
   }
+  // Of a float, 0f3F800000 or 0d3FF0000000000000, its bits.
   uint64_t integer() {
-    skip();
     const std::string digits = word();
-    return strtoull(digits.c_str(), nullptr, 0);
+    const bool bits = digits[0] == '0' && (digits.size() == 10 || digits.size() == 18) && strchr("fFdD", digits[1]);
+    char* end = nullptr;
+    const uint64_t value = bits ? strtoull(digits.c_str() + 2, &end, 16) : strtoull(digits.c_str(), &end, 0);
+    if (*end != '\0' && strcmp(end, "U") != 0) fail("expected a number, got '" + digits + "'");
+    return value;
   }
 
   // ".align 8 .b8 name[40] = {1, 2}" without the space's own word and without what ends it.

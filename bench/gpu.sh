@@ -122,6 +122,7 @@ usable() {
   echo "trying the programs in $1"
   said=$(timeout -k 5 120 "$1/tlora-run-plan" "$plan" --device "${TLORA_GPU_DEVICE:-cuda}" --no-record 2>&1) && return 0
   echo "$said"
+  said=$(grep -v '^warning:' <<<"$said" || true)
   ! grep -qE 'GLIBC|shared object|cannot (execute|be opened)|[Nn]o such file| is missing|is older than|update the driver|has no code for' <<<"$said"
 }
 
@@ -140,8 +141,7 @@ find_programs() {
 unpack() {
   if [[ ! -f $inputs.tar.xz || (-f $inputs/unpacked && ! $inputs.tar.xz -nt $inputs/unpacked) ]]; then return; fi
   mkdir -p "$inputs"
-  tar -C "$inputs" -xJf "$inputs.tar.xz" || python3 -m tarfile -e "$inputs.tar.xz" "$inputs"
-  touch "$inputs/unpacked"
+  if tar -C "$inputs" -xJf "$inputs.tar.xz" || python3 -m tarfile -e "$inputs.tar.xz" "$inputs"; then touch "$inputs/unpacked"; fi
 }
 
 identify() {

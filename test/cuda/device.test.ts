@@ -1,8 +1,8 @@
 // Engines on the emulated device: devices, memory, recordings, and what a failure says. Needs TLORA_CUDA_LIBRARY.
 import { spawnSync } from 'node:child_process';
-import { existsSync, mkdtempSync, rmSync, truncateSync, writeFileSync } from 'node:fs';
+import { existsSync, mkdtempSync, readFileSync, rmSync, truncateSync, writeFileSync } from 'node:fs';
 import { tmpdir } from 'node:os';
-import { join } from 'node:path';
+import { dirname, join } from 'node:path';
 import { afterEach, beforeEach, describe, expect, test } from 'vitest';
 import { loadAddon } from '../../lib/addon/load.js';
 import type { Engine, Program, WeightSource } from '../../lib/addon/surface.js';
@@ -16,6 +16,9 @@ import { memoryForecast } from '../../lib/plan/memoryBudget.js';
 import { CUDA_WORKSPACE_BYTES } from '../../lib/plan/target.js';
 import { chain } from '../support/chainGraph.js';
 import { testTarget } from '../support/nativeRun.js';
+
+/** The program that only the CMake build makes. */
+const runPlan = (): string => join(dirname(loadAddon().path), 'tlora-run-plan');
 
 let engine: Engine;
 beforeEach(() => {
@@ -205,6 +208,23 @@ describe('a program', () => {
     } finally {
       delete process.env.TLORA_EMULATED_UNRECORDABLE;
     }
+  });
+
+  test.skipIf(!existsSync(runPlan()))('that cannot be recorded fails in tlora-run-plan, once it is timed', () => {
+    const folder = mkdtempSync(join(tmpdir(), 'tlora-unrecorded-'));
+    const [plan, figures] = [join(folder, 'plan'), join(folder, 'figures')];
+    writeFileSync(plan, encodePlan(makePlan(chain(1000, 5), testTarget(1))));
+    const words = [plan, '--device', 'cuda', '--repeat', '4', '--json', figures];
+    const run = (more: NodeJS.ProcessEnv) =>
+      spawnSync(runPlan(), words, { encoding: 'utf8', env: { ...process.env, ...more } });
+    const { status, stderr } = run({ TLORA_EMULATED_UNRECORDABLE: 'yes' });
+    expect({ status, stderr }).toEqual({
+      status: 1,
+      stderr: expect.stringMatching(/^tlora-run-plan: the calls went one by one, as they could not be recorded: /),
+    });
+    expect(readFileSync(figures, 'utf8')).toContain('"medianMs":');
+    expect(run({}).status).toBe(0);
+    rmSync(folder, { recursive: true });
   });
 
   test('is recorded anew when memory has moved', async () => {

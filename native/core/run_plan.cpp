@@ -36,6 +36,7 @@ using namespace tlora;
 // A device's first run goes call by call, and its second makes a recording.
 constexpr int kWarmUp = 3;
 constexpr double kTrialMs = 30'000;
+constexpr char kUnrecorded[] = "the calls went one by one, as they could not be recorded: %s";
 
 struct Arguments {
   std::vector<std::string> files;
@@ -290,18 +291,10 @@ void inTurns(const Arguments& a, Turn turn) {
   for (int i = 0; i < a.repeat && (i <= kWarmUp || !late()); i++) turn(i);
 }
 
-// Milliseconds of a run. What could not be recorded is said, as the time is then not one of the device alone, and kept for expectRecorded().
+// Milliseconds of a run, which are not of the device alone where it could not be recorded.
 double timeOf(const RunReport& report, std::string& unrecorded) {
-  if (!report.unrecorded.empty()) {
-    unrecorded = report.unrecorded;
-    printf("the calls go on one by one, as they cannot be recorded: %s\n", unrecorded.c_str());
-  }
+  if (unrecorded.empty()) unrecorded = report.unrecorded;
   return report.deviceMs > 0 ? report.deviceMs : report.ms;
-}
-
-// Fails when all has been measured.
-void expectRecorded(const std::string& unrecorded) {
-  if (!unrecorded.empty()) fail(kDevice, "the calls went one by one, as they could not be recorded: %s", unrecorded.c_str());
 }
 
 bool equalBits(const Plan& plan, const Prepared& a, const Prepared& b) {
@@ -353,7 +346,7 @@ void compareLaunches(const Arguments& a, const std::string& from, const Plan& pl
   printf("the same bits\n");
   plain.engine->dispose();
   dependent.engine->dispose();
-  expectRecorded(unrecorded);
+  if (!unrecorded.empty()) fail(kDevice, kUnrecorded, unrecorded.c_str());
 }
 
 void run(const Arguments& a, const std::string& from) {
@@ -388,7 +381,7 @@ void run(const Arguments& a, const std::string& from) {
   printf("free on the device: %zu bytes at first, %zu now\n", freeBefore, engine->freeBytes());
   if (a.ops) timeOps(a, from, *program);
   engine->dispose();
-  expectRecorded(unrecorded);
+  if (!unrecorded.empty()) fail(kDevice, kUnrecorded, unrecorded.c_str());
 }
 
 }  // namespace

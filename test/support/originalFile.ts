@@ -61,7 +61,7 @@ export async function writeOriginalFile(
     const stem = component === 'unet' || component === 'vae' ? 'diffusion_pytorch_model' : 'model';
     const tensors = components.get(component) ?? readComponentTensors(join(dir, component), stem);
     components.set(component, tensors);
-    return tensors.get(key)!;
+    return (tensors.get(key) ?? tensors.get(`text_model.${key}`))!;
   };
   const tensors = keys.map(([key, ours]) =>
     original(

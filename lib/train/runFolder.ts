@@ -161,6 +161,7 @@ function expectSameSettings(earlier: Record<string, unknown>, now: Record<string
     const digests = Object.keys(CONTENTS).filter((name) => CONTENTS[name] === option);
     return digests.every((name) => earlier[name] !== undefined && isSame(name));
   });
+  if (moved.includes('model')) moved.push('config'); // the digests are of what is in it, too
   for (const name of new Set([...Object.keys(earlier), ...Object.keys(now)])) {
     if (moved.includes(name)) continue;
     if (MAY_CHANGE.includes(name) || (name in CONTENTS && earlier[name] === undefined)) continue;

@@ -3,7 +3,6 @@ import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import sharp from 'sharp';
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
-import { ConfigError } from '../../lib/errors.js';
 import { generate } from '../../lib/generate/generate.js';
 import { modelOfRun, readRunConfig, runFolder } from '../../lib/train/runFolder.js';
 import { convertersKeys, writeOriginalFile } from '../support/originalFile.js';
@@ -47,13 +46,17 @@ describe.each([
     expect(logOf(tiny.at('file'))).toEqual(logOf(tiny.at('folder')));
   });
 
-  it('goes on from its checkpoint, with the same files alone', async () => {
+  it('goes on with a run of its folder, but not with other values', async () => {
     await tiny.run('file', { ...single(file), steps: 3, resume: true });
-    const other = tiny.run('file', { ...single(odd), steps: 4, resume: true });
-    await expect(other).rejects.toThrow(ConfigError);
-    const run = readRunConfig(runFolder(tiny.at('file')));
-    expect(modelOfRun(run)).toEqual({ model: file, config: tiny.model });
-    expect(logOf(tiny.at('file'))).toHaveLength(3);
+    await tiny.run('folder', { ...single(odd), steps: 3, resume: true });
+    expect(valuesOf(tiny.at('folder')).state.equals(valuesOf(tiny.at('file')).state)).toBe(true);
+    expect(modelOfRun(readRunConfig(runFolder(tiny.at('folder'))))).toEqual({ model: odd, config: tiny.model });
+    const other = join(files, 'other.safetensors');
+    const bytes = readFileSync(file);
+    bytes[8 + Number(bytes.readBigUInt64LE())]! ^= 1;
+    writeFileSync(other, bytes);
+    const run = tiny.run('folder', { ...single(other), steps: 4, resume: true });
+    await expect(run).rejects.toThrow(/model: expected the contents that the run to go on with began with/);
   });
 
   it('makes the pictures of its folder, with an adapter that was trained on that, wherever its bytes begin', async () => {

@@ -69,7 +69,9 @@ function plot(schedule: RankSchedule, width: number): string[] {
 }
 
 function table(schedule: RankSchedule): string[] {
-  const shown = [0, 1, 250, 500, 750, 999].filter((t) => t < schedule.T);
+  const { T } = schedule;
+  const quarters = [1, 2, 3].map((part) => Math.floor((part * T) / 4));
+  const shown = [...new Set([0, Math.min(1, T - 1), ...quarters, T - 1])].sort((a, b) => a - b);
   const cells = shown.map((t) => [String(t), String(activeRank(schedule, t))] as const);
   const widths = cells.map(([t, r]) => Math.max(t.length, r.length));
   const line = (name: string, which: 0 | 1): string =>

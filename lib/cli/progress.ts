@@ -12,7 +12,7 @@ export interface Progress {
   event(event: TrainEvent | GenerateEvent): void;
   /** A line that stays, shown unless `--quiet`. */
   note(text: string): void;
-  /** Leaves the last state of the redrawn line behind. */
+  /** Leaves the last step behind on a terminal, whatever came after it. */
   end(): void;
 }
 
@@ -97,6 +97,7 @@ export function createProgress(
   const warning = wantsColour(err, env) ? '\x1b[33mwarning:\x1b[39m' : 'warning:';
   let lastLine = Number.NEGATIVE_INFINITY;
   let current = '';
+  let lastStep = '';
   const line = (text: string): void => {
     live?.clear();
     err.write(`${text}\n`);
@@ -115,8 +116,10 @@ export function createProgress(
   return {
     event: (event) => {
       if (event.type === 'warning') line(`${warning} ${event.message}`);
-      else if (event.type === 'step') moved(stepText(event), event.step === 1 || event.step === event.steps);
-      else if (event.type === 'phase') {
+      else if (event.type === 'step') {
+        lastStep = stepText(event);
+        moved(lastStep, event.step === 1 || event.step === event.steps);
+      } else if (event.type === 'phase') {
         const part = 'total' in event ? ` ${event.done ?? 0}/${event.total}` : '';
         moved(`${PHASES[event.phase]}${part}`, part === '');
       } else {
@@ -128,6 +131,7 @@ export function createProgress(
       if (!options.quiet) line(text);
     },
     end: () => {
+      if (current !== '' && lastStep !== '' && current !== lastStep) live?.draw(lastStep);
       live?.keep();
       current = '';
     },

@@ -48,7 +48,10 @@ function createProgram(context: CliContext, exit: (status: number) => void): Com
 const OPTIONS = [...trainOptionNames, ...generateOptionNames, 'pictures', 'run', 'runs', 'prompts'];
 
 function reportError(error: unknown, { err, env }: CliContext): number {
-  if (error instanceof CommanderError) return error.exitCode === 0 ? EXIT.ok : EXIT.usage;
+  if (error instanceof CommanderError) {
+    if (error.code === 'commander.missingArgument') err.write('Put pictures before flags that take several values.\n');
+    return error.exitCode === 0 ? EXIT.ok : EXIT.usage;
+  }
   if (!(error instanceof Error)) {
     err.write(`error: ${error}\n`);
     return EXIT.failed;

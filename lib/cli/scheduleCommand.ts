@@ -1,5 +1,6 @@
 import type { Command } from 'commander';
 import { activeRank, drawRankSchedule, type RankSchedule, validateRankSchedule } from '../adapters/rankSchedule.js';
+import { ConfigError } from '../errors.js';
 import type { CliContext } from './context.js';
 import { parseNumber } from './numbers.js';
 
@@ -9,6 +10,16 @@ interface ScheduleFlags {
   alpha: number;
   timesteps: number;
   json?: boolean;
+}
+
+/** @throws ConfigError that names the flag */
+function checkFlags(schedule: RankSchedule): void {
+  try {
+    validateRankSchedule(schedule);
+  } catch (error) {
+    if (!(error instanceof ConfigError)) throw error;
+    throw new ConfigError(error.message.replace('[rank schedule] ', '').replace(/^T:/, '--timesteps:'));
+  }
 }
 
 /** `tlora schedule`: prints and draws r(t). */
@@ -24,7 +35,7 @@ export function addScheduleCommand(program: Command, context: CliContext): void 
     .action((flags: ScheduleFlags) => {
       const { rank: maxRank, minRank = Math.floor(maxRank / 2), alpha, timesteps: T } = flags;
       const schedule: RankSchedule = { T, maxRank, minRank, alpha };
-      validateRankSchedule(schedule);
+      checkFlags(schedule);
       const ranks = (): number[] => Array.from({ length: T }, (_, t) => activeRank(schedule, t));
       const text = flags.json ? `${JSON.stringify({ ...schedule, ranks: ranks() })}\n` : drawRankSchedule(schedule);
       context.out.write(text);

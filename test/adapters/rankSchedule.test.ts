@@ -116,6 +116,9 @@ describe('drawRankSchedule', () => {
     const longest = (text: string): number => Math.max(...text.split('\n').map((line) => line.length));
     expect(longest(drawRankSchedule({ ...paper, maxRank: 1000 }, 40))).toBeLessThanOrEqual(50);
     expect(drawRankSchedule({ T: 1, maxRank: 2, minRank: 1, alpha: 1 })).toContain('mean r over all t: 2.00');
+    expect(drawRankSchedule({ T: 100, maxRank: 8, minRank: 4, alpha: 1 })).toContain(
+      't      0  1  25  50  75  99\nr(t)   8  7   7   6   5   4\n',
+    );
   });
 
   it('refuses a schedule that is not valid', () => {

@@ -136,7 +136,10 @@ describe('tlora schedule', () => {
 
   it('refuses a schedule that makes no sense', async () => {
     const { err, status, out } = await tlora(['schedule', '--rank', '4', '--min-rank', '5']);
-    expect(err).toContain('minRank: expected at most the rank, 4, got 5');
+    expect(err).toContain('error: --min-rank: expected at most the rank, 4, got 5');
+    expect((await tlora(['schedule', '--timesteps', '0'])).err).toContain(
+      'error: --timesteps: expected an integer of at',
+    );
     expect({ status, out }).toEqual({ status: 2, out: '' });
   });
 });

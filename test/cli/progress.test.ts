@@ -46,6 +46,15 @@ describe('progress', () => {
     expect(shown()).toBe(`\rstep 1/100  ${text}\x1b[K\rstep 2/100  ${text}\x1b[K\n`);
   });
 
+  it('leaves the last step behind, not what came after it', () => {
+    const { progress, shown } = record(true);
+    progress.event(step(100));
+    progress.event({ type: 'phase', phase: 'save' });
+    progress.end();
+    progress.end();
+    expect(shown()).toBe(`\rstep 100/100  ${text}\x1b[K\rsaving\x1b[K\rstep 100/100  ${text}\x1b[K\n`);
+  });
+
   it('keeps notes above the line', () => {
     const { progress, shown } = record(true);
     progress.event(step(1));

@@ -110,9 +110,9 @@ describe('tlora train', () => {
     const { err, status } = await tlora(['train', 'dog.jpg', '--class', 'dog']);
     expect(err).toContain('--model: expected a value, got none');
     expect(status).toBe(2);
-    expect((await tlora(['train', '--model', 'm', '--class', 'dog'])).err).toContain(
-      "missing required argument 'picture'",
-    );
+    const eaten = await tlora(['train', '--model', 'm', '--class', 'dog', '--caption', 'a {0}', 'dog.jpg']);
+    expect(eaten.err).toContain("missing required argument 'picture'");
+    expect(eaten.err).toContain('Put pictures before flags that take several values.');
   });
 });
 

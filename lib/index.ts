@@ -6,6 +6,8 @@ export {
   validateRankSchedule,
 } from './adapters/rankSchedule.js';
 export { type DoctorReport, doctor, type Finding } from './cli/doctor.js';
+export { type ConvertResult, convertAdapter } from './convert/convertAdapter.js';
+export type { AdapterFormat, ConvertOptions } from './convert/options.js';
 export {
   AbortError,
   ConfigError,

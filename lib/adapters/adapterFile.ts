@@ -48,6 +48,10 @@ export interface AssumedMask {
   /** undefined: half the rank. */
   readonly minRank: number | undefined;
   readonly alpha: number;
+  /** Training timesteps; undefined: the model's. */
+  readonly T?: number;
+  /** Components of the file for each rank of the schedule; undefined: 1. */
+  readonly perRank?: number;
   /** Whether the file says so. */
   readonly recorded: boolean;
 }

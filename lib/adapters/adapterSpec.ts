@@ -27,11 +27,13 @@ export interface AdapterSpec {
   readonly orthogonal: 'init' | 'retract';
 }
 
-/** A linear layer of the model: its diffusers module path and features. */
+/** A linear layer of the model, or a 1×1 convolution: its diffusers module path and features. */
 export interface LinearShape {
   readonly path: string;
   readonly in: number;
   readonly out: number;
+  /** It is a 1×1 convolution, whose weight has two more sides. */
+  readonly convolution?: true;
 }
 
 /** A linear layer with its adapter's own rank, min(rank, in, out). */

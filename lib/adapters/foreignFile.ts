@@ -4,6 +4,7 @@ import { readSafetensorsHeader } from '../io/safetensors.js';
 import type { AdapterFile } from './adapterFile.js';
 import { type ForeignLayer, foreignLayers, type ResolvedLayer, twice } from './foreignKeys.js';
 import { type LycorisStart, lycorisAdapter } from './lycorisFile.js';
+import { readMask } from './maskMetadata.js';
 import { type AdaptedModel, type LayerMap, layerFinder, type PipelineLayers } from './modelLayers.js';
 import { peftAlphas } from './peftMetadata.js';
 import { plainAdapter } from './plainFile.js';
@@ -51,7 +52,10 @@ export function openForeignFile(
     if (lycoris && model !== 'unet') throw lycorisText(path, layers[0]!.key);
     return lycoris
       ? lycorisAdapter(path, layers, file.metadata, start)
-      : plainAdapter(path, layers, peftAlphas(path, file.metadata, model));
+      : plainAdapter(path, layers, {
+          scales: peftAlphas(path, file.metadata, model),
+          mask: model === 'unet' ? readMask(path, file.metadata) : null,
+        });
   };
   const unet = open('unet');
   const others = unetOnly

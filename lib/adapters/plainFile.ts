@@ -1,7 +1,7 @@
 // Plain LoRA of other programs: y + scale · up·down·x with scale = alpha/rank, no mask.
 import { FileFormatError } from '../errors.js';
 import { readTensorFloat32, type TensorRef } from '../io/safetensors.js';
-import type { AdapterFile } from './adapterFile.js';
+import type { AdapterFile, AssumedMask } from './adapterFile.js';
 import type { AdaptedLayer } from './adapterSpec.js';
 import type { ForeignValue, ResolvedLayer } from './foreignKeys.js';
 
@@ -63,19 +63,23 @@ export function alphaOf(path: string, layer: ResolvedLayer): number | null {
  * The file's LoRA of one model. A layer's scale is alpha/rank: alpha from its own tensor, else from the metadata, else the rank. It is
  * multiplied into `lora_up`.
  */
-export function plainAdapter(path: string, layers: readonly ResolvedLayer[], metadata: ScaleOf): AdapterFile {
+export function plainAdapter(
+  path: string,
+  layers: readonly ResolvedLayer[],
+  { scales: given, mask }: { scales: ScaleOf; mask: AssumedMask | null },
+): AdapterFile {
   const byPath = new Map(layers.map((one) => [one.layer.path, one]));
   const adapted = layers.map((one) => {
     expectOnly(path, one, ['up', 'down', 'alpha']);
     return adaptedLayer(path, one, ['up', 'down']);
   });
   const scales = new Map(
-    adapted.map(({ path: layer, rank }) => [layer, scaleOf(path, byPath.get(layer)!, rank, metadata)]),
+    adapted.map(({ path: layer, rank }) => [layer, scaleOf(path, byPath.get(layer)!, rank, given)]),
   );
   return {
     path,
     info: null,
-    mask: null,
+    mask,
     layers: adapted,
     orthogonal: false,
     drawn: null,

@@ -1,3 +1,5 @@
+import type { ConvertResult } from '../convert/convertAdapter.js';
+import type { ConvertOptions } from '../convert/options.js';
 import type { DemoOptions, DemoResult } from '../demo/demo.js';
 import type { EvaluateRunOptions, RunEvaluation } from '../evaluate/evaluateRun.js';
 import type { GenerateResult } from '../generate/generate.js';
@@ -23,6 +25,7 @@ export interface CliParts {
   train(): Promise<{ train(options: TrainOptions): TrainingRun<TrainResult> }>;
   generate(): Promise<{ generate(options: GenerateOptions): Promise<GenerateResult> }>;
   evaluate(): Promise<{ evaluateRun(options: EvaluateRunOptions): Promise<RunEvaluation> }>;
+  convert(): Promise<{ convertAdapter(options: ConvertOptions): Promise<ConvertResult> }>;
   report(): Promise<{ report(options: ReportOptions): Promise<string> }>;
   demo(): Promise<{
     demo(options: DemoOptions): Promise<DemoResult>;

@@ -38,6 +38,7 @@ const context: CliContext = {
     train: () => import('../train/train.js'),
     generate: () => import('../generate/generate.js'),
     evaluate: () => import('../evaluate/evaluateRun.js'),
+    convert: () => import('../convert/convertAdapter.js'),
     report: () => import('../report/report.js'),
     demo: async () => ({ ...(await import('../demo/demo.js')), ...(await import('../demo/demoFigures.js')) }),
     plan: () => import('../train/forecast.js'),

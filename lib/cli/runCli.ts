@@ -1,9 +1,11 @@
 import { readFileSync } from 'node:fs';
 import { Command, CommanderError } from 'commander';
+import { convertOptionNames } from '../convert/options.js';
 import { ConfigError } from '../errors.js';
 import { generateOptionNames } from '../generate/options.js';
 import { trainOptionNames } from '../train/options.js';
 import { type CliContext, EXIT } from './context.js';
+import { addConvertCommand } from './convertCommand.js';
 import { addDemoCommand } from './demoCommand.js';
 import { addBuildCommand, addDoctorCommand } from './doctorCommand.js';
 import { addEvaluateCommand } from './evaluateCommand.js';
@@ -37,6 +39,7 @@ function createProgram(context: CliContext, exit: (status: number) => void): Com
   addGenerateCommand(program, context, exit);
   addEvaluateCommand(program, context, exit);
   addReportCommand(program, context, exit);
+  addConvertCommand(program, context, exit);
   addPlanCommand(program, context);
   addScheduleCommand(program, context);
   addDoctorCommand(program, context, exit);
@@ -45,7 +48,15 @@ function createProgram(context: CliContext, exit: (status: number) => void): Com
 }
 
 /** Names at the head of messages that are those of flags. */
-const OPTIONS = [...trainOptionNames, ...generateOptionNames, 'pictures', 'run', 'runs', 'prompts'];
+const OPTIONS = [
+  ...trainOptionNames,
+  ...generateOptionNames,
+  ...convertOptionNames,
+  'pictures',
+  'run',
+  'runs',
+  'prompts',
+];
 
 function reportError(error: unknown, { err, env }: CliContext): number {
   if (error instanceof CommanderError) {

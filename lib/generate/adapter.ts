@@ -1,11 +1,12 @@
-import type { AdapterFile } from '../adapters/adapterFile.js';
+import type { AdapterFile, DrawnStart } from '../adapters/adapterFile.js';
+import type { AdapterLayout } from '../adapters/adapterLayout.js';
 import { isMasked } from '../adapters/adapterSpec.js';
 import { baseFingerprint } from '../adapters/fingerprint.js';
 import type { LycorisStart } from '../adapters/lycorisFile.js';
 import { type AdaptedModel, adaptableLayers, type PipelineLayers } from '../adapters/modelLayers.js';
 import { expectBase, layoutOf, openAdapter, writeAdapter } from '../adapters/openAdapter.js';
 import { activeRank, type RankSchedule } from '../adapters/rankSchedule.js';
-import { drawStart } from '../adapters/start.js';
+import { drawStart, type StateWriter } from '../adapters/start.js';
 import { ConfigError } from '../errors.js';
 import type { Component, ModelFiles } from '../io/modelFolder.js';
 import type { TensorRef } from '../io/safetensors.js';
@@ -46,11 +47,15 @@ export function pipelineLayers({ unet, textEncoder, textEncoder2 }: AdaptableMod
   return new Map(models.map(({ name, tensors }) => [name as AdaptedModel, adaptableLayers(tensors)]));
 }
 
-/** The mask of a file that does not name its schedule's training timesteps. */
-function assumedSchedule({ layers, mask }: AdapterFile, T: number): RankSchedule {
-  const maxRank = Math.max(1, ...layers.map((layer) => layer.rank));
+/**
+ * The mask of a file without metadata of ours.
+ * @param T training timesteps of the model
+ */
+export function assumedSchedule({ layers, mask }: AdapterFile, T: number): RankSchedule {
+  const perRank = mask?.perRank ?? 1;
+  const maxRank = Math.max(1, ...layers.map((layer) => Math.ceil(layer.rank / perRank)));
   const minRank = mask ? Math.min(maxRank, mask.minRank ?? Math.floor(maxRank / 2)) : maxRank;
-  return { T, maxRank, minRank, alpha: mask?.alpha ?? 1 };
+  return { T: mask?.T ?? T, maxRank, minRank, alpha: mask?.alpha ?? 1 };
 }
 
 /** Tells what is not in the file and was taken to be usual. */
@@ -90,14 +95,15 @@ export function openGenerationAdapter(
   const { info } = file;
   const schedule = info?.schedule ?? assumedSchedule(file, T);
   warnAssumed(file, schedule, warn);
+  const perRank = file.mask?.perRank ?? 1;
   const masked = info ? isMasked(info.spec.variant) : file.mask !== null;
   const resolution = info?.training.resolution;
   return {
     file,
     sampled: { layout: layoutOf(file), strength },
-    activeRank: (t) => (masked ? activeRank(schedule, t) : schedule.maxRank),
+    activeRank: (t) => perRank * (masked ? activeRank(schedule, t) : schedule.maxRank),
     resolution: typeof resolution === 'number' ? resolution : undefined,
-    subject: info ? `${info.token} ${info.className}` : undefined,
+    subject: info && info.className !== '' ? `${info.token} ${info.className}` : undefined,
   };
 }
 
@@ -115,6 +121,29 @@ function withMatrices(model: Component): Component {
   return { ...model, tensors: new Map(tensors) };
 }
 
+/**
+ * Draws a start that is not in its file.
+ * @param unet for a start from its weights, which are loaded and freed again
+ * @throws ConfigError when the weights are needed and there is no `unet`
+ */
+export async function drawFileStart(
+  session: Session,
+  { spec, seed }: DrawnStart,
+  layout: AdapterLayout,
+  { unet, state }: { unet: Component | undefined; state: StateWriter },
+): Promise<void> {
+  const weights = unet && withMatrices(unet);
+  await drawStart({
+    layout,
+    spec,
+    seed,
+    runGraph: (graph, feeds) => runOnce(session, graph, weights ? [weights] : [], feeds),
+    state,
+    ...(weights && { weights: { component: weights.name, tensors: weights.tensors } }),
+  });
+  if (unet) releaseComponent(session, unet);
+}
+
 /** Loads the adapter's values into `params` and `base`; a start that is not in the file is drawn again. */
 export async function loadGenerationAdapter(
   session: Session,
@@ -122,18 +151,7 @@ export async function loadGenerationAdapter(
   { file, sampled: { layout } }: Pick<GenerationAdapter, 'file' | 'sampled'>,
 ): Promise<void> {
   for (const name of layout.orthogonal ? ['params', 'base'] : ['params']) ensureState(session, name, layout.flat.total);
-  if (file.drawn) {
-    const weights = withMatrices(unet);
-    await drawStart({
-      layout,
-      spec: file.drawn.spec,
-      seed: file.drawn.seed,
-      runGraph: (graph, feeds) => runOnce(session, graph, [weights], feeds),
-      state: session.engine,
-      weights: { component: unet.name, tensors: weights.tensors },
-    });
-    releaseComponent(session, unet);
-  }
+  if (file.drawn) await drawFileStart(session, file.drawn, layout, { unet, state: session.engine });
   writeAdapter(file, layout, session.engine);
 }
 

@@ -30,6 +30,7 @@ const pipeline: PipelineLayers = new Map([
         'down_blocks.0.resnets.0.conv1': [4, 4, 3, 3],
         'down_blocks.0.resnets.1.conv1': [4, 4, 3, 3],
         'down_blocks.0.resnets.1.time_emb_proj': [4, 8],
+        'down_blocks.1.resnets.1.time_emb_proj': [4, 8],
       }),
     ),
   ],
@@ -60,12 +61,14 @@ const pair = (down: string, up: string, r = 2): Record<string, number[]> => ({ [
 describe('names of layers', () => {
   it('are those of diffusers and of the original checkpoints', () => {
     const paths = [...pipeline.get('unet')!.keys()];
-    expect(originalPaths(paths)).toEqual(
+    expect(originalPaths([Q])).toEqual(new Map([[Q, 'input_blocks.4.1.transformer_blocks.0.attn1.to_q']]));
+    expect(originalPaths(paths, paths)).toEqual(
       new Map([
         [Q, 'input_blocks.4.1.transformer_blocks.0.attn1.to_q'],
         [OUT, 'input_blocks.4.1.transformer_blocks.0.attn1.to_out.0'],
         [PROJ, 'input_blocks.4.1.proj_in'],
         ['down_blocks.0.resnets.1.time_emb_proj', 'input_blocks.2.0.emb_layers.1'],
+        ['down_blocks.1.resnets.1.time_emb_proj', 'input_blocks.5.0.emb_layers.1'],
       ]),
     );
   });
@@ -104,7 +107,7 @@ describe('names of layers', () => {
       'lora_te_text_model_encoder_layers_0_self_attn_q_proj.lora_up.weight': [4, 1],
     });
     const file = openAdapter(path, pipeline);
-    expect(file.layers).toEqual([{ path: PROJ, in: 4, out: 4, rank: 3 }]);
+    expect(file.layers).toEqual([{ path: PROJ, in: 4, out: 4, rank: 3, convolution: true }]);
     expect(file.text.get('text_encoder')!.layers).toEqual([{ path: TEXT, in: 4, out: 4, rank: 1 }]);
     expect(openAdapter(path, pipeline, { unetOnly: true }).text.size).toBe(0);
   });

@@ -30,6 +30,8 @@ describe('tlora', () => {
                                       alignment, leak, copies
         report [options]              write one HTML page on a run, or on several side
                                       by side; prints its path
+        convert [options] <adapter>   write an adapter in another layout, for other
+                                      programs; prints its path
         plan [options]                show what training would need, without reading
                                       weights
         schedule [options]            print and draw the rank schedule r(t)

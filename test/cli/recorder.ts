@@ -67,6 +67,7 @@ export async function tlora(args: readonly string[], settings: Settings = {}): P
       evaluate: missing,
       demo: missing,
       report: missing,
+      convert: missing,
       plan: missing,
       doctor: missing,
       build: missing,

@@ -127,7 +127,7 @@ async function checkKohya(pipeline: Pipeline, folder: string, checks: Checks): P
 /** Kohya's names of layers, as tlora writes them. */
 function checkNames({ model }: Pipeline, names: Record<string, unknown>, checks: Checks): void {
   const paths = [...pipelineLayers(model).get('unet')!.keys()];
-  const originals = model.kind === 'sdxl' ? originalPaths(paths) : new Map(paths.map((path) => [path, path]));
+  const originals = model.kind === 'sdxl' ? originalPaths(paths, paths) : new Map(paths.map((path) => [path, path]));
   const wrong = Object.entries(names).filter(
     ([path, name]) => `lora_unet_${underscored(originals.get(path) ?? '')}` !== name,
   );

@@ -16,6 +16,7 @@ it('the package exports these values, and loads without the addon', () => {
       "ShapeError",
       "TloraError",
       "activeRank",
+      "convertAdapter",
       "doctor",
       "drawRankSchedule",
       "generate",

@@ -46,6 +46,7 @@ const ROOMS: Readonly<Record<string, readonly string[]>> = {
     'options',
     'pipeline',
   ],
+  convert: ['adapters', 'schedulers', 'io', 'options', 'pipeline', 'generate'],
   train: [
     'graph',
     'ops',
@@ -98,14 +99,27 @@ const ROOMS: Readonly<Record<string, readonly string[]>> = {
   report: ['adapters', 'io', 'options', 'train', 'generate'],
   demo: ['io', 'train', 'generate', 'world', 'evaluate', 'report'],
   study: ['adapters', 'random', 'io', 'train', 'world', 'evaluate'],
-  cli: ['demo', 'report', 'evaluate', 'train', 'generate', 'adapters', 'io', 'plan', 'models', 'addon', 'options'],
-  index: ['report', 'train', 'generate', 'adapters', 'io', 'plan', 'models', 'addon', 'options', 'cli'],
+  cli: [
+    'convert',
+    'demo',
+    'report',
+    'evaluate',
+    'train',
+    'generate',
+    'adapters',
+    'io',
+    'plan',
+    'models',
+    'addon',
+    'options',
+  ],
+  index: ['convert', 'report', 'train', 'generate', 'adapters', 'io', 'plan', 'models', 'addon', 'options', 'cli'],
 };
 
 /** The one room, or the few, in which each dependency may be used. */
 const DEPENDENCIES: Readonly<Record<string, readonly string[]>> = {
   commander: ['cli'],
-  zod: ['options', 'train', 'generate', 'report'],
+  zod: ['options', 'train', 'generate', 'convert', 'report'],
   sharp: ['io'],
   '@huggingface/tokenizers': ['io'],
   bindings: ['addon'],

@@ -1,0 +1,70 @@
+// An adapter to convert: its file, and the values of its layers one by one.
+import { availableParallelism } from 'node:os';
+import type { AdapterFile } from '../adapters/adapterFile.js';
+import type { ValueKind } from '../adapters/adapterLayout.js';
+import { valueName } from '../adapters/adapterLayout.js';
+import type { AdaptedLayer } from '../adapters/adapterSpec.js';
+import { type LayerContent, layerContent, layoutOf, openAdapter } from '../adapters/openAdapter.js';
+import { ConfigError } from '../errors.js';
+import { drawFileStart, pipelineLayers } from '../generate/adapter.js';
+import { type OpenModel, openModel } from '../pipeline/openModel.js';
+import { openSession } from '../pipeline/session.js';
+import type { ResolvedConvertOptions } from './options.js';
+
+/** What a layer's adapter adds, with the start that it subtracts. */
+export interface Content {
+  readonly values: LayerContent;
+  readonly start: LayerContent | null;
+}
+
+export interface Source {
+  readonly file: AdapterFile;
+  readonly model: OpenModel | undefined;
+  readonly content: (file: AdapterFile, layer: AdaptedLayer) => Content;
+}
+
+/**
+ * Opens the adapter; a start that is not in the file is drawn.
+ * @throws (by rejecting) what openAdapter throws; ConfigError where the model is needed and not given
+ */
+export async function openSource(options: ResolvedConvertOptions): Promise<Source> {
+  const { adapter: path, model: dir, unetOnly, components } = options;
+  const model = dir === undefined ? undefined : openModel(dir);
+  const file = openAdapter(path, model && pipelineLayers(model), { unetOnly, start: components });
+  const drawn = file.drawn ? await drawnStart(file, model) : null;
+  return {
+    file,
+    model,
+    content: (own, layer) =>
+      layerContent(own, layer, (kind) => {
+        if (own === file && drawn) return drawn(layer, kind);
+        throw new Error(`the start of ${layer.path} is in no file`);
+      }),
+  };
+}
+
+type ReadStart = (layer: AdaptedLayer, kind: ValueKind) => Float32Array;
+
+async function drawnStart(file: AdapterFile, model: OpenModel | undefined): Promise<ReadStart> {
+  const { spec } = file.drawn!;
+  if (spec.start.from === 'weight' && !model) {
+    throw new ConfigError(`model: expected a model folder, as ${file.path} starts from its weights, got none`);
+  }
+  const layout = layoutOf(file);
+  const base = new Float32Array(layout.flat.total);
+  const state = {
+    writeState: (buffer: string, offset: number, values: Float32Array): void => {
+      if (buffer === 'base') base.set(values, offset);
+    },
+  };
+  const session = openSession(availableParallelism());
+  try {
+    await drawFileStart(session, file.drawn!, layout, { unet: model?.unet, state });
+  } finally {
+    session.engine.dispose();
+  }
+  return ({ path }, kind) => {
+    const { offset, count } = layout.flat.entries.get(valueName(path, kind))!;
+    return base.slice(offset, offset + count);
+  };
+}

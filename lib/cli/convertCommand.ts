@@ -34,6 +34,7 @@ export function addConvertCommand(program: Command, context: CliContext, exit: (
     .addOption(choice('--to <layout>', 'layout to write', ['kohya', 'peft', 'diffusers', 'official', 'tlora']))
     .option('--out <file>', 'the file to write')
     .option('--model <path>', 'model folder or file: for files of other programs, and for starts from the weights')
+    .option('--config <dir>', 'with a model file: the folder with its tokenizers')
     .option('--rank <n>', 'most components of a layer (default: what it takes to lose nothing)', parseNumber)
     .option('--at-rank <n>', 'only the components of the mask of this rank', parseNumber)
     .option('--full', 'all components (the default)')

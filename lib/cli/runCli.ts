@@ -60,7 +60,9 @@ const OPTIONS = [
 
 function reportError(error: unknown, { err, env }: CliContext): number {
   if (error instanceof CommanderError) {
-    if (error.code === 'commander.missingArgument') err.write('Put pictures before flags that take several values.\n');
+    if (error.code === 'commander.missingArgument' && error.message.includes('picture')) {
+      err.write('Put pictures before flags that take several values.\n');
+    }
     return error.exitCode === 0 ? EXIT.ok : EXIT.usage;
   }
   if (!(error instanceof Error)) {

@@ -13,8 +13,10 @@ export interface ConvertOptions {
   to: AdapterFormat;
   /** The file to write. */
   out: string;
-  /** Model folder; needed for files of other programs, for starts from the weights, and to write tlora's layout. */
+  /** Model folder or single file, as in `generate`; needed for files of other programs, for starts from the weights, and to write tlora's layout. */
   model?: string | undefined;
+  /** With a single file: as in `generate`. */
+  config?: string | undefined;
   /** Most components of a layer in the plain LoRA; default: all that it takes to lose nothing. */
   rank?: number | undefined;
   /** Only the first components, as the mask has them at some timestep; default: all. */
@@ -29,7 +31,7 @@ export interface ConvertOptions {
   components?: 'last' | 'middle' | 'principal' | undefined;
 }
 
-type Optional = 'model' | 'rank' | 'atRank' | 'components';
+type Optional = 'model' | 'config' | 'rank' | 'atRank' | 'components';
 
 /** Options with every default filled in. */
 export type ResolvedConvertOptions = {
@@ -41,6 +43,7 @@ const schema = z.strictObject({
   to: oneOf(['kohya', 'peft', 'diffusers', 'official', 'tlora']),
   out: text,
   model: text.optional(),
+  config: text.optional(),
   rank: whole(1).optional(),
   atRank: whole(1).optional(),
   dtype: oneOf(['float32', 'float16', 'bfloat16']).default('float32'),

@@ -28,8 +28,8 @@ export interface Source {
  * @throws (by rejecting) what openAdapter throws; ConfigError where the model is needed and not given
  */
 export async function openSource(options: ResolvedConvertOptions): Promise<Source> {
-  const { adapter: path, model: dir, unetOnly, components } = options;
-  const model = dir === undefined ? undefined : openModel(dir);
+  const { adapter: path, model: given, config, unetOnly, components } = options;
+  const model = given === undefined ? undefined : openModel(given, config);
   const file = openAdapter(path, model && pipelineLayers(model), { unetOnly, start: components });
   const drawn = file.drawn ? await drawnStart(file, model) : null;
   return {

@@ -34,6 +34,7 @@ it('tlora convert has a flag for each option, and passes its value on', async ()
     to: [[], 'kohya'],
     out: [[], 'b.safetensors'],
     model: [['--model', 'm'], 'm'],
+    config: [['--config', 'c'], 'c'],
     rank: [['--rank', '8'], 8],
     atRank: [['--at-rank', '4'], 4],
     dtype: [['--dtype', 'float16'], 'float16'],

@@ -188,7 +188,7 @@ async function decodeAll(generation: Generation, latents: readonly Float32Array[
 
 /** Everything that a picture depends on, besides its seed. */
 function describe({ options, wish, sampler, adapter }: Generation): PictureWish & Record<string, unknown> {
-  const { model, steps, karras, strength } = options;
+  const { model, config, steps, karras, strength } = options;
   const used = adapter && { adapter: adapter.file.path, strength };
-  return { ...wish, model, ...used, sampler: sampler.kind, steps, karras };
+  return { ...wish, model, ...(config !== undefined && { config }), ...used, sampler: sampler.kind, steps, karras };
 }

@@ -6,8 +6,9 @@ export interface TensorInfo {
   /** The safetensors name: F32, F16, BF16, … */
   readonly dtype: string;
   readonly shape: readonly number[];
-  /** The file it lies in, for errors. */
+  /** The file it lies in, and its key there, for errors. */
   readonly path?: string;
+  readonly key?: string;
 }
 
 /** What a trace may change or watch, by diffusers module path. */
@@ -180,14 +181,18 @@ function fileNames(tensors: ReadonlyMap<string, TensorInfo>): string {
 function missingKey({ component, tensors }: Checkpoint, key: string, shape: Shape): FileFormatError {
   return new FileFormatError(
     `[${component}] tensor '${key}': expected [${shape.join(', ')}], got no such key${fileNames(tensors)}`,
-    { hint: `Check that the checkpoint of ${component} is complete and belongs to the config.json beside it.` },
+    { hint: `Check that the checkpoint of ${component} is complete and belongs to its config.json.` },
   );
 }
 
 function wrong({ component }: Checkpoint, key: string, what: string, info: TensorInfo): FileFormatError {
-  return new FileFormatError(`[${component}] tensor '${key}': ${what}${info.path ? ` (in ${info.path})` : ''}`, {
-    hint: `Check that the checkpoint of ${component} belongs to the config.json beside it.`,
-  });
+  const stored = info.key !== undefined && !info.key.endsWith(key) ? `, '${info.key}'` : '';
+  return new FileFormatError(
+    `[${component}] tensor '${key}': ${what}${info.path ? ` (in ${info.path}${stored})` : ''}`,
+    {
+      hint: `Check that the checkpoint of ${component} belongs to its config.json.`,
+    },
+  );
 }
 
 function extraKeys(component: string, tensors: ReadonlyMap<string, TensorInfo>, keys: string[]): FileFormatError {

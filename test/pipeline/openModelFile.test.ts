@@ -102,7 +102,17 @@ describe('a single file', () => {
     refuses(file, wrong, FileFormatError, 'unet: expected UNet2DConditionModel');
   });
 
-  it('refuses configs of another size by the keys that do not fit', () => {
+  it('refuses configs of other widths by the tensor’s own name', () => {
+    const wrong = join(dir, 'wrong-width');
+    cpSync(folder, wrong, { recursive: true });
+    const path = join(wrong, 'unet', 'config.json');
+    const config = JSON.parse(readFileSync(path, 'utf8')) as object;
+    writeFileSync(path, JSON.stringify({ ...config, cross_attention_dim: 32 }));
+    const theirs = 'model.diffusion_model.input_blocks.1.1.transformer_blocks.0.attn2.to_k.weight';
+    refuses(file, wrong, FileFormatError, 'expected [16, 32], got [16, 24]', `(in ${file}, '${theirs}')`);
+  });
+
+  it('refuses configs of other layers by the keys that do not fit', () => {
     const wrong = join(dir, 'wrong-size');
     cpSync(folder, wrong, { recursive: true });
     const path = join(wrong, 'unet', 'config.json');

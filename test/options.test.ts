@@ -69,6 +69,7 @@ describe('train options', () => {
           `${name}: expected none, as the variant '${variant}' has no orthogonal start, got ${value}`,
         );
     refuses({ start: 'weight', frames: 'reference' }, 'frames: expected none');
+    refuses({ watch: { prompt: 'x' } }, "watch.prompt: expected none, as no pictures are watched, got 'x'");
     refuses({ resume: true, overwrite: true }, 'overwrite: expected false together with resume, got true');
     const usual = { minRank: 64, alpha: 1, components: 'last', compact: false, overwrite: true } as const;
     expect(resolveTrainOptions({ ...least, variant: 'lora', ...usual })).toMatchObject(usual);

@@ -37,6 +37,13 @@ interface RawAddon {
 const HINT = `Build it: npx tlora build
 npm 12, pnpm and bun do not run install scripts of dependencies unless you approve them (npm install-scripts approve tlora && npm rebuild).`;
 
+/** What to do about an addon that cannot be used. */
+function hint(): string {
+  return process.env.TLORA_ADDON
+    ? 'TLORA_ADDON names it: correct or unset that, or build the addon: npx tlora build'
+    : HINT;
+}
+
 /** The package's own folder: this file is lib/addon/load.ts or dist/addon/load.js. */
 export function packageRoot(): string {
   return resolve(dirname(fileURLToPath(import.meta.url)), '..', '..');
@@ -64,7 +71,7 @@ function open(path: string): RawAddon {
     return bindings({ bindings: 'tlora.node', module_root: packageRoot(), try: [[path]] }) as RawAddon;
   } catch (cause) {
     throw new NativeAddonError(`The native addon ${path} cannot be opened: ${(cause as Error).message}`, {
-      hint: HINT,
+      hint: hint(),
       cause,
     });
   }
@@ -81,14 +88,14 @@ export function loadAddon(): NativeAddon {
   const path = addonPath();
   if (path === undefined) {
     throw new NativeAddonError(`The native addon is missing: looked for ${addonCandidates().join(' and ')}`, {
-      hint: HINT,
+      hint: hint(),
     });
   }
   const raw = open(path);
   const { planFormat } = raw.info();
   if (planFormat !== PLAN_FORMAT) {
     throw new NativeAddonError(`The native addon ${path} reads plan format ${planFormat}, expected ${PLAN_FORMAT}`, {
-      hint: HINT,
+      hint: hint(),
     });
   }
   loaded = {

@@ -1,4 +1,4 @@
-import { type Command, Option } from 'commander';
+import { type Command, InvalidArgumentError, Option } from 'commander';
 import type { GenerateOptions } from '../generate/options.js';
 import { type CliContext, EXIT, type OutputOptions } from './context.js';
 import { addAlgorithmOptions, addDeviceOptions } from './deviceOptions.js';
@@ -39,6 +39,12 @@ async function runGenerate(context: CliContext, flags: GenerateFlags): Promise<n
   }
 }
 
+/** Two adapters would be taken for a mixture. */
+function single(path: string, earlier?: string): string {
+  if (earlier !== undefined) throw new InvalidArgumentError('Expected one adapter: several are not mixed.');
+  return path;
+}
+
 /** `tlora generate`: a flag for each option of `generate`. */
 export function addGenerateCommand(program: Command, context: CliContext, exit: (status: number) => void): void {
   const number = parseNumber;
@@ -46,7 +52,7 @@ export function addGenerateCommand(program: Command, context: CliContext, exit: 
   const command = addModelOptions(
     program.command('generate').description('make pictures with a model and an adapter; prints their paths'),
   )
-    .option('--adapter <file>', 'adapter of a run or of another program (default: none, the model alone)')
+    .option('--adapter <file>', 'adapter of a run or of another program (default: none, the model alone)', single)
     .option('--prompt <text>', '{0} stands for the adapter’s "token class"')
     .option('--negative-prompt <text>', 'what the pictures should not show')
     .option('--count <n>', 'number of pictures; picture i uses seed + i (default: 1)', number)

@@ -10,7 +10,7 @@ export function parseNumber(text: string): number {
 
 /** `512` or `768x512`, width first. */
 export function parseSize(text: string): number | { width: number; height: number } {
-  const match = /^(\d+)(?:x(\d+))?$/i.exec(text);
+  const match = /^(\d+)(?:[x×](\d+))?$/i.exec(text);
   if (!match)
     throw new InvalidArgumentError('Expected a side in pixels, such as 512, or WIDTHxHEIGHT, such as 768x512.');
   const width = Number(match[1]);

@@ -1,6 +1,8 @@
+import { dirname } from 'node:path';
 import { z } from 'zod';
 import { AbortError, ConfigError } from '../errors.js';
 import { writeFileAtomic } from '../io/atomicFile.js';
+import { makeFolder } from '../io/outputFolder.js';
 import { checkOptions } from '../options/checkOptions.js';
 import { signal as signalField, text, whole } from '../options/fields.js';
 import { comparePictures } from './comparePictures.js';
@@ -67,9 +69,16 @@ export async function report(options: ReportOptions): Promise<string> {
   const [first] = dirs;
   if (first === undefined || dirs.length > MOST_RUNS)
     throw new ConfigError(`runs: expected 1 to ${MOST_RUNS} folders of runs, got ${dirs.length}`);
+  const [idle] = (['count', 'steps', 'seed'] as const).filter((name) => options[name] !== undefined);
+  if (idle !== undefined && prompts.length === 0)
+    throw new ConfigError(`${idle}: expected prompts with it, got none`, {
+      hint: 'Without prompts no pictures are made.',
+    });
   if (signal?.aborted) throw new AbortError(signal.reason);
   const runs: RunFacts[] = [];
   for (const [colour, dir] of dirs.entries()) runs.push(await readRunFacts(dir, colour));
+  const out = wish.out ?? reportPath(first);
+  makeFolder(dirname(out)); // before the pictures
   const rows =
     prompts.length > 0 ? await comparePictures(runs, { prompts, ...wish, signal, onProgress }) : trainingRows(runs);
   const page = reportPage({
@@ -83,7 +92,6 @@ export async function report(options: ReportOptions): Promise<string> {
     tables: [],
     commands: nextCommands(runs[0]!),
   });
-  const out = wish.out ?? reportPath(first);
   await writeFileAtomic(out, page);
   return out;
 }

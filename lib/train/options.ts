@@ -221,7 +221,7 @@ export function resolveTrainOptions(given: TrainOptions): ResolvedTrainOptions {
     watch: watch ? resolvedWatch(watch === true ? { draws: 2, samples: 0 } : watch, steps, rest.prompt) : undefined,
     memory: memory === undefined ? undefined : parseByteSize(memory, 'memory'),
   };
-  checkRelations(resolved, minRank);
+  checkRelations(resolved, { minRank, watchPrompt: typeof watch === 'object' ? watch.prompt : undefined });
   return resolved;
 }
 
@@ -236,8 +236,19 @@ function resolvedWatch(
   return { ...watch, every: watch.every ?? Math.max(1, Math.round(steps / WATCHES)), prompt: watch.prompt ?? prompt };
 }
 
-function checkRelations(options: ResolvedTrainOptions, givenMinRank: number | undefined): void {
+/** What was given where the settled options also hold defaults. */
+interface Given {
+  readonly minRank: number | undefined;
+  readonly watchPrompt: string | undefined;
+}
+
+function checkRelations(options: ResolvedTrainOptions, { minRank: givenMinRank, watchPrompt }: Given): void {
   const { rank } = options;
+  if (options.watch && options.watch.samples === 0 && watchPrompt !== undefined) {
+    throw new ConfigError(`watch.prompt: expected none, as no pictures are watched, got '${watchPrompt}'`, {
+      hint: 'Say how many pictures by watch.samples (--watch-samples).',
+    });
+  }
   if (options.resume && options.overwrite) {
     throw new ConfigError('overwrite: expected false together with resume, got true', {
       hint: 'resume goes on with the run in the folder, overwrite replaces it: choose one.',

@@ -103,12 +103,14 @@ describe('tlora generate', () => {
     expect(err).not.toContain('error');
     expect(generate).toMatchObject(Object.fromEntries(Object.entries(all).map(([name, [, value]]) => [name, value])));
     expect((await tlora([...least, '--size', '64'])).generate?.size).toBe(64);
+    expect((await tlora([...least, '--size', '64×96'])).generate?.size).toEqual({ width: 64, height: 96 });
   });
 
   it('refuses what it cannot understand', async () => {
     const { err, status } = await tlora([...least, '--size', '64x']);
     expect(err).toContain("argument '64x' is invalid. Expected a side in pixels");
     expect(status).toBe(2);
+    expect((await tlora([...least, '--adapter', 'a', '--adapter', 'b'])).err).toContain('several are not mixed');
     expect((await tlora(['generate', '--model', 'm'])).err).toContain('--prompt: expected a value, got none');
     expect((await tlora([...least, '--promt', 'x'])).err).toContain('Did you mean --prompt?');
   });

@@ -1,7 +1,8 @@
 import { readFileSync } from 'node:fs';
+import { join } from 'node:path';
 import { beforeAll, describe, expect, it } from 'vitest';
 import { openAdapter } from '../../lib/adapters/openAdapter.js';
-import { ConfigError } from '../../lib/errors.js';
+import { ConfigError, FileWriteError } from '../../lib/errors.js';
 import { changeSingularValues, effectiveRanks } from '../../lib/report/effectiveRank.js';
 import { nextCommands, shellWord } from '../../lib/report/nextCommands.js';
 import { report } from '../../lib/report/report.js';
@@ -66,12 +67,22 @@ describe('report', () => {
     expect(html.match(/<img /g)).toHaveLength(1);
   });
 
+  it('makes the folder of its page, or says at once that it cannot', async () => {
+    const out = tiny.at('new', 'folder', 'page.html');
+    expect(await report({ runs: [tiny.at('bare')], out })).toBe(out);
+    const heard: number[] = [];
+    const below = { out: join(out, 'page.html'), prompts: ['x'], onProgress: (done: number) => void heard.push(done) };
+    await expect(report({ runs: [tiny.at('bare')], ...below })).rejects.toThrow(FileWriteError);
+    expect(heard).toEqual([]);
+  });
+
   it('names what is missing', async () => {
     await expect(report({ runs: [] })).rejects.toThrow('runs: expected 1 to 6 folders of runs, got 0');
     await expect(report({ runs: [tiny.at('nowhere')] })).rejects.toThrow(ConfigError);
     await expect(report(undefined as never)).rejects.toThrow('options: expected object, got undefined');
     await expect(report({ runs: ['x'], prompt: 'y' } as never)).rejects.toThrow("Did you mean 'prompts'?");
     await expect(report({ runs: ['x'], count: 0 })).rejects.toThrow('count: expected a whole number of at least 1');
+    await expect(report({ runs: [tiny.at('lora')], steps: 3 })).rejects.toThrow('steps: expected prompts with it');
     const signal = AbortSignal.abort('never mind');
     await expect(report({ runs: [tiny.at('lora')], signal })).rejects.toMatchObject({ code: 'ABORT_ERR' });
   });

@@ -55,7 +55,7 @@ class MaskedLinear(OrthoLinear):
 
     def forward(self, x):
         base = F.linear(x, self.weight, self.bias) if self.cached is None else self.cached
-        mask = self.active.mask[:, None]
+        mask = self.active.mask[: self.lamb.shape[0], None]
         trained = self.lamb[:, None] * self.down
         down = torch.cat([trained * mask, (trained - self.scaled_down0) * mask]).to(x.dtype)
         up = torch.cat([self.up - self.up0, self.up0], dim=1).to(x.dtype)

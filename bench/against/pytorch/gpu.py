@@ -58,16 +58,13 @@ def frame(rows, columns):
 
 
 def starts(model, rank):
-    """Values at the start; the same stand for trained ones, where a layer wants them."""
-    layers = {path: model.get_submodule(path) for path in adapted_paths(model)}
-    drawn = {
-        path: {
-            "up": frame(layer.out_features, rank),
-            "down": frame(layer.in_features, rank).t().contiguous(),
-            "lambda": torch.rand(rank) * 0.1,
-        }
-        for path, layer in layers.items()
-    }
+    """Values at the start, of narrow layers as many as they have; the same stand for trained ones, where a layer wants them."""
+    drawn = {}
+    for path in adapted_paths(model):
+        layer = model.get_submodule(path)
+        r = min(rank, layer.in_features, layer.out_features)
+        down = frame(layer.in_features, r).t().contiguous()
+        drawn[path] = {"up": frame(layer.out_features, r), "down": down, "lambda": torch.rand(r) * 0.1}
     return {path: start | {f"trained_{kind}": value for kind, value in start.items()} for path, start in drawn.items()}
 
 

@@ -136,12 +136,13 @@ function openClipConfig(tensors: OriginalTensors, family: OriginalFamily): Confi
 
 /**
  * The scheduler_config.json of a family.
- * @throws ConfigError for SD 2.x: some of its models predict noise and some v, and nothing in a file tells which
+ * @throws ConfigError for SD 2.x where the file has no metadata of it: some of these models predict noise and some v
  */
-export function derivedScheduler({ path, family, predictsV, zeroTerminalSnr }: OriginalFile): Config {
-  if (family === 'sd2' && !predictsV) {
+export function derivedScheduler({ path, family, predictsV, zeroTerminalSnr, prediction }: OriginalFile): Config {
+  const type = predictsV ? 'v_prediction' : prediction;
+  if (family === 'sd2' && type === undefined) {
     throw new ConfigError(`config: expected scheduler/scheduler_config.json in it for ${path}, got none`, {
-      hint: `Some models of ${FAMILY_NAMES.sd2} predict noise and some v, which their files do not tell: copy the scheduler folder of the diffusers version of this model, which has prediction_type.`,
+      hint: `Some models of ${FAMILY_NAMES.sd2} predict noise and some v, which this file does not tell: copy the scheduler folder of the diffusers version of this model, which has prediction_type.`,
     });
   }
   return {
@@ -150,7 +151,7 @@ export function derivedScheduler({ path, family, predictsV, zeroTerminalSnr }: O
     beta_start: 0.00085,
     beta_end: 0.012,
     beta_schedule: 'scaled_linear',
-    prediction_type: predictsV ? 'v_prediction' : 'epsilon',
+    prediction_type: type ?? 'epsilon',
     rescale_betas_zero_snr: zeroTerminalSnr,
     timestep_spacing: 'leading',
     steps_offset: 1,

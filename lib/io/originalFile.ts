@@ -24,6 +24,8 @@ export interface OriginalFile {
   /** Marks that some models carry: trained to predict v, and on noise up to a terminal signal of zero. */
   readonly predictsV: boolean;
   readonly zeroTerminalSnr: boolean;
+  /** What the metadata say of it (https://github.com/Stability-AI/ModelSpec). */
+  readonly prediction: 'epsilon' | 'v_prediction' | undefined;
 }
 
 type Prefixes = readonly (readonly [component: ComponentName, prefix: string])[];
@@ -43,17 +45,19 @@ const PREFIXES: Readonly<Record<OriginalFamily, Prefixes>> = {
   ],
 };
 
-/** Keys that no computation here reads: schedules, averaged copies, losses, and what text encoders have beside the text model. */
+/** Keys that no computation here reads: schedules, averaged copies, losses, aids of training, and what text encoders have beside the text model. */
 const WITHOUT_EFFECT: readonly RegExp[] = [
   /^(betas|logvar|lvlb_weights|scale_factor|global_step|denoiser\.sigmas|v_pred|ztsnr)$/,
   /^(alphas_cumprod|alphas_cumprod_prev|(sqrt|log)_one_minus_alphas_cumprod|sqrt_(alphas|recip_alphas|recipm1_alphas)_cumprod)$/,
   /^posterior_(variance|log_variance_clipped|mean_coef[12])$/,
-  /^model_ema\./,
+  /^(model_ema|embedding_manager)\./,
   /^first_stage_model\.(loss|model_ema)\./,
   /^(cond_stage_model|conditioner\.embedders\.[01])\.((transformer|model)\.)?(logit_scale|attn_mask)$/,
   /^(cond_stage_model|conditioner\.embedders\.0)\.((transformer|model)\.)?text_projection(\.weight)?$/,
   /^(cond_stage_model|conditioner\.embedders\.[01])\..*\bposition_ids$/,
 ];
+
+const PREDICTIONS: Readonly<Record<string, OriginalFile['prediction']>> = { epsilon: 'epsilon', v: 'v_prediction' };
 
 /** What other files hold, told by one of their keys. */
 const OTHERS: readonly (readonly [key: RegExp, what: string, hint: string])[] = [
@@ -91,7 +95,7 @@ const ONLY = 'Only Stable Diffusion 1.x, 2.x and XL text-to-image models can be 
  */
 export function readOriginalFile(path: string): OriginalFile {
   if (/\.(ckpt|pt|pth|bin|pkl)$/i.test(path)) throw pickled(path);
-  const { tensors } = readSafetensorsHeader(path);
+  const { tensors, metadata } = readSafetensorsHeader(path);
   const family = familyOf(path, tensors);
   const prefixes = PREFIXES[family];
   const components = new Map(prefixes.map(([name]) => [name, new Map<string, TensorRef>()]));
@@ -104,7 +108,8 @@ export function readOriginalFile(path: string): OriginalFile {
   }
   if (unknown.length > 0) throw unknownKeys(path, unknown);
   for (const [name, prefix] of prefixes) if (components.get(name)!.size === 0) throw incomplete(path, name, prefix);
-  return { path, family, components, predictsV: tensors.has('v_pred'), zeroTerminalSnr: tensors.has('ztsnr') };
+  const marks = { predictsV: tensors.has('v_pred'), zeroTerminalSnr: tensors.has('ztsnr') };
+  return { path, family, components, ...marks, prediction: PREDICTIONS[metadata['modelspec.prediction_type'] ?? ''] };
 }
 
 /** Whether a path names a file, there or not, rather than a folder. */

@@ -4,6 +4,8 @@ import { join } from 'node:path';
 import sharp from 'sharp';
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
 import { generate } from '../../lib/generate/generate.js';
+import { nextCommands, shellWord } from '../../lib/report/nextCommands.js';
+import { readRunFacts } from '../../lib/report/runFacts.js';
 import { modelOfRun, readRunConfig, runFolder } from '../../lib/train/runFolder.js';
 import { convertersKeys, writeOriginalFile } from '../support/originalFile.js';
 import { logOf, tinyTraining, valuesOf } from './tinyTraining.js';
@@ -44,6 +46,15 @@ describe.each([
     expect(single.state.equals(folder.state)).toBe(true);
     expect(single.adapter.equals(folder.adapter)).toBe(true);
     expect(logOf(tiny.at('file'))).toEqual(logOf(tiny.at('folder')));
+  });
+
+  it('is named whole in the commands of a report', async () => {
+    const commands = nextCommands(await readRunFacts(tiny.at('file'), 0));
+    expect(commands).toHaveLength(2);
+    for (const { command } of commands) {
+      expect(command.split(` --model ${shellWord(file)} --config ${shellWord(tiny.model)} `)).toHaveLength(2);
+      expect(command.split('--config')).toHaveLength(2);
+    }
   });
 
   it('goes on with a run of its folder, but not with other values', async () => {

@@ -156,6 +156,14 @@ describe('a file of full size', () => {
     const { scheduler } = SHAPES.sd21!;
     const epsilon = { 'scheduler/scheduler_config.json': { ...scheduler, prediction_type: 'epsilon' } };
     expect(openModel(path, tokenizers('epsilon', epsilon)).unet.config.sample_size).toBe(64);
+    for (const [said, type, size] of [
+      ['v', 'v_prediction', 96],
+      ['epsilon', 'epsilon', 64],
+    ] as const) {
+      writeHeaders(path, originals('sd21'), { 'modelspec.prediction_type': said });
+      const told = openModel(path, tokenizers('told'));
+      expect([told.scheduler.prediction_type, told.unet.config.sample_size]).toEqual([type, size]);
+    }
     rmSync(path);
   });
 

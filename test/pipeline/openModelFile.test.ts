@@ -20,7 +20,12 @@ const one = (key: string, shape: number[] = [1]): TensorToWrite => {
 /** What real files have beside the model. */
 const HARMLESS = [
   ...['betas', 'alphas_cumprod', 'sqrt_one_minus_alphas_cumprod', 'posterior_mean_coef2', 'model_ema.decay'],
-  ...['model_ema.diffusion_modelinput_blocks00weight', 'first_stage_model.loss.logvar', 'cond_stage_model.logit_scale'],
+  ...[
+    'embedding_manager.embedder.x',
+    'model_ema.diffusion_modelinput_blocks00weight',
+    'first_stage_model.loss.logvar',
+    'cond_stage_model.logit_scale',
+  ],
   ...['cond_stage_model.transformer.text_model.embeddings.position_ids', 'cond_stage_model.text_projection'],
 ];
 

@@ -22,14 +22,14 @@ export interface Described {
 }
 
 /** Writes a float16 file of the right size whose values are all 0 and take no room on the disk. */
-export function writeHeaders(path: string, tensors: readonly Described[]): void {
+export function writeHeaders(path: string, tensors: readonly Described[], metadata: Record<string, string> = {}): void {
   let end = 0;
   const entries = tensors.map(({ key, shape }) => {
     const begin = end;
     end += elements(shape) * 2;
     return [key, { dtype: 'F16', shape, data_offsets: [begin, end] }];
   });
-  const header = Buffer.from(JSON.stringify(Object.fromEntries(entries)));
+  const header = Buffer.from(JSON.stringify({ __metadata__: metadata, ...Object.fromEntries(entries) }));
   const length = Buffer.alloc(8);
   length.writeBigUInt64LE(BigInt(header.length));
   writeFileSync(path, Buffer.concat([length, header]));

@@ -22,8 +22,8 @@ const PREFIXES: readonly (readonly [RegExp, AdaptedModel])[] = [
   [/^lora_te2_/, 'text_encoder_2'],
   [/^lycoris_(?=text_model_)/, 'text_encoder'],
   [/^lycoris_/, 'unet'],
-  [/^text_encoder\./, 'text_encoder'],
-  [/^text_encoder_2\./, 'text_encoder_2'],
+  [/^text_encoder\.|^(?:text_encoders\.)?clip_l\.transformer\./, 'text_encoder'],
+  [/^text_encoder_2\.|^(?:text_encoders\.)?clip_g\.transformer\./, 'text_encoder_2'],
   [/^(?:base_model\.model\.)?(?:unet\.|(?:model\.)?diffusion_model\.)?/, 'unet'],
 ];
 
@@ -62,7 +62,15 @@ interface ForeignKey {
   value: ForeignValue;
 }
 
-function parseKey(key: string): ForeignKey | null {
+/** Layers of attention as diffusers named them up to 0.21: `attn1.processor.to_out_lora.up` is `attn1.to_out.0.lora.up`. */
+function today(key: string): string {
+  return key.replace(/\.processor\.(to_[qkv]|to_out)_lora\.(up|down)\./, (_, layer: string, value: string) => {
+    return `.${layer === 'to_out' ? 'to_out.0' : layer}.lora.${value}.`;
+  });
+}
+
+function parseKey(given: string): ForeignKey | null {
+  const key = today(given);
   const [suffix, value] = VALUES.find(([pattern]) => pattern.test(key)) ?? [];
   if (!suffix) return null;
   const name = key.replace(suffix, '');

@@ -77,6 +77,7 @@ describe('names of layers', () => {
     ['training example', `unet.${Q}.lora.down.weight`, `unet.${Q}.lora.up.weight`],
     ['PEFT', `base_model.model.${Q}.lora_A.weight`, `base_model.model.${Q}.lora_B.weight`],
     ['PEFT with an adapter’s name', `unet.${Q}.lora_A.default.weight`, `unet.${Q}.lora_B.default.weight`],
+    ['old diffusers', `unet.${BLOCK}.attn1.processor.to_q_lora.down.weight`, `${BLOCK}.attn1.to_q.lora.up.weight`],
     ['bare', `${Q}.lora_down.weight`, `${Q}.lora_up.weight`],
     [
       'ComfyUI',
@@ -97,6 +98,21 @@ describe('names of layers', () => {
     const file = openAdapter(await written(pair(down, up)), pipeline);
     expect(file.layers).toEqual([{ path: Q, in: 6, out: 4, rank: 2 }]);
     expect([file.info, file.mask, file.orthogonal, scaleOf(file, Q)]).toEqual([null, null, false, 1]);
+  });
+
+  it.each([
+    `text_encoder.${TEXT}.lora_linear_layer`,
+    `text_encoder.${TEXT.replace('text_model.', '')}.lora`,
+    `text_encoders.clip_l.transformer.${TEXT}.lora`,
+    'lora_te1_text_model_encoder_layers_0_self_attn_q_proj.lora',
+  ])('are found for text encoders: %s', async (key) => {
+    const [up, down] = key.startsWith('lora_te1') ? ['_up', '_down'] : ['.up', '.down'];
+    const path = await written({
+      ...pair(`unet.${Q}.lora_A.weight`, `unet.${Q}.lora_B.weight`),
+      [`${key}${down}.weight`]: [3, 4],
+      [`${key}${up}.weight`]: [4, 3],
+    });
+    expect(openAdapter(path, pipeline).text.get('text_encoder')!.layers).toMatchObject([{ path: TEXT, rank: 3 }]);
   });
 
   it('are found for convolutions and text encoders', async () => {

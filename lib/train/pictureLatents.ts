@@ -40,6 +40,18 @@ export async function loadPhotos(sources: readonly PictureSource[], side: number
   return photos;
 }
 
+/** A sentence for each picture that is smaller than what is trained on. */
+export function enlargedNotices(sources: readonly PictureSource[], photos: readonly Photo[]): string[] {
+  return photos.flatMap(({ originalSize: [height, width], targetSize: [side] }, i) => {
+    if (Math.min(height, width) >= side) return [];
+    const source = sources[i]!;
+    const name = source instanceof Uint8Array ? `picture ${i + 1}` : source.toString();
+    return [
+      `${name} has ${width}×${height} pixels and is enlarged to ${side}×${side}: it is learnt as blurred as that`,
+    ];
+  });
+}
+
 /** Encodes the pictures one after the other. */
 export async function encodePhotos(
   session: Session,

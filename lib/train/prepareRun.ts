@@ -27,7 +27,13 @@ import { adaptersOf, stepSizes } from './forecast.js';
 import { imageDigest, modelDigest, tokenizerDigest } from './inputDigest.js';
 import type { ResolvedTrainOptions } from './options.js';
 import { planRun } from './phaseMemory.js';
-import { latentFeeds, loadPhotos, type TrainingLatents, trainingResolution } from './pictureLatents.js';
+import {
+  enlargedNotices,
+  latentFeeds,
+  loadPhotos,
+  type TrainingLatents,
+  trainingResolution,
+} from './pictureLatents.js';
 import { checkRunFolder, claimRunFolder, type RunFolder, rewindLog, runFolder } from './runFolder.js';
 import { openRunSession, type RunSession } from './runSession.js';
 import { startAdapters } from './startAdapters.js';
@@ -198,6 +204,8 @@ export async function prepareRun(options: ResolvedTrainOptions, control: RunCont
   await turn();
   const known = outline(options, control);
   const photos = await loadPhotos(options.images, known.side);
+  for (const message of enlargedNotices(options.images, photos))
+    control.emit({ type: 'warning', code: 'PICTURE_ENLARGED', message });
   expectNoAbort(control);
   const encoded = await encodeInputs({ ...known, photos });
   const runSession = openRunSession(withAttentionMemory(known.device, known.attentionBytes), control);

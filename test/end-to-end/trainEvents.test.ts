@@ -111,6 +111,9 @@ describe('events', () => {
     expect(await warnings('wide', { rank: 20 })).toEqual([
       expect.stringMatching(/^NARROW_LAYERS rank 20 is more than \d+ of \d+ layers .* there it is 16$/),
     ]);
+    expect(await warnings('small', { resolution: 88 })).toEqual([
+      expect.stringMatching(/^PICTURE_ENLARGED .* has 96×80 pixels and is enlarged to 88×88: /),
+    ]);
     const long = `a photo of {0} ${'very '.repeat(100)}old`;
     expect(await warnings('long', { prompt: long })).toEqual([
       expect.stringMatching(/^PROMPT_TRUNCATED a prompt is too long: '.*very old' is left out$/),

@@ -1,12 +1,12 @@
 #include "nvidia_libraries.h"
 
 #include <dlfcn.h>
-#include <link.h>
 #include <unistd.h>
 
+#include <algorithm>
 #include <cstdio>
 #include <cstdlib>
-#include <cstring>
+#include <fstream>
 #include <vector>
 
 namespace tlora {
@@ -52,11 +52,13 @@ bool opensInToolkit(const std::string& name) {
   return false;
 }
 
-// The folder of the library that holds a symbol, or empty.
-std::string folderOf(const void* symbol) {
+// The file of the library that holds a symbol, or empty.
+std::string fileOf(const void* symbol) {
   Dl_info info{};
-  if (!symbol || !dladdr(symbol, &info) || !info.dli_fname) return "";
-  const std::string path = info.dli_fname;
+  return symbol && dladdr(symbol, &info) && info.dli_fname ? info.dli_fname : "";
+}
+std::string folderOf(const void* symbol) {
+  const std::string path = fileOf(symbol);
   const size_t slash = path.rfind('/');
   return slash == std::string::npos ? "" : path.substr(0, slash);
 }
@@ -76,34 +78,16 @@ std::string missingCompiler(int major, const std::string& wheels, const LibraryS
   return there ? "" : second;
 }
 
-struct Text {
-  uintptr_t symbol;
-  const char* text;
-  bool found;
-};
-
-// For dl_iterate_phdr: looks for a text in what is not to be written of the library that holds a symbol.
-int lookForText(dl_phdr_info* library, size_t, void* data) {
-  Text& wanted = *static_cast<Text*>(data);
-  const auto each = [&](auto does) {
-    for (int i = 0; i < library->dlpi_phnum; i++) {
-      const auto& part = library->dlpi_phdr[i];
-      if (part.p_type == PT_LOAD && does(part, library->dlpi_addr + part.p_vaddr)) return true;
-    }
-    return false;
-  };
-  if (!each([&](const auto& part, uintptr_t at) { return wanted.symbol >= at && wanted.symbol - at < part.p_memsz; })) return 0;
-  wanted.found = each([&](const auto& part, uintptr_t at) {
-    return (part.p_flags & (PF_R | PF_W)) == PF_R && memmem(reinterpret_cast<const void*>(at), part.p_filesz, wanted.text, strlen(wanted.text));
-  });
-  return 1;
-}
-
-// Whether the library that holds a symbol names another, and so will open it.
-bool isNamedBy(const void* symbol, const char* library) {
-  Text wanted{reinterpret_cast<uintptr_t>(symbol), library, false};
-  dl_iterate_phdr(lookForText, &wanted);
-  return wanted.found;
+// Whether a library's file names another, and so will open it.
+bool names(const std::string& file, const std::string& library) {
+  std::ifstream in(file, std::ios::binary);
+  std::vector<char> block(1 << 20);
+  for (std::string text; in.read(block.data(), static_cast<std::streamsize>(block.size())), in.gcount() > 0;) {
+    text.append(block.data(), static_cast<size_t>(in.gcount()));
+    if (text.find(library) != std::string::npos) return true;
+    text.erase(0, text.size() - std::min(text.size(), library.size()));
+  }
+  return false;
 }
 
 const std::string kAnew = "; install cuDNN 9 anew";
@@ -120,9 +104,9 @@ std::string missingPart(const std::string& folder) {
 
 // A part that newer versions have, which refuse everything without it. It is left to cuDNN to open: before 9.26 it is said to be set up wrongly where
 // others have.
-std::string missingTensorPart(const std::string& folder, const void* graphSymbol) {
+std::string missingTensorPart(const std::string& folder, const std::string& graph) {
   const std::string part = "libcudnn_engines_tensor_ir.so";
-  if (access((folder + "/" + part + ".9").c_str(), R_OK) == 0 || !isNamedBy(graphSymbol, part.c_str()) || opens(part + ".9")) return "";
+  if (access((folder + "/" + part + ".9").c_str(), R_OK) == 0 || !names(graph, part) || opens(part + ".9")) return "";
   return "a part of cuDNN is missing: " + part + ".9" + kAnew;
 }
 
@@ -173,7 +157,7 @@ std::string missingBehindDnn(const LibrarySearch& search, std::string& lacking) 
   void* graph = opened("libcudnn_graph.so.9");
   const auto version = graph ? reinterpret_cast<size_t (*)()>(dlsym(graph, "cudnnGetCudartVersion")) : nullptr;
   if (!version) return "the library libcudnn_graph.so.9 is not that of cuDNN 9" + kAnew;
-  const std::string tensorPart = missingTensorPart(folder, reinterpret_cast<const void*>(version));
+  const std::string tensorPart = missingTensorPart(folder, fileOf(reinterpret_cast<const void*>(version)));
   if (!tensorPart.empty()) return tensorPart;
   const int major = int(version() / 1000);
   const std::string wheels = folder + "/../..", blas = "libcublasLt.so." + std::to_string(major);

@@ -18,8 +18,9 @@ export const groupNormOp: Op = {
   name: 'groupNorm',
   attrs: ['groups', 'eps', 'silu'],
   overwrites: [0],
+  addsTo: 0,
   scratchBytes: (node) => momentBytes(node.inputs[0]!, node.attrs.groups!),
-  vjp: (node, [dy], needs) => groupNormVjp(node, dy!, needs),
+  vjp: (node, [dy], needs, _wanted, through) => groupNormVjp(node, { dy: dy!, through: through ?? null }, needs),
   leading: ({ inputs, attrs }, [x, w, b]) => {
     const c = inputs[0]!.shape.at(-1)!;
     const width = c / attrs.groups!;
@@ -27,7 +28,10 @@ export const groupNormOp: Op = {
   },
 };
 
-/** Gradients of groupNorm; x̂ and the activation are computed again from x, mean and rstd. dw and db are f32. */
+/**
+ * Gradients of groupNorm, dx added to `through` if that is given; x̂ and the activation are computed again from x, mean and rstd. dw and db
+ * are f32. Inputs: x, w, b, mean, rstd, dy, through. dx may not lie over through, which is read after it has begun to be written.
+ */
 export const groupNormVjpOp: Op = {
   name: 'groupNormVjp',
   attrs: ['groups', 'eps', 'silu'],
@@ -67,12 +71,16 @@ export function groupNorm(x: Value, w: Value, b: Value, options: GroupNormOption
   return addNode(x.graph, groupNormOp, [x, w, b], outputs, { groups, eps, silu: silu ? 1 : 0 }).outputs[0]!;
 }
 
-function groupNormVjp(node: Node, dy: Value, [needX, needW, needB]: readonly boolean[]): (Value | null)[] {
+function groupNormVjp(
+  node: Node,
+  { dy, through }: { dy: Value; through: Value | null },
+  [needX, needW, needB]: readonly boolean[],
+): (Value | null)[] {
   const { x, w, b, mean, rstd, groups } = operands(node, dy.shape.at(-1)!);
   const made = addNode(
     dy.graph,
     groupNormVjpOp,
-    [x, w, b, mean, rstd, dy],
+    [x, w, b, mean, rstd, dy, through],
     [
       needX ? { name: 'dx', shape: x.shape, dtype: dy.dtype } : null,
       needW ? { name: 'dw', shape: w.shape, dtype: 'f32' } : null,

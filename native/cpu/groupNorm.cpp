@@ -4,8 +4,9 @@
 // float64 (Chan et al. 1979), so nothing cancels however far the mean is from 0. y may lie over x.
 //
 // Gradient: dz = dy act'(z), z computed again from x; dw = sum dz xhat, db = sum dz, and with A = mean over the group of dz w
-// and B that of dz w xhat: dx = rstd (dz w - A - xhat B). With SiLU the first pass leaves dz in dx, so that the second needs
-// no exponentials; where dx lies over x, which both passes read, it computes them again. dx may lie over x or dy.
+// and B that of dz w xhat: dx = rstd (dz w - A - xhat B), added to `through` where that is given. With SiLU the first pass leaves dz in
+// dx, so that the second needs no exponentials; where dx lies over x, which both passes read, it computes them again. dx may lie over x
+// or dy, not over through.
 #include <cmath>
 
 #include "cpu/blocks.h"
@@ -158,18 +159,26 @@ struct GradientSums {
   }
 };
 
-// dx = rstd (dz w - A - xhat B), A and B per channel.
+// dx = rstd (dz w - A - xhat B), A and B per channel, and `through`.
 template <bool Silu>
 struct GradientRows {
-  template <int W> TLORA_INLINE static void run(const Backward* from, const float* a, const float* b, float* dx) {
+  template <int W> TLORA_INLINE static void run(const Backward* from, const float* a, const float* b, const float* through, float* dx) {
     const Backward in = *from;
-    for (int64_t r = 0; r < in.rows; r++)
-      eachVec<W>(in.c, [&](int64_t i, auto part) TLORA_INLINE_LAMBDA {
+    for (int64_t r = 0; r < in.rows; r++, dx += in.c) {
+      auto own = [&](int64_t i, auto part) TLORA_INLINE_LAMBDA {
         Vec<W> dz, xhat;
         in.at<Silu, W>(r, i, part, dz, xhat);
         Vec<W> d = dz * load<W>(in.w + i, part) - load<W>(a + i, part) - xhat * load<W>(b + i, part);
-        store(dx + r * in.c + i, load<W>(in.rstd + i, part) * d, part);
-      });
+        return load<W>(in.rstd + i, part) * d;
+      };
+      if (through) {
+        eachVec<W>(in.c, [&](int64_t i, auto part)
+                             TLORA_INLINE_LAMBDA { store(dx + i, load<W>(through + i, part) + own(i, part), part); });
+        through += in.c;
+      } else {
+        eachVec<W>(in.c, [&](int64_t i, auto part) TLORA_INLINE_LAMBDA { store(dx + i, own(i, part), part); });
+      }
+    }
   }
 };
 
@@ -232,8 +241,9 @@ struct Gradient {
         at.first[i] = static_cast<float>(ab[i / g.width * 2]);
         at.second[i] = static_cast<float>(ab[i / g.width * 2 + 1]);
       }
+      const float* through = call.in[6].f32();
       simd<GradientRows<Silu>>(&in, static_cast<const float*>(at.first), static_cast<const float*>(at.second),
-                               call.out[0].f32() + first);
+                               through ? through + first : nullptr, call.out[0].f32() + first);
     });
   }
 };

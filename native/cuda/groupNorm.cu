@@ -1,14 +1,14 @@
 // y = act(z), z = xhat w + b, xhat = (x - mean) rstd over the positions and channels of a group; act SiLU or nothing.
 // x [n, positions, c], channels last; mean and rstd [n, groups] float32. y may lie over x.
 // Gradient: dz = dy act'(z), computed again from x; dw = sum dz xhat, db = sum dz, and with A = mean over the group of dz w and B
-// that of dz w xhat: dx = rstd (dz w - A - xhat B). dx may lie over x or dy.
+// that of dz w xhat: dx = rstd (dz w - A - xhat B), added to `through` where that is given. dx may lie over x or dy.
 //
 // A block has a slab of channels and a chunk of positions (slabs.h). Where a slab of all positions is small it is one block and one
 // launch, and the second reading comes from cache; else the first launch leaves each chunk's sums and every block of the second one
 // combines those of its groups, in their order. No atomics.
 // Statistics: a thread has the mean and squared deviations of what it read, about its own first value, and these are combined
 // pairwise (Chan et al. 1979), so nothing cancels however far the mean is from 0. float32 throughout.
-// Traffic: forward x read (twice, the second time from L2 where it fits), y written; backward x and dy the same way, dx written.
+// Traffic: forward x read (twice, the second time from L2 where it fits), y written; backward x and dy the same way, through read, dx written.
 #include <cuda_runtime.h>
 
 #include "cuda/channels.h"
@@ -174,7 +174,7 @@ struct UnitGradient {
 };
 
 struct GradientInputs {
-  const void *x, *dy;
+  const void *x, *dy, *through;
   ChannelValues w, b;
   const float *mean, *rstd;
   bool silu;
@@ -288,7 +288,11 @@ gradient(GradientInputs in, T* dx, float* partial, float* channelSums, Cut cut, 
       const int64_t at = part.at(p, part.channel(step));
       unit.load(static_cast<const T*>(in.x) + at, static_cast<const T*>(in.dy) + at);
       float d[V];
-      for (int k = 0; k < V; k++) d[k] = unit.rstd[k] * (unit.dz[k] * unit.w[k] - a[k] - unit.xhat[k] * b[k]);
+      for (int k = 0; k < V; k++) d[k] = __fmul_rn(unit.rstd[k], unit.dz[k] * unit.w[k] - a[k] - unit.xhat[k] * b[k]);
+      if (in.through) {  // two roundings, as those of a sum of its own
+        const Pack<T> other = loadUnit(static_cast<const T*>(in.through) + at, cut.packed);
+        for (int k = 0; k < V; k++) d[k] += toFloat(other[k]);
+      }
       storeUnit(dx + at, d, cut.packed);
     }
   }
@@ -322,12 +326,13 @@ void groupNorm(const Call& call, Context& context) {
 
 void groupNormVjp(const Call& call, Context& context) {
   const Tensor &x = call.in[0], &w = call.in[1], &b = call.in[2], &dy = call.in[5];
+  const void* through = call.in[6].data;
   float *dw = call.out[1].f32(), *db = call.out[2].f32(), *partial = static_cast<float*>(call.scratch);
-  const GradientInputs in{x.data, dy.data, channelValues(w), channelValues(b), call.in[3].f32(), call.in[4].f32(), call.attr[2] != 0};
+  const GradientInputs in{x.data, dy.data, through, channelValues(w), channelValues(b), call.in[3].f32(), call.in[4].f32(), call.attr[2] != 0};
   withType(x.dtype, [&](auto tag) {
     using T = typename decltype(tag)::type;
     T* dx = static_cast<T*>(call.out[0].data);
-    const Cut cut = cutOf(x, call.attr[0], Pack<T>::size, packed<T>(x.last(), x.data, dy.data, w, b) && onPack(dx));
+    const Cut cut = cutOf(x, call.attr[0], Pack<T>::size, packed<T>(x.last(), x.data, dy.data, w, b) && onPack(dx) && onPack(through));
     float* channelSums = dw || db ? partial + 2 * cut.n * cut.groups * cut.chunks : nullptr;
     eachPhase(cut, dx != nullptr, [&](Grid grid, size_t bytes, int phases) {
       launchShared(context, gradient<T>, grid, cut.threads, bytes, in, dx, partial, channelSums, cut, phases);

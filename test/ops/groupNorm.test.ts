@@ -1,6 +1,8 @@
 import { describe, expect, it } from 'vitest';
-import { createGraph, input } from '../../lib/graph/graph.js';
+import { createGraph, input, type Value } from '../../lib/graph/graph.js';
+import { add } from '../../lib/ops/add.js';
 import { groupNorm } from '../../lib/ops/groupNorm.js';
+import { scale } from '../../lib/ops/scale.js';
 import { evaluate, expectNear } from '../support/evaluate.js';
 import { checkGradients } from '../support/gradientCheck.js';
 
@@ -38,6 +40,14 @@ describe('groupNorm', () => {
   it.each([false, true])('has right gradients, silu %s', (silu) => {
     const inputs = { x: [2, 3, 2, 6], w: [6], b: [6] };
     checkGradients({ inputs, build: ({ x, w, b }) => groupNorm(x!, w!, b!, { groups: 3, eps: 1e-5, silu }) });
+  });
+
+  it.each([false, true])('has right gradients beside what goes around it, silu %s', (silu) => {
+    const inputs = { x: [2, 3, 2, 6], w: [6], b: [6] };
+    const build = ({ x, w, b }: Record<string, Value>): Value =>
+      add(x!, scale(groupNorm(x!, w!, b!, { groups: 3, eps: 1e-5, silu }), 2));
+    checkGradients({ inputs, build });
+    checkGradients({ inputs, build, narrow: true });
   });
 
   it('has right gradients for one position and for one group', () => {

@@ -1,6 +1,6 @@
 import { expect, test } from 'vitest';
 import { createGraph, elements, input, result, type Value } from '../../../lib/graph/graph.js';
-import { add } from '../../../lib/ops/add.js';
+import { add, addOp } from '../../../lib/ops/add.js';
 import { groupNorm } from '../../../lib/ops/groupNorm.js';
 import { scale } from '../../../lib/ops/scale.js';
 import { grad } from '../../../lib/transform/grad.js';
@@ -48,6 +48,52 @@ test('groupNorm with a gradient that is still needed', () =>
     inputs: { x: [2, 5, 12], w: [12], b: [12], p: [2, 5, 12] },
     build: ({ x, w, b, p }) => add(groupNorm(scale(x!, 2), w!, b!, { groups: 3, eps: 1e-5, silu: true }), p!),
   }));
+
+for (const [shape, groups] of cases) {
+  test(`groupNorm [${shape}] in ${groups} groups with its gradient added to another`, () => {
+    const c = shape.at(-1)!;
+    return checkKernel({
+      inputs: { x: shape, w: [c], b: [c] },
+      tolerance: 1e-6,
+      build: ({ x, w, b }) => add(x!, scale(groupNorm(x!, w!, b!, { groups, eps: 1e-5, silu: true }), 2)),
+    });
+  });
+}
+
+// The gradient that it adds is also its own, so that dx lies elsewhere.
+test('groupNorm added to its own input', () =>
+  checkKernel({
+    inputs: { x: [2, 5, 12], w: [12], b: [12] },
+    build: ({ x, w, b }) => add(x!, groupNorm(x!, w!, b!, { groups: 3, eps: 1e-5, silu: true })),
+  }));
+
+/** The gradient of x + 2 groupNorm(x), summed within the gradient's kernel or by an add. */
+async function residualGradient(summed: boolean, silu: boolean): Promise<Float32Array> {
+  const random = pseudoRandom(3);
+  const graph = createGraph();
+  const leaves = new Map<Value, Float64Array>();
+  const make = (name: string, shape: number[]): Value => {
+    const value = input(graph, name, shape);
+    leaves.set(
+      value,
+      Float64Array.from({ length: elements(shape) }, () => Math.fround(random.normal())),
+    );
+    return value;
+  };
+  const [x, w, b, dy] = [make('x', [2, 9, 42]), make('w', [42]), make('b', [42]), make('dy', [2, 9, 42])];
+  const normed = scale(groupNorm(x, w, b, { groups: 3, eps: 1e-5, silu }), 2);
+  const [dx] = grad(summed ? add(x, normed) : normed, dy, [x]);
+  result(graph, 'dx', summed ? dx! : add(dy, dx!));
+  expect(graph.nodes.filter((node) => node.op === addOp && node.phase === 'backward')).toEqual([]);
+  return (await runNative(graph, leaves)).get('dx')!;
+}
+
+test.each([false, true])(
+  'a sum within the gradient of groupNorm has the bits of an add in float32, silu %s',
+  async (silu) => {
+    expect(await residualGradient(true, silu)).toEqual(await residualGradient(false, silu));
+  },
+);
 
 /** y and all gradients. */
 async function run(threads: number, shape: number[]): Promise<Map<string, Float32Array>> {

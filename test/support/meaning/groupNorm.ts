@@ -34,7 +34,7 @@ const groupNorm: Meaning = ([x, w, b], attrs) => {
   return [y, mean, rstd];
 };
 
-const groupNormVjp: Meaning = ([x, w, b, mean, rstd, dy], attrs) => {
+const groupNormVjp: Meaning = ([x, w, b, mean, rstd, dy, through], attrs) => {
   const groups = attrs.groups!;
   const count = x!.data.length / mean!.data.length;
   const dz = dy!.data.slice();
@@ -53,7 +53,8 @@ const groupNormVjp: Meaning = ([x, w, b, mean, rstd, dy], attrs) => {
   });
   const dx = new Float64Array(dz.length);
   eachElement(x!.shape, groups, (i, c, g) => {
-    dx[i] = rstd!.data[g]! * (dz[i]! * w!.data[c]! - sums[g]! / count - (normal[i]! * products[g]!) / count);
+    const own = rstd!.data[g]! * (dz[i]! * w!.data[c]! - sums[g]! / count - (normal[i]! * products[g]!) / count);
+    dx[i] = own + (through?.data[i] ?? 0);
   });
   return [dx, dw, db];
 };

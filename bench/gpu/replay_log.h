@@ -17,7 +17,10 @@
 
 namespace tlora {
 
+using Clock = std::chrono::steady_clock;
+
 struct Settings {
+  Clock::time_point began = Clock::now();  // libraries and files are yet to be opened
   std::vector<std::string> files;
   std::string device = "cuda", filter, json, name;
   std::vector<std::string> last;
@@ -57,13 +60,11 @@ inline std::string number(double x) {
   return std::isnan(x) ? "NaN" : std::isinf(x) ? "Infinity" : text;
 }
 
-using Clock = std::chrono::steady_clock;
-
 // What is known goes to the screen and to the file of figures at once. A second thread ends the process when a time is over: the first may
 // wait for a device that never answers.
 class Log {
  public:
-  explicit Log(const Settings& settings) : settings_(settings), began_(Clock::now()) {
+  explicit Log(const Settings& settings) : settings_(settings) {
     if (!settings.json.empty()) {
       file_ = fopen(settings.json.c_str(), "a");
       if (!file_) fail(kFileFormat, "%s cannot be written", settings.json.c_str());
@@ -115,7 +116,7 @@ class Log {
       broke("it took longer than " + std::to_string(settings_.each) + " s");
       leave(3);
     }
-    if (settings_.seconds > 0 && secondsSince(began_) > settings_.seconds) {
+    if (settings_.seconds > 0 && secondsSince(settings_.began) > settings_.seconds) {
       say("stopped after " + std::to_string(settings_.seconds) + " s, in engine " + std::to_string(engine_) + ": " + title_);
       line("\"stopped\":true");
       leave(4);
@@ -151,7 +152,6 @@ class Log {
   }
 
   const Settings& settings_;
-  const Clock::time_point began_;
   std::mutex mutex_;
   FILE* file_ = nullptr;
   std::vector<Comparison> all_;

@@ -209,7 +209,7 @@ def compared_rows(figures):
         broke = {f["engine"]: f["failed"] for f in lines_of if "failed" in f}
         stopped = any("stopped" in f for f in lines_of)
         # One whose process was ended from outside, but for the last one when the time was over.
-        for engine in set(titles) - ended - set(broke) - ({max(titles)} if stopped else set()):
+        for engine in set(titles) - ended - set(broke) - ({max(titles, default=None)} if stopped else set()):
             broke[engine] = "the process ended in it"
         compared = [f | {"title": titles[f["engine"]]} for f in lines_of if "tensor" in f]
         row = {"name": name, "engines": max((f["of"] for f in lines_of if "of" in f), default=0), "done": len(ended), "compared": len(compared)}

@@ -48,38 +48,47 @@ function qr(a: Columns): { q: Columns; r: Columns } {
 const SWEEPS = 40;
 
 /**
- * One-sided Jacobi (Hestenes 1958): rotates columns of m until they are orthogonal.
+ * One-sided Jacobi (Hestenes 1958): rotates columns of m until they are orthogonal. Squares of their lengths are kept, and computed again
+ * for each sweep.
  * @returns m·v and the columns of v
  */
 function jacobi(m: Columns): { mv: Columns; v: Columns } {
-  const v = m.map((_, j) => Float64Array.from({ length: m.length }, (_value, i) => (i === j ? 1 : 0)));
-  const negligible = 1e-28 * m.reduce((sum, column) => sum + dot(column, column), 0);
+  const n = m.length;
+  const v = m.map((_, j) => Float64Array.from({ length: n }, (_value, i) => (i === j ? 1 : 0)));
   for (let sweep = 0, rotated = true; rotated && sweep < SWEEPS; sweep++) {
     rotated = false;
-    for (let i = 0; i < m.length; i++)
-      for (let j = i + 1; j < m.length; j++) if (rotate(m, v, [i, j], negligible)) rotated = true;
+    const squares = Float64Array.from(m, (column) => dot(column, column));
+    const negligible = 1e-28 * squares.reduce((a, b) => a + b, 0);
+    for (let i = 0; i < n; i++) {
+      for (let j = i + 1; j < n; j++) {
+        const c = dot(m[i]!, m[j]!);
+        const a = squares[i]!;
+        const b = squares[j]!;
+        if (Math.abs(c) <= Math.max(1e-11 * Math.sqrt(Math.max(0, a * b)), negligible)) continue;
+        const t = tangent((b - a) / (2 * c));
+        rotate(m[i]!, m[j]!, t);
+        rotate(v[i]!, v[j]!, t);
+        squares[i] = a - t * c;
+        squares[j] = b + t * c;
+        rotated = true;
+      }
+    }
   }
   return { mv: m, v };
 }
 
-/** Makes two columns orthogonal; false: they are. */
-function rotate(m: Columns, v: Columns, [i, j]: readonly [number, number], negligible: number): boolean {
-  const [a, b, c] = [dot(m[i]!, m[i]!), dot(m[j]!, m[j]!), dot(m[i]!, m[j]!)];
-  if (Math.abs(c) <= Math.max(1e-14 * Math.sqrt(a * b), negligible)) return false;
-  const zeta = (b - a) / (2 * c);
-  const t = (zeta < 0 ? -1 : 1) / (Math.abs(zeta) + Math.sqrt(1 + zeta * zeta));
+/** Of the smaller angle whose rotation makes two columns orthogonal. */
+function tangent(zeta: number): number {
+  return (zeta < 0 ? -1 : 1) / (Math.abs(zeta) + Math.sqrt(1 + zeta * zeta));
+}
+
+function rotate(x: Float64Array, y: Float64Array, t: number): void {
   const cos = 1 / Math.sqrt(1 + t * t);
-  for (const [x, y] of [
-    [m[i]!, m[j]!],
-    [v[i]!, v[j]!],
-  ] as const) {
-    for (let k = 0; k < x.length; k++) {
-      const first = x[k]!;
-      x[k] = cos * (first - t * y[k]!);
-      y[k] = cos * (t * first + y[k]!);
-    }
+  for (let k = 0; k < x.length; k++) {
+    const first = x[k]!;
+    x[k] = cos * (first - t * y[k]!);
+    y[k] = cos * (t * first + y[k]!);
   }
-  return true;
 }
 
 /** columns · x */

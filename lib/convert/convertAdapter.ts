@@ -1,5 +1,7 @@
 import { existsSync, realpathSync } from 'node:fs';
+import { dirname } from 'node:path';
 import { ConfigError } from '../errors.js';
+import { expectWritable, makeFolder } from '../io/outputFolder.js';
 import { type ConvertOptions, isPlainFormat, resolveConvertOptions } from './options.js';
 import { convertToOfficial, convertToTlora } from './own.js';
 import { convertToPlain, type Written } from './plain.js';
@@ -30,7 +32,9 @@ export async function convertAdapter(given: ConvertOptions): Promise<ConvertResu
       });
     }
   }
+  expectWritable(dirname(out));
   const source = await openSource(options);
+  makeFolder(dirname(out));
   const convert = isPlainFormat(to) ? convertToPlain : to === 'official' ? convertToOfficial : convertToTlora;
   return { path: out, ...(await convert(source, options)) };
 }

@@ -7,6 +7,7 @@ import type { AdaptedLayer } from '../adapters/adapterSpec.js';
 import { type LayerContent, layerContent, layoutOf, openAdapter } from '../adapters/openAdapter.js';
 import { ConfigError } from '../errors.js';
 import { drawFileStart, pipelineLayers } from '../generate/adapter.js';
+import { adapterPath } from '../generate/adapterPath.js';
 import { type OpenModel, openModel } from '../pipeline/openModel.js';
 import { openSession } from '../pipeline/session.js';
 import type { ResolvedConvertOptions } from './options.js';
@@ -28,7 +29,8 @@ export interface Source {
  * @throws (by rejecting) what openAdapter throws; ConfigError where the model is needed and not given
  */
 export async function openSource(options: ResolvedConvertOptions): Promise<Source> {
-  const { adapter: path, model: given, config, unetOnly, components } = options;
+  const { model: given, config, unetOnly, components } = options;
+  const path = adapterPath(options.adapter);
   const model = given === undefined ? undefined : openModel(given, config);
   const file = openAdapter(path, model && pipelineLayers(model), { unetOnly, start: components });
   const drawn = file.drawn ? await drawnStart(file, model) : null;

@@ -79,8 +79,8 @@ function readIndex(dir: string): ModelIndex {
   if (index) return index;
   const hint =
     'Give the folder of a Stable Diffusion 1.5, 2.x or XL model in diffusers layout, the one that holds model_index.json, unet, vae and text_encoder; or a single .safetensors file with --config.';
-  const what = isFolder(dir) ? 'is not a model folder: it has no model_index.json' : 'is not a folder';
-  throw new FileFormatError(`${dir} ${what}`, { hint });
+  const what = isFolder(dir) ? 'is not a model folder: it has no model_index.json' : 'does not exist';
+  throw new FileFormatError(`model: ${dir} ${what}`, { hint });
 }
 
 function openComponent(dir: string, index: ModelIndex, name: ComponentName): Component {

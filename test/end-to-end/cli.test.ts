@@ -116,7 +116,16 @@ describe('the command line', () => {
       expect({ status, stdout }).toEqual({ status: 1, stdout: '' });
     };
     const [, , , , ...rest] = training;
-    failing(/error: .*nowhere is not a folder/, 'train', 'photo.png', '--model', 'nowhere', ...rest, '--out', 'bad');
+    failing(
+      /error: --model: nowhere does not exist/,
+      'train',
+      'photo.png',
+      '--model',
+      'nowhere',
+      ...rest,
+      '--out',
+      'bad',
+    );
     failing(
       /error: .*model_index\.json/,
       'train',

@@ -1,7 +1,7 @@
 // Adapters written in other layouts, read back, and compared by what the UNet computes with them.
 import { mkdtempSync, readFileSync, rmSync } from 'node:fs';
 import { tmpdir } from 'node:os';
-import { join } from 'node:path';
+import { dirname, join } from 'node:path';
 import { fileURLToPath } from 'node:url';
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
 import { type ConvertResult, convertAdapter } from '../../lib/convert/convertAdapter.js';
@@ -152,6 +152,12 @@ describe('T-LoRA’s own layouts', () => {
   });
 });
 
+it('makes the folder of the file', async () => {
+  const out = join(dir, 'of', 'others', 'lora.safetensors');
+  expect((await convert(VANILLA, { to: 'kohya', out })).path).toBe(out);
+  expect(tensorsOf(out).size).toBe((3 * readSafetensorsHeader(VANILLA).tensors.size) / 2);
+});
+
 describe('conversions that cannot be', () => {
   const refused = (adapter: string, options: Partial<ConvertOptions> & Pick<ConvertOptions, 'to'>) =>
     expect(convert(adapter, options)).rejects;
@@ -166,6 +172,7 @@ describe('conversions that cannot be', () => {
     await convert(ORTHOGONAL, { to: 'kohya', out: path, overwrite: true });
     expect(readFileSync(path).equals(before)).toBe(false);
     await refused(path, { to: 'peft', out: path, overwrite: true }).toThrow('another file than the adapter');
+    await refused(dirname(VANILLA), { to: 'kohya' }).toThrow('adapter: expected a file, got the folder');
     await refused(KOHYA, { to: 'peft', model: undefined }).toThrow('expected the model that the adapter is for');
     await refused(VANILLA, { to: 'tlora', model: undefined }).toThrow('model: expected the model folder');
     await refused(VANILLA, { to: 'tlora', rank: 4 }).toThrow('rank: expected none with the layout tlora');

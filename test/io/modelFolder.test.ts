@@ -181,7 +181,7 @@ describe('what does not open', () => {
   test('no such folder, and a folder without an index', () => {
     rmSync(join(dir, 'model_index.json'));
     expectError(/is not a model folder: it has no model_index\.json.*diffusers layout/s);
-    expect(() => openModelFolder(join(dir, 'none'))).toThrow(/none is not a folder/);
+    expect(() => openModelFolder(join(dir, 'none'))).toThrow(/model: .*none does not exist/);
   });
 
   test.each<[string, unknown, RegExp]>([

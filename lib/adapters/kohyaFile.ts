@@ -30,9 +30,10 @@ export async function saveKohyaFile(path: string, adapter: PlainAdapter, family:
   const { layers, dtype } = adapter;
   const names = namesOf(layers, family);
   const rank = largestRank(layers);
+  const ofAlpha = dtype === 'BF16' ? 'F32' : dtype; // bfloat16 has not all whole numbers above 256
   const tensors = layers.flatMap((layer): TensorToWrite[] => {
     const name = names.get(layer)!;
-    const alpha: TensorToWrite = { key: `${name}.alpha`, dtype, shape: [], data: Float32Array.of(rank) };
+    const alpha: TensorToWrite = { key: `${name}.alpha`, dtype: ofAlpha, shape: [], data: Float32Array.of(rank) };
     const scaled =
       layer.rank === rank ? layer : { ...layer, factors: () => scaledUp(layer.factors(), layer.rank / rank) };
     return [...factorTensors(scaled, dtype, { up: `${name}.lora_up.weight`, down: `${name}.lora_down.weight` }), alpha];

@@ -105,11 +105,30 @@ export interface Truncated {
   readonly lost: number;
 }
 
+/** ‖up · down‖², without the product. */
+export function squaredSize(product: PlainFactors): number {
+  const [left, right] = [leftColumns(product), rightColumns(product)];
+  let sum = 0;
+  for (const [i, a] of left.entries()) {
+    for (const [j, b] of left.entries()) sum += dot(a, b) * dot(right[i]!, right[j]!);
+  }
+  return Math.max(0, sum);
+}
+
+function leftColumns({ rank: k, up }: PlainFactors): Columns {
+  return Array.from({ length: k }, (_, j) => Float64Array.from({ length: up.length / k }, (_v, o) => up[o * k + j]!));
+}
+
+function rightColumns({ rank: k, down }: PlainFactors): Columns {
+  const width = down.length / k;
+  return Array.from({ length: k }, (_, j) => Float64Array.from(down.subarray(j * width, (j + 1) * width)));
+}
+
 /** The best product of `rank` components for up · down, largest first; with fewer components than that, all of them. */
-export function truncated({ rank: k, up, down }: PlainFactors, rank: number): Truncated {
+export function truncated(whole: PlainFactors, rank: number): Truncated {
+  const { rank: k, up, down } = whole;
   const [out, width] = [up.length / k, down.length / k];
-  const left = qr(Array.from({ length: k }, (_, j) => Float64Array.from({ length: out }, (_v, o) => up[o * k + j]!)));
-  const right = qr(Array.from({ length: k }, (_, j) => Float64Array.from(down.subarray(j * width, (j + 1) * width))));
+  const [left, right] = [qr(leftColumns(whole)), qr(rightColumns(whole))];
   // Column j of the core Ru·Rdᵀ is Ru times row j of Rd.
   const core = right.r.map((_, j) =>
     times(

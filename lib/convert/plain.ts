@@ -4,7 +4,7 @@ import type { AdapterFile } from '../adapters/adapterFile.js';
 import type { LinearShape } from '../adapters/adapterSpec.js';
 import { isMasked } from '../adapters/adapterSpec.js';
 import { familyOf, saveKohyaFile } from '../adapters/kohyaFile.js';
-import { type Truncated, truncated } from '../adapters/lowRankSvd.js';
+import { squaredSize, truncated } from '../adapters/lowRankSvd.js';
 import { maskMetadata } from '../adapters/maskMetadata.js';
 import type { AdaptedModel } from '../adapters/modelLayers.js';
 import { savePeftFile } from '../adapters/peftFile.js';
@@ -90,7 +90,7 @@ interface CountedLayer extends PlainLayer {
 /** All layers of the file; the squares of what is kept and left out are added to `sums` as their factors are computed. */
 function plainLayers(
   { file, content }: Source,
-  { rank = Number.POSITIVE_INFINITY, atRank = Number.POSITIVE_INFINITY }: ResolvedConvertOptions,
+  { rank, atRank = Number.POSITIVE_INFINITY }: ResolvedConvertOptions,
   sums: { kept: number; lost: number },
 ): CountedLayer[] {
   const parts: [AdaptedModel, AdapterFile][] = [['unet', file], ...file.text];
@@ -98,20 +98,19 @@ function plainLayers(
     own.layers.map((layer): CountedLayer => {
       const active = Math.min(layer.rank, model === 'unet' ? atRank * (own.mask?.perRank ?? 1) : layer.rank);
       const whole = (own.orthogonal ? 2 : 1) * active;
-      const count = Math.min(whole, rank);
+      const count = Math.min(whole, rank ?? whole);
       const compute = (): PlainFactors => {
         const all = plainFactors(layer, content(own, layer), active);
-        return whole === count ? all : counted(truncated(all, count), sums);
+        if (rank === undefined) return all;
+        const { factors, kept, lost } =
+          whole === count ? { factors: all, kept: squaredSize(all), lost: 0 } : truncated(all, count);
+        sums.kept += kept;
+        sums.lost += lost;
+        return factors;
       };
       return { ...layer, model, whole, rank: count, factors: once(compute) };
     }),
   );
-}
-
-function counted({ factors, kept, lost }: Truncated, sums: { kept: number; lost: number }): PlainFactors {
-  sums.kept += kept;
-  sums.lost += lost;
-  return factors;
 }
 
 /** Computes for the first of two calls, and forgets with the second: a layer's two factors are written one after the other. */

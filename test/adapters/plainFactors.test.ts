@@ -1,7 +1,7 @@
 import { describe, expect, it } from 'vitest';
 import type { ValueKind } from '../../lib/adapters/adapterLayout.js';
 import type { AdaptedLayer } from '../../lib/adapters/adapterSpec.js';
-import { truncated } from '../../lib/adapters/lowRankSvd.js';
+import { squaredSize, truncated } from '../../lib/adapters/lowRankSvd.js';
 import { type PlainFactors, plainFactors } from '../../lib/adapters/plainFactors.js';
 import { float16ToFloat32, float32ToFloat16 } from '../../lib/io/halfFloat.js';
 import { standardNormals } from '../../lib/random/philox.js';
@@ -107,6 +107,12 @@ describe('plain factors', () => {
 describe('truncated', () => {
   const factors = plainFactors(LAYER, { values: moved(start(1), 0.3), start: start(1) });
   const whole = product(factors);
+
+  it('of all components is as large as the product', () => {
+    const expected = whole.reduce((sum, v) => sum + v * v, 0);
+    expect(squaredSize(factors) / expected).toBeCloseTo(1, 10);
+    expect(truncated(factors, 2 * LAYER.rank).kept / expected).toBeCloseTo(1, 6);
+  });
 
   it('keeps the largest singular values, and says what it loses', () => {
     const errors = [1, 2, 3, 5, 8].map((count) => {

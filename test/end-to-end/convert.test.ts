@@ -6,8 +6,19 @@ import { fileURLToPath } from 'node:url';
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
 import { type ConvertResult, convertAdapter } from '../../lib/convert/convertAdapter.js';
 import type { ConvertOptions } from '../../lib/convert/options.js';
-import { type GenerationAdapter, loadGenerationAdapter, openGenerationAdapter } from '../../lib/generate/adapter.js';
-import { readSafetensorsHeader, readTensorBytes } from '../../lib/io/safetensors.js';
+import {
+  type GenerationAdapter,
+  loadGenerationAdapter,
+  openGenerationAdapter,
+  pipelineLayers,
+} from '../../lib/generate/adapter.js';
+import {
+  readSafetensorsHeader,
+  readTensorBytes,
+  readTensorFloat32,
+  type TensorToWrite,
+  writeSafetensors,
+} from '../../lib/io/safetensors.js';
 import { type Pass, passOf, predict } from '../parity/adapter.js';
 import { relativeError } from '../parity/checks.js';
 import { openPipeline, type Pipeline } from '../parity/pipeline.js';
@@ -98,6 +109,23 @@ describe('plain LoRA', () => {
     expect([none.rank, none.relativeError]).toEqual([16, 0]);
   });
 
+  it('says its loss over all layers, also those that lose nothing', async () => {
+    const path = join(dir, 'ranks.safetensors');
+    const ones = (key: string, ...shape: [number, number]): TensorToWrite => {
+      const data = new Float32Array(shape[0] * shape[1]);
+      for (let i = 0; i < Math.min(...shape); i++) data[i * shape[1] + i] = 1; // orthogonal rows and columns
+      return { key, dtype: 'F32', shape, data };
+    };
+    const layers = [...pipelineLayers(pipeline.model).get('unet')!.values()].slice(0, 3);
+    const tensors = layers.flatMap(({ path: name, in: width, out }, i) => [
+      ones(`unet.${name}.lora_A.weight`, i + 1, width),
+      ones(`unet.${name}.lora_B.weight`, out, i + 1),
+    ]);
+    await writeSafetensors(path, tensors, {});
+    const { relativeError: lost } = await convert(path, { to: 'kohya', rank: 1 });
+    expect(lost).toBeCloseTo(Math.sqrt((0 + 1 + 2) / (1 + 2 + 3)), 6);
+  });
+
   it('in float16 loses little', async () => {
     const { path } = await convert(ORTHOGONAL, { to: 'kohya', dtype: 'float16' });
     expect(relativeError(await outputAt(path, 0), await outputAt(ORTHOGONAL, 0))).toBeLessThan(1e-4);
@@ -120,6 +148,18 @@ describe('plain LoRA', () => {
       'lora_unet_down_blocks_0_attentions_0_transformer_blocks_0_attn1_to_out_0.alpha',
     );
   });
+});
+
+it('kohya’s alpha is exact in every type', async () => {
+  for (const dtype of ['float32', 'float16', 'bfloat16'] as const) {
+    const { path } = await convert(ORTHOGONAL, { to: 'kohya', dtype });
+    const alphas = [...readSafetensorsHeader(path).tensors.values()].filter(({ shape }) => shape.length === 0);
+    expect(alphas.length).toBeGreaterThan(0);
+    for (const alpha of alphas) {
+      expect(alpha.dtype).not.toBe('BF16');
+      expect([...readTensorFloat32(alpha)]).toEqual([16]);
+    }
+  }
 });
 
 describe('T-LoRA’s own layouts', () => {

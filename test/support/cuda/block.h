@@ -25,7 +25,10 @@ class Block {
 
   int barrier(bool value, const std::source_location& at);
   const uint64_t* rendezvous(WarpOp op, unsigned mask, uint64_t value, const std::source_location& at);
-  void waitForPrevious() { running.waited = waited_[running.linear] = true; }
+  void waitForPrevious() {
+    waited_[running.linear] = true;
+    running.waited = true;
+  }
   SharedRange shared(const void* identity, const char* name, size_t bytes);
   SharedRange dynamicShared() const { return {sharedBase(), dynamicBytes_}; }
   [[noreturn]] void fail(const std::string& message);

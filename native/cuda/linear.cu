@@ -3,19 +3,14 @@
 // FLOPs: 2 rows in out for each product. Traffic: each matrix once, if its tiles stay in L2.
 #include "cuda/convert.h"
 #include "cuda/libraries.h"
-#include "cuda/matmul.h"
-#include "cuda/operands.h"
+#include "cuda/linearProducts.h"
 
 namespace tlora::cuda {
 
 void linear(const Call& call, Context& context) {
-  const Tensor &x = call.in[0], &y = call.out[0];
+  const Tensor& x = call.in[0];
   Operands operands(context, x.dtype);
-  Matmul p{.a = x.data, .b = operands.matrix(call.in[1]), .c = y.data, .bias = operands.vector(call.in[2])};
-  p.aType = p.bType = p.cType = x.dtype;
-  p.m = x.rows(), p.n = y.last(), p.k = x.last();
-  p.lda = p.ldb = p.k, p.ldc = p.n, p.transposeB = true;
-  matmul(context, p);
+  matmul(context, linearProduct(operands, x, call.in[1], call.in[2], call.out[0]));
 }
 
 void linearVjp(const Call& call, Context& context) {
@@ -24,9 +19,7 @@ void linearVjp(const Call& call, Context& context) {
   const int64_t rows = dy.rows(), out = w.dims[0], in = w.dims[1];
   if (dx.present()) {
     Operands operands(context, dy.dtype);
-    Matmul p{.a = dy.data, .b = operands.matrix(w), .c = dx.data, .aType = dy.dtype, .bType = dy.dtype, .cType = dx.dtype};
-    p.m = rows, p.n = in, p.k = out, p.lda = out, p.ldb = in, p.ldc = in;
-    matmul(context, p);
+    matmul(context, linearGradient(operands, w, dy, dx));
   }
   if (dw.present()) {
     Matmul p{.a = dy.data, .b = x.data, .c = dw.data, .aType = dy.dtype, .bType = x.dtype, .cType = dw.dtype};

@@ -1,5 +1,6 @@
 import { fileURLToPath } from 'node:url';
 import { describe, expect, it } from 'vitest';
+import { adaptableLayers } from '../../lib/adapters/modelLayers.js';
 import { createGraph, elements, input, state, type Value } from '../../lib/graph/graph.js';
 import { openModelFolder } from '../../lib/io/modelFolder.js';
 import { unet2dCondition } from '../../lib/models/unet2dCondition.js';
@@ -109,7 +110,7 @@ describe('unet2dCondition traced', () => {
     for (const path of paths) expect(unet.tensors.has(`${path}.weight`)).toBe(true);
   });
 
-  it('asks for the adapter of every linear layer with its input and base, and uses what it gives', () => {
+  it('asks for the adapter of every linear layer and 1×1 convolution with its input and base, and uses what it gives', () => {
     const graph = createGraph();
     const calls = new Map<string, { x: Value; base: Value }>();
     const target = 'mid_block.attentions.0.transformer_blocks.0.attn2.to_k';
@@ -123,8 +124,8 @@ describe('unet2dCondition traced', () => {
       },
       graph,
     );
-    const matrices = [...unet.tensors].filter(([key, ref]) => key.endsWith('.weight') && ref.shape.length === 2);
-    expect([...calls.keys()].sort()).toEqual(matrices.map(([key]) => key.slice(0, -'.weight'.length)).sort());
+    expect([...calls.keys()].sort()).toEqual([...adaptableLayers(unet.tensors).keys()].sort());
+    expect(calls.has('down_blocks.0.attentions.0.proj_in')).toBe(true);
     expect(calls.get(target)!.x.name).toBe('states');
     expect(calls.get(target)!.base).toMatchObject({ shape: [2, 77, 48], node: { op: { name: 'linear' } } });
     const attention = graph.nodes.find((node) => node.op.name === 'attention' && node.inputs[1] === replacement);

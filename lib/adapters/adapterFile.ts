@@ -47,6 +47,8 @@ export interface AdapterFile {
 export interface AssumedMask {
   /** undefined: half the rank. */
   readonly minRank: number | undefined;
+  /** The full rank, which layers that are narrower do not have; undefined: that of the layer that has most. */
+  readonly maxRank?: number;
   readonly alpha: number;
   /** Training timesteps; undefined: the model's. */
   readonly T?: number;

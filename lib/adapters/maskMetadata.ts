@@ -17,7 +17,7 @@ export function readMask(path: string, metadata: Readonly<Record<string, string>
   try {
     const { T, maxRank, minRank, alpha, perRank } = JSON.parse(text) as RankSchedule & { perRank: number };
     validateRankSchedule({ T, maxRank, minRank, alpha });
-    if (perRank === 1 || perRank === 2) return { T, minRank, alpha, perRank, recorded: true };
+    if (perRank === 1 || perRank === 2) return { T, maxRank, minRank, alpha, perRank, recorded: true };
   } catch {}
   throw new FileFormatError(`[adapter] ${path}: metadata ${KEY}: expected a rank schedule, got ${text.slice(0, 80)}`, {
     hint: 'The file is damaged, or was changed after it was saved.',

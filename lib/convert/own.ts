@@ -59,7 +59,8 @@ export async function convertToOfficial(source: Source, { out }: ResolvedConvert
 export async function convertToTlora(source: Source, { out, dtype }: ResolvedConvertOptions): Promise<Written> {
   expectUnetOnly(source, 'tlora');
   const { file, content } = source;
-  const rank = Math.max(...file.layers.map((layer) => layer.rank));
+  const masked = file.mask?.perRank === 1 ? file.mask.maxRank : undefined;
+  const rank = Math.max(masked ?? 1, ...file.layers.map((layer) => layer.rank));
   const layers = file.layers.map((layer) => ({ ...layer, rank: Math.min(rank, layer.in, layer.out) }));
   const fitted = (layer: AdaptedLayer): Content => {
     const from = file.layers.find(({ path }) => path === layer.path)!;

@@ -4,6 +4,7 @@ import type { AdapterFile } from '../adapters/adapterFile.js';
 import type { ValueKind } from '../adapters/adapterLayout.js';
 import { valueName } from '../adapters/adapterLayout.js';
 import type { AdaptedLayer } from '../adapters/adapterSpec.js';
+import type { PipelineLayers } from '../adapters/modelLayers.js';
 import { type LayerContent, layerContent, layoutOf, openAdapter } from '../adapters/openAdapter.js';
 import { ConfigError } from '../errors.js';
 import { drawFileStart, pipelineLayers } from '../generate/adapter.js';
@@ -31,8 +32,12 @@ export interface Source {
 export async function openSource(options: ResolvedConvertOptions): Promise<Source> {
   const { model: given, config, unetOnly, components } = options;
   const path = adapterPath(options.adapter);
+  if (given === undefined && config !== undefined) {
+    throw new ConfigError(`config: expected none, as there is no model, got '${config}'`);
+  }
   const model = given === undefined ? undefined : openModel(given, config);
-  const file = openAdapter(path, model && pipelineLayers(model), { unetOnly, start: components });
+  const pipeline = model && pipelineLayers(model);
+  const file = withKernels(openAdapter(path, pipeline, { unetOnly, start: components }), pipeline);
   const drawn = file.drawn ? await drawnStart(file, model) : null;
   return {
     file,
@@ -43,6 +48,25 @@ export async function openSource(options: ResolvedConvertOptions): Promise<Sourc
         throw new Error(`the start of ${layer.path} is in no file`);
       }),
   };
+}
+
+/** Layers that are 1×1 convolutions in some models or all. */
+const CONVOLUTIONS = /\.(proj_in|proj_out|conv_shortcut)$/;
+
+/** Marks 1×1 convolutions, which tlora's own files hold as matrices. @throws ConfigError where only the model tells them */
+function withKernels(file: AdapterFile, pipeline: PipelineLayers | undefined): AdapterFile {
+  const known = pipeline?.get('unet');
+  const one = file.layers.find(({ path }) => CONVOLUTIONS.test(path));
+  if (!one) return file;
+  if (!known) {
+    throw new ConfigError(`model: expected the model folder that ${file.path} is for, got none`, {
+      hint: `Only the model tells whether ${one.path} is a convolution.`,
+    });
+  }
+  const layers = file.layers.map((layer) =>
+    known.get(layer.path)?.convolution ? { ...layer, convolution: true as const } : layer,
+  );
+  return { ...file, layers };
 }
 
 type ReadStart = (layer: AdaptedLayer, kind: ValueKind) => Float32Array;

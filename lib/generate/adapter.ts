@@ -53,7 +53,7 @@ export function pipelineLayers({ unet, textEncoder, textEncoder2 }: AdaptableMod
  */
 export function assumedSchedule({ layers, mask }: AdapterFile, T: number): RankSchedule {
   const perRank = mask?.perRank ?? 1;
-  const maxRank = Math.max(1, ...layers.map((layer) => Math.ceil(layer.rank / perRank)));
+  const maxRank = mask?.maxRank ?? Math.max(1, ...layers.map((layer) => Math.ceil(layer.rank / perRank)));
   const minRank = mask ? Math.min(maxRank, mask.minRank ?? Math.floor(maxRank / 2)) : maxRank;
   return { T: mask?.T ?? T, maxRank, minRank, alpha: mask?.alpha ?? 1 };
 }

@@ -188,7 +188,12 @@ async function decodeAll(generation: Generation, latents: readonly Float32Array[
 
 /** Everything that a picture depends on, besides its seed. */
 function describe({ options, wish, sampler, adapter }: Generation): PictureWish & Record<string, unknown> {
-  const { model, config, steps, karras, strength } = options;
-  const used = adapter && { adapter: adapter.file.path, strength };
+  const { model, config, steps, karras, strength, unetOnly, components } = options;
+  const used = adapter && {
+    adapter: adapter.file.path,
+    strength,
+    ...(unetOnly && { unetOnly }),
+    ...(components !== undefined && { components }),
+  };
   return { ...wish, model, ...(config !== undefined && { config }), ...used, sampler: sampler.kind, steps, karras };
 }

@@ -4,6 +4,7 @@ import { tmpdir } from 'node:os';
 import { dirname, join } from 'node:path';
 import { fileURLToPath } from 'node:url';
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
+import { activeRank } from '../../lib/adapters/rankSchedule.js';
 import { type ConvertResult, convertAdapter } from '../../lib/convert/convertAdapter.js';
 import type { ConvertOptions } from '../../lib/convert/options.js';
 import {
@@ -192,6 +193,62 @@ describe('T-LoRA’s own layouts', () => {
   });
 });
 
+describe('what a file says of itself', () => {
+  const Q = 'down_blocks.0.attentions.0.transformer_blocks.0.attn1.to_q';
+
+  /** A plain LoRA whose component i is `sigmas[i]` at [i, i] of the layer's change. */
+  async function diagonal(layers: Record<string, number[]>, metadata: Record<string, string> = {}): Promise<string> {
+    const path = join(dir, `${made++}.safetensors`);
+    const tensors = Object.entries(layers).flatMap(([layer, sigmas]): TensorToWrite[] => {
+      const [out, width] = pipeline.model.unet.tensors.get(`${layer}.weight`)!.shape as [number, number];
+      const [up, down] = [new Float32Array(out * sigmas.length), new Float32Array(sigmas.length * width)];
+      for (const [i, sigma] of sigmas.entries()) {
+        up[i * sigmas.length + i] = sigma;
+        down[i * width + i] = 1;
+      }
+      return [
+        { key: `unet.${layer}.lora_B.weight`, dtype: 'F32', shape: [out, sigmas.length], data: up },
+        { key: `unet.${layer}.lora_A.weight`, dtype: 'F32', shape: [sigmas.length, width], data: down },
+      ];
+    });
+    await writeSafetensors(path, tensors, metadata);
+    return path;
+  }
+
+  it('is the mask of a rank that no layer is wide enough for', async () => {
+    const schedule = { T: 1000, maxRank: 12, minRank: 2, alpha: 1 };
+    const mask = { 'tlora.mask': JSON.stringify({ ...schedule, perRank: 1 }) };
+    const plain = await diagonal({ [Q]: [1, 2, 3, 4] }, mask);
+    const own = (await convert(plain, { to: 'tlora' })).path;
+    for (const path of [plain, own, (await convert(own, { to: 'peft' })).path]) {
+      const { activeRank: active } = await load(path);
+      for (const t of [0, 500, 900]) expect(active(t)).toBe(activeRank(schedule, t));
+      expect(relativeError(await outputAt(path, 900), await outputAt(plain, 900))).toBeLessThan(1e-6);
+    }
+  });
+
+  it('is that a layer is a convolution, which tlora’s layout tells with the model alone', async () => {
+    const kernel = 'lora_unet_mid_block_attentions_0_proj_in.lora_down.weight';
+    const shapeOf = (path: string): readonly number[] => readSafetensorsHeader(path).tensors.get(kernel)!.shape;
+    const width = pipeline.model.unet.tensors.get('mid_block.attentions.0.proj_in.weight')!.shape[1]!;
+    const given = join(dir, `${made++}.safetensors`);
+    await writeSafetensors(given, [
+      { key: kernel, dtype: 'F32', shape: [1, width, 1, 1], data: new Float32Array(width).fill(1) },
+      {
+        key: kernel.replace('down', 'up'),
+        dtype: 'F32',
+        shape: [width, 1, 1, 1],
+        data: new Float32Array(width).fill(1),
+      },
+    ]);
+    const own = (await convert(given, { to: 'tlora' })).path;
+    expect(shapeOf((await convert(own, { to: 'kohya' })).path)).toEqual([1, width, 1, 1]);
+    await expect(convert(own, { to: 'kohya', model: undefined })).rejects.toThrow(
+      'Only the model tells whether mid_block.attentions.0.proj_in is a convolution.',
+    );
+  });
+});
+
 it('makes the folder of the file', async () => {
   const out = join(dir, 'of', 'others', 'lora.safetensors');
   expect((await convert(VANILLA, { to: 'kohya', out })).path).toBe(out);
@@ -215,6 +272,9 @@ describe('conversions that cannot be', () => {
     await refused(dirname(VANILLA), { to: 'kohya' }).toThrow('adapter: expected a file, got the folder');
     await refused(KOHYA, { to: 'peft', model: undefined }).toThrow('expected the model that the adapter is for');
     await refused(VANILLA, { to: 'tlora', model: undefined }).toThrow('model: expected the model folder');
+    await refused(VANILLA, { to: 'kohya', model: undefined, config: model }).toThrow(
+      'config: expected none, as there is no model',
+    );
     await refused(VANILLA, { to: 'tlora', rank: 4 }).toThrow('rank: expected none with the layout tlora');
     await refused(VANILLA, { to: 'official', dtype: 'float16' }).toThrow('dtype: expected float32');
     await refused(VANILLA, { to: 'kohya', atRank: 9 }).toThrow('atRank: expected at most 8');

@@ -97,6 +97,7 @@ describe('generate', () => {
     const outputDir = join(dir, 'told');
     const { pictures: saved, device } = await generate({
       ...{ model, adapter, prompt: 'a {0}', count: 2, seed: 3, steps: 2, outputDir, threads: 2, device: 'cpu' },
+      unetOnly: true,
       onEvent: (event) => void events.push(event),
     });
     expect(device.kind).toBe('cpu');
@@ -107,6 +108,7 @@ describe('generate', () => {
     const text = JSON.parse((await readPngText(saved[1]!.path)).parameters!);
     const size = { width: 64, height: 64 };
     expect(text).toMatchObject({ prompt: 'a sks dog', seed: 4, steps: 2, guidance: 5, sampler: 'euler', ...size });
+    expect([text.strength, text.unetOnly, text.components]).toEqual([1, true, undefined]);
   });
 
   it('stops at an abort, and saves nothing', async () => {

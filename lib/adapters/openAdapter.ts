@@ -13,9 +13,15 @@ import type { StateWriter } from './start.js';
 /**
  * Opens an adapter in our layout, the T-LoRA authors' two or another program's, whichever it is; reads no values.
  * @param pipeline the model's layers, without which other programs' files cannot be read
- * @throws FileFormatError
+ * @throws FileFormatError; ConfigError for a start that only LyCORIS' T-LoRA has, or without the pipeline where it is needed
  */
 export function openAdapter(path: string, pipeline?: PipelineLayers, options?: ForeignOptions): AdapterFile {
+  const file = openAny(path, pipeline, options);
+  if (options?.start === undefined || (file.drawn && !file.info)) return file;
+  throw new ConfigError(`components: expected none, as ${path} is no T-LoRA of LyCORIS, got ${options.start}`);
+}
+
+function openAny(path: string, pipeline?: PipelineLayers, options?: ForeignOptions): AdapterFile {
   const { tensors, metadata } = readSafetensorsHeader(path);
   if ('tlora.format_version' in metadata) return openAdapterFile(path);
   const keys = [...tensors.keys()];

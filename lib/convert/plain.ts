@@ -53,7 +53,7 @@ export async function convertToPlain(source: Source, options: ResolvedConvertOpt
     layers,
     dtype: STORED[dtype],
     name: basename(out, extname(out)),
-    trigger: file.info ? `${file.info.token} ${file.info.className}` : undefined,
+    trigger: file.info && file.info.className !== '' ? `${file.info.token} ${file.info.className}` : undefined,
     metadata: schedule && whole ? maskMetadata(schedule, perRank) : {},
   };
   if (to === 'kohya') {

@@ -242,7 +242,9 @@ describe('what a file says of itself', () => {
       },
     ]);
     const own = (await convert(given, { to: 'tlora' })).path;
-    expect(shapeOf((await convert(own, { to: 'kohya' })).path)).toEqual([1, width, 1, 1]);
+    const { path } = await convert(own, { to: 'kohya' });
+    expect(shapeOf(path)).toEqual([1, width, 1, 1]);
+    expect(Object.keys(readSafetensorsHeader(path).metadata)).not.toContain('modelspec.trigger_phrase');
     await expect(convert(own, { to: 'kohya', model: undefined })).rejects.toThrow(
       'Only the model tells whether mid_block.attentions.0.proj_in is a convolution.',
     );
@@ -275,6 +277,7 @@ describe('conversions that cannot be', () => {
     await refused(VANILLA, { to: 'kohya', model: undefined, config: model }).toThrow(
       'config: expected none, as there is no model',
     );
+    await refused(VANILLA, { to: 'kohya', components: 'last' }).toThrow('is no T-LoRA of LyCORIS, got last');
     await refused(VANILLA, { to: 'tlora', rank: 4 }).toThrow('rank: expected none with the layout tlora');
     await refused(VANILLA, { to: 'official', dtype: 'float16' }).toThrow('dtype: expected float32');
     await refused(VANILLA, { to: 'kohya', atRank: 9 }).toThrow('atRank: expected at most 8');

@@ -11,7 +11,7 @@ import { drawFileStart, pipelineLayers } from '../generate/adapter.js';
 import { adapterPath } from '../generate/adapterPath.js';
 import { type OpenModel, openModel } from '../pipeline/openModel.js';
 import { openSession } from '../pipeline/session.js';
-import type { ResolvedConvertOptions } from './options.js';
+import { isPlainFormat, type ResolvedConvertOptions } from './options.js';
 
 /** What a layer's adapter adds, with the start that it subtracts. */
 export interface Content {
@@ -30,14 +30,15 @@ export interface Source {
  * @throws (by rejecting) what openAdapter throws; ConfigError where the model is needed and not given
  */
 export async function openSource(options: ResolvedConvertOptions): Promise<Source> {
-  const { model: given, config, unetOnly, components } = options;
+  const { model: given, config, unetOnly, components, to } = options;
   const path = adapterPath(options.adapter);
   if (given === undefined && config !== undefined) {
     throw new ConfigError(`config: expected none, as there is no model, got '${config}'`);
   }
   const model = given === undefined ? undefined : openModel(given, config);
   const pipeline = model && pipelineLayers(model);
-  const file = withKernels(openAdapter(path, pipeline, { unetOnly, start: components }), pipeline);
+  const opened = openAdapter(path, pipeline, { unetOnly, start: components });
+  const file = isPlainFormat(to) ? withKernels(opened, pipeline) : opened;
   const drawn = file.drawn ? await drawnStart(file, model) : null;
   return {
     file,

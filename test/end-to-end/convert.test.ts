@@ -245,6 +245,7 @@ describe('what a file says of itself', () => {
     const { path } = await convert(own, { to: 'kohya' });
     expect(shapeOf(path)).toEqual([1, width, 1, 1]);
     expect(Object.keys(readSafetensorsHeader(path).metadata)).not.toContain('modelspec.trigger_phrase');
+    expect((await convert(own, { to: 'tlora', model: undefined })).layers).toBe(1);
     await expect(convert(own, { to: 'kohya', model: undefined })).rejects.toThrow(
       'Only the model tells whether mid_block.attentions.0.proj_in is a convolution.',
     );
